@@ -1,0 +1,178 @@
+/* Messages as plain structs, packed to and from the protobuf part of a frame. The only module that knows protobuf-c.
+ *
+ * pack_* writes at most LIMIT_MESSAGE_BYTES and returns the count; a struct within its limits always fits (asserted).
+ * unpack_* works in a fixed arena (never malloc), checks every length, count and enum against limits.h before copying,
+ * NUL-terminates, fills absent fields with zero, and answers PROTOCOL (malformed, or an impossible value) with a text that
+ * names the message and the field. Nothing borrowed: the structs own all they hold. Pure and thread-safe. */
+#ifndef CANYON_COMMON_MESSAGE_H
+#define CANYON_COMMON_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/job.h"
+#include "common/limits.h"
+#include "common/status.h"
+#include "common/tensor.h"
+
+#define SESSION_BYTES 16
+#define BOOT_BYTES 16
+#define MESSAGE_LIST_PAGE 4 /* tensors in one LISTED: as many as always fit */
+
+struct message_hello {
+    uint32_t protocol, thread;
+    uint8_t session[SESSION_BYTES];
+    bool has_digest;
+    uint8_t digest[JOB_DIGEST_BYTES];
+    char name[LIMIT_NAME_BYTES];
+};
+
+struct message_welcome {
+    uint32_t protocol, thread, threads;
+    uint8_t boot[BOOT_BYTES];
+    uint8_t digest[JOB_DIGEST_BYTES];
+    char job[LIMIT_NAME_BYTES];
+    uint32_t shards, block, server;
+    char version[LIMIT_NAME_BYTES];
+};
+
+/* ERROR is a struct error. */
+
+struct message_create {
+    struct tensor_spec spec;
+    uint32_t wait_ms;
+};
+
+struct message_created {
+    struct tensor_info tensor;
+    bool creator;
+};
+
+struct message_open {
+    char name[LIMIT_NAME_BYTES];
+    uint32_t wait_ms;
+};
+
+/* COMPLETE, DROP, UNDEFINE, DROPPED. DROP may have id 0 and go by name. */
+struct message_tensor {
+    uint64_t id;
+    char name[LIMIT_NAME_BYTES];
+};
+
+struct message_list {
+    char after[LIMIT_NAME_BYTES]; /* "" for the beginning */
+};
+
+struct message_listed {
+    uint32_t count;
+    struct tensor_info tensors[MESSAGE_LIST_PAGE];
+    bool more;
+};
+
+struct message_piece {
+    uint64_t tensor;
+    uint32_t block, elements;
+    uint64_t version;
+};
+
+struct message_pieces {
+    uint32_t count;
+    struct message_piece pieces[LIMIT_PIECES];
+};
+
+struct message_piece_result {
+    enum canyon_status status;
+    uint64_t version, staleness;
+};
+
+struct message_piece_results {
+    uint32_t count;
+    struct message_piece_result results[LIMIT_PIECES];
+    char text[ERROR_TEXT_BYTES]; /* of the first refused piece, else "" */
+};
+
+struct message_join {
+    char name[LIMIT_NAME_BYTES];
+};
+
+struct message_joined {
+    uint32_t rank, count;
+};
+
+struct message_barrier {
+    char name[LIMIT_NAME_BYTES];
+    uint32_t count, wait_ms;
+};
+
+struct message_statistics {
+    uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
+        parameters, state_bytes, staleness_sum, staleness_max, shards, parked;
+};
+
+struct message_hyperparameter {
+    char name[LIMIT_SETTING_BYTES];
+    double fallback, low, high;
+    bool low_open, high_open;
+    char meaning[96];
+};
+
+struct message_optimizer {
+    uint32_t index, total;
+    char name[LIMIT_OPTIMIZER_BYTES];
+    char summary[160];
+    char source[160];
+    uint32_t slot_count;
+    char slots[LIMIT_SLOTS][LIMIT_SETTING_BYTES];
+    uint32_t hyperparameter_count;
+    struct message_hyperparameter hyperparameters[LIMIT_SETTINGS];
+};
+
+/* DIGESTS has no message; its payload is entries of this many bytes: u32 shard, u64 sequence, 32 bytes digest. */
+#define MESSAGE_DIGEST_ENTRY_BYTES 44
+
+size_t message_pack_hello(const struct message_hello *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_welcome(const struct message_welcome *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_error(const struct error *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_create(const struct message_create *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_created(const struct message_created *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_open(const struct message_open *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_opened(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_define(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_tensor(const struct message_tensor *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_list(const struct message_list *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_listed(const struct message_listed *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_piece_results(const struct message_piece_results *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_join(const struct message_join *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_joined(const struct message_joined *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_barrier(const struct message_barrier *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_statistics(const struct message_statistics *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_optimizer_request(uint32_t index, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+
+enum canyon_status message_unpack_hello(const uint8_t *bytes, size_t count, struct message_hello *message, struct error *error);
+enum canyon_status message_unpack_welcome(const uint8_t *bytes, size_t count, struct message_welcome *message, struct error *error);
+/* `message` receives the peer's code and text; the return value says whether they could be read. */
+enum canyon_status message_unpack_error(const uint8_t *bytes, size_t count, struct error *message, struct error *error);
+enum canyon_status message_unpack_create(const uint8_t *bytes, size_t count, struct message_create *message, struct error *error);
+enum canyon_status message_unpack_created(const uint8_t *bytes, size_t count, struct message_created *message, struct error *error);
+enum canyon_status message_unpack_open(const uint8_t *bytes, size_t count, struct message_open *message, struct error *error);
+enum canyon_status message_unpack_opened(const uint8_t *bytes, size_t count, struct tensor_info *message, struct error *error);
+enum canyon_status message_unpack_define(const uint8_t *bytes, size_t count, struct tensor_info *message, struct error *error);
+enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, struct message_tensor *message, struct error *error);
+enum canyon_status message_unpack_list(const uint8_t *bytes, size_t count, struct message_list *message, struct error *error);
+enum canyon_status message_unpack_listed(const uint8_t *bytes, size_t count, struct message_listed *message, struct error *error);
+enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, struct message_pieces *message, struct error *error);
+enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t count, struct message_piece_results *message,
+                                                struct error *error);
+enum canyon_status message_unpack_join(const uint8_t *bytes, size_t count, struct message_join *message, struct error *error);
+enum canyon_status message_unpack_joined(const uint8_t *bytes, size_t count, struct message_joined *message, struct error *error);
+enum canyon_status message_unpack_barrier(const uint8_t *bytes, size_t count, struct message_barrier *message, struct error *error);
+enum canyon_status message_unpack_statistics(const uint8_t *bytes, size_t count, struct message_statistics *message,
+                                             struct error *error);
+enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count, uint32_t *index, struct error *error);
+enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, struct message_optimizer *message,
+                                            struct error *error);
+
+#endif

@@ -1,0 +1,97 @@
+/* What a tensor is: its name, shape, optimizer settings and how its first values are made.
+ *
+ * A tensor_spec is plain data of fixed size: it is copied by assignment, compared field by field and never owns
+ * memory. The same struct is spoken by the public client, the messages and the shard. */
+#ifndef CANYON_COMMON_TENSOR_H
+#define CANYON_COMMON_TENSOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/limits.h"
+#include "common/status.h"
+
+/* Stable numbers: they are on the wire. */
+enum initializer_kind {
+    INITIALIZER_ZEROS = 0,
+    INITIALIZER_CONSTANT = 1, /* a = the value */
+    INITIALIZER_UNIFORM = 2,  /* a <= w < b */
+    INITIALIZER_NORMAL = 3,   /* mean a, standard deviation b */
+    INITIALIZER_XAVIER = 4,   /* Glorot uniform, gain a: +-a*sqrt(6/(fan_in+fan_out)) */
+    INITIALIZER_KAIMING = 5,  /* He normal, gain a (sqrt 2 for ReLU): deviation a/sqrt(fan_in) */
+    INITIALIZER_VALUES = 6    /* the creator assigns every block before it marks the tensor complete */
+};
+
+/* Values depend on (seed, tensor name, element index) only, so never on the number of servers.
+ * fan_in and fan_out follow PyTorch: shape [out, in, kernel...]; one-dimensional tensors use their length for both. */
+struct initializer {
+    enum initializer_kind kind;
+    uint64_t seed;
+    double a, b;
+};
+
+struct shape {
+    uint32_t rank; /* 0 is a scalar: one element */
+    uint64_t dims[LIMIT_RANK];
+};
+
+struct setting {
+    char name[LIMIT_SETTING_BYTES];
+    double value;
+};
+
+struct optimizer_spec {
+    char name[LIMIT_OPTIMIZER_BYTES];
+    uint32_t count;
+    struct setting settings[LIMIT_SETTINGS];
+};
+
+struct tensor_spec {
+    char name[LIMIT_NAME_BYTES];
+    struct shape shape;
+    struct optimizer_spec optimizer;
+    struct initializer initializer;
+};
+
+/* Stable numbers: they are on the wire. */
+enum tensor_state {
+    TENSOR_CREATING = 1, /* the creator is defining parts; others wait */
+    TENSOR_COMPLETE = 2,
+    TENSOR_DROPPING = 3 /* parts are going; whoever finds it so finishes the drop */
+};
+
+/* A catalogue entry as clients see it. */
+struct tensor_info {
+    uint64_t id; /* random, never zero, never reused */
+    enum tensor_state state;
+    struct tensor_spec spec;
+};
+
+/* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the text. */
+enum canyon_status name_check(const char *name, const char *what, struct error *error);
+
+/* Multiplies the dims with an overflow check at each step. Zero in a dim gives zero elements, which is valid. */
+enum canyon_status shape_elements(const struct shape *shape, uint64_t *elements, struct error *error);
+
+bool shape_equal(const struct shape *one, const struct shape *other);
+
+/* Writes "[3, 4]" into `text` (cut, NUL-terminated) and returns it. */
+char *shape_text(const struct shape *shape, char *text, size_t bytes);
+
+/* Writes "adam(lr=0.001, beta1=0.9)" into `text` (cut, NUL-terminated) and returns it. Numbers are shortest round-trip. */
+char *optimizer_spec_text(const struct optimizer_spec *spec, char *text, size_t bytes);
+
+/* Same name and the same settings, in whatever order they come, value for value. */
+bool optimizer_spec_equal(const struct optimizer_spec *one, const struct optimizer_spec *other);
+
+/* Sets or replaces one setting; TOO_LARGE beyond LIMIT_SETTINGS, INVALID_ARGUMENT for an over-long name. */
+enum canyon_status optimizer_spec_set(struct optimizer_spec *spec, const char *name, double value, struct error *error);
+
+/* Parses "adam:lr=0.01,beta1=0.8" (the text form of the command line). */
+enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error);
+
+/* Everything about a spec that can be judged without knowing the optimizers: name, shape, numbers finite, initializer
+ * ranges. The first thing either side does with a spec from outside. */
+enum canyon_status tensor_spec_check(const struct tensor_spec *spec, struct error *error);
+
+#endif

@@ -1,0 +1,50 @@
+/* A command is anything that changes a shard: a plain struct, and its one canonical byte string.
+ *
+ * Everything that depends on the outside (ids, sessions, which worker creates) was decided before and stands in the
+ * command, so that applying the same commands in the same order gives the same state, bit for bit, anywhere. */
+#ifndef CANYON_SERVER_COMMAND_H
+#define CANYON_SERVER_COMMAND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/message.h"
+#include "common/status.h"
+#include "common/tensor.h"
+
+/* Stable numbers: they are in canonical byte strings. */
+enum command_kind {
+    COMMAND_CREATE = 1,   /* shard 0: tensor, session, spec */
+    COMMAND_ADOPT = 2,    /* shard 0: tensor, session: the creator is gone, this session creates now */
+    COMMAND_COMPLETE = 3, /* shard 0: tensor, session (which must be the creator's) */
+    COMMAND_DROP = 4,     /* shard 0: tensor: state becomes TENSOR_DROPPING */
+    COMMAND_DROPPED = 5,  /* shard 0: tensor: the entry goes */
+    COMMAND_DEFINE = 6,   /* any shard: tensor, spec: its blocks here come to be */
+    COMMAND_UNDEFINE = 7, /* any shard: tensor: its blocks here go */
+    COMMAND_ASSIGN = 8,   /* any shard: tensor, block, values */
+    COMMAND_PUSH = 9      /* any shard: tensor, block, version, values (the gradient) */
+};
+
+struct command {
+    enum command_kind kind;
+    uint64_t tensor;
+    uint8_t session[SESSION_BYTES];
+    const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
+    uint32_t block;
+    uint64_t version;    /* PUSH: the version the gradient's weights had */
+    const float *values; /* borrowed */
+    size_t count;        /* of values */
+};
+
+/* Bytes of the canonical string. */
+size_t command_bytes(const struct command *command);
+
+/* Writes exactly command_bytes(command) bytes. */
+void command_encode(const struct command *command, uint8_t *bytes);
+
+/* Reads a canonical string. `spec` receives the spec, if the kind has one, and command->spec points to it;
+ * command->values points into `bytes`, which must be 4-byte aligned. PROTOCOL for a string that is not canonical. */
+enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
+                                  struct error *error);
+
+#endif

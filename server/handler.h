@@ -1,0 +1,72 @@
+/* A handler answers the requests of one server thread: frames in, reply frames out, no socket in sight.
+ *
+ * It owns the shards of its thread and, on the thread that owns shard 0, the catalogue's waiters, the workers' ranks and
+ * the barriers. Time and randomness come in through its environment; replies go out through each peer's send. Requests of a
+ * peer are executed in the order their frames arrive; one that must wait is parked and answered later, so replies may
+ * overtake one another. Single-threaded; the same code runs over libuv and in tests without a socket. */
+#ifndef CANYON_SERVER_HANDLER_H
+#define CANYON_SERVER_HANDLER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/frame.h"
+#include "common/job.h"
+#include "common/message.h"
+
+/* Parked requests: of one peer, and of the whole handler. Beyond: BUSY. */
+#define HANDLER_PARKED_PER_PEER 64
+#define HANDLER_PARKED 65536
+
+struct handler;
+
+/* Bytes to send, borrowed for the call. */
+struct handler_slice {
+    const void *bytes;
+    size_t count;
+};
+
+/* One client connection as the handler sees it; the connection embeds it first. */
+struct handler_peer {
+    /* Sends one whole frame given in slices: whatever the socket does not take at once is copied before this returns,
+     * since the slices point into parameter memory. A peer that is closing swallows it. */
+    void (*send)(struct handler_peer *peer, const struct handler_slice *slices, size_t count);
+    uint8_t session[SESSION_BYTES]; /* from its hello */
+    char name[LIMIT_NAME_BYTES];    /* from its hello, for texts and logs */
+    /* The handler's own: */
+    uint32_t parked;
+};
+
+struct handler_environment {
+    uint64_t (*now)(void *user);                         /* monotonic nanoseconds */
+    void (*random)(void *user, void *bytes, size_t count); /* unpredictable bytes */
+    void *user;
+};
+
+/* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server and
+ * job_thread_of(s, threads) == thread. NULL when memory cannot be had. */
+struct handler *handler_create(const struct job *job, uint32_t server, uint32_t thread, uint32_t threads,
+                               const struct handler_environment *environment);
+void handler_destroy(struct handler *handler);
+
+/* A peer has come (after its hello) and gone. After `gone` the handler does not know it any more: its parked requests are
+ * forgotten, its rank is free, tensors it was creating pass to the next waiting creator. */
+void handler_peer_came(struct handler *handler, struct handler_peer *peer);
+void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
+
+/* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first. */
+void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame);
+
+/* When handler_tick wants to be called: monotonic nanoseconds, UINT64_MAX for not at all. */
+uint64_t handler_wakeup(const struct handler *handler);
+
+/* Answers the parked requests whose time is over (TIMEOUT, with a text that says what they waited for). */
+void handler_tick(struct handler *handler);
+
+/* The server is stopping: parked requests are answered UNAVAILABLE. */
+void handler_stop(struct handler *handler);
+
+/* Counters the connection layer adds to: */
+void handler_count_bytes(struct handler *handler, uint64_t in, uint64_t out);
+
+#endif

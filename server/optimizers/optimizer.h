@@ -1,0 +1,64 @@
+/* An optimizer is a descriptor: names, ranges, how per-step scalars are prepared, and the element-wise update loop.
+ *
+ * Optimizers are pure: they include libc and this header only, and below the shard only + - * / sqrt are used, so that the
+ * same commands give the same bits on every CPU. Adding one is adding one file and one line in registry.c.
+ *
+ * Definitions follow PyTorch where PyTorch has the optimizer; each file cites paper and equation, says where epsilon
+ * stands, and how the update reads in PyTorch's terms. */
+#ifndef CANYON_SERVER_OPTIMIZER_H
+#define CANYON_SERVER_OPTIMIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define OPTIMIZER_HYPERPARAMETERS 12 /* most of one optimizer */
+#define OPTIMIZER_SLOTS 4            /* most state arrays */
+#define OPTIMIZER_SCALARS 2          /* most double scalars of state per block */
+#define OPTIMIZER_PREPARED 16        /* most float scalars handed to the loop */
+
+struct optimizer_hyperparameter {
+    const char *name; /* PyTorch's; betas as beta1, beta2 */
+    double fallback;  /* the default */
+    double low, high; /* the range; HUGE_VAL for no bound */
+    bool low_open, high_open;
+    const char *meaning; /* one line, at most 95 bytes */
+};
+
+struct optimizer {
+    const char *name;
+    const char *summary; /* one line, at most 159 bytes */
+    const char *source;  /* paper and equation, and PyTorch's class; at most 159 bytes */
+    const struct optimizer_hyperparameter *hyperparameters;
+    size_t hyperparameter_count;
+    const char *slots[OPTIMIZER_SLOTS]; /* state arrays of the weights' shape, in their fixed order */
+    size_t slot_count;
+    const char *scalars[OPTIMIZER_SCALARS]; /* state kept per block (Nadam's running product) */
+    double scalar_initial[OPTIMIZER_SCALARS];
+    size_t scalar_count;
+    /* The value every element of slot s starts with (Adagrad's initial accumulator). NULL for zeros. */
+    float (*slot_initial)(const double *hyper, size_t slot);
+    /* Once per update of a block. hyper: this optimizer's hyperparameters in descriptor order. step: updates including
+     * this one, so 1 the first time. scalars: the block's, read and replaced. prepared: the loop's float constants. */
+    void (*prepare)(const double *hyper, uint64_t step, double *scalars, float *prepared);
+    /* w, g and each slots[s] are n floats, none overlapping. Element-wise: element i reads and writes only index i. */
+    void (*update)(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots);
+};
+
+/* The registered optimizers, in the order documentation lists them. */
+size_t optimizer_count(void);
+const struct optimizer *optimizer_at(size_t index);
+
+/* NULL when there is none of that name. */
+const struct optimizer *optimizer_find(const char *name);
+
+/* Index of a hyperparameter, or optimizer->hyperparameter_count. */
+size_t optimizer_hyperparameter_index(const struct optimizer *optimizer, const char *name);
+
+/* True when the value is finite and inside the range. */
+bool optimizer_hyperparameter_valid(const struct optimizer_hyperparameter *hyperparameter, double value);
+
+/* base to the power n by binary powering in double: the only power function below the shard. */
+double optimizer_power(double base, uint64_t n);
+
+#endif

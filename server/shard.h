@@ -1,0 +1,87 @@
+/* A shard is the unit of ownership and ordering: a deterministic state machine over commands.
+ *
+ * state', reply = shard_apply(state, command). No I/O, clock, randomness or thread in it or below it. It holds the blocks
+ * of tensors that placement puts here, their optimizer state and versions, and, in shard 0, the catalogue. A shard belongs
+ * to one thread and is touched by no other. */
+#ifndef CANYON_SERVER_SHARD_H
+#define CANYON_SERVER_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/hash.h"
+#include "common/job.h"
+#include "common/tensor.h"
+#include "server/command.h"
+
+struct shard;
+
+/* What a command answered. */
+struct shard_reply {
+    uint64_t sequence;    /* the command's place in this shard's order; 0 when it changed nothing and took none */
+    uint64_t version;     /* ASSIGN, PUSH: the block's version after */
+    uint64_t staleness;   /* PUSH: version before less command->version, 0 when that is larger */
+    const float *weights; /* ASSIGN, PUSH: the block's weights, borrowed until the next command on this shard */
+    size_t elements;
+};
+
+/* A block to read. Borrowed until the next command on this shard. */
+struct shard_block {
+    const float *weights;
+    size_t elements;
+    uint64_t version; /* updates (assigns and pushes) applied to it */
+    uint64_t step;    /* optimizer steps applied to it */
+};
+
+struct shard_totals {
+    uint64_t tensors; /* parts here */
+    uint64_t parameters;
+    uint64_t state_bytes; /* weights and slots */
+};
+
+/* `job` is borrowed for the shard's life (only shards and block are used). NULL when memory cannot be had. */
+struct shard *shard_create(const struct job *job, uint32_t index);
+void shard_destroy(struct shard *shard);
+
+/* Replaces a spec by its canonical form: optimizer known, every setting known, in range, defaults filled in, descriptor
+ * order; unused initializer numbers zero. Errors name the optimizer, the setting, its value and its range. Pure. */
+enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *error);
+
+/* Applies one command. On an error nothing has changed. All memory is taken before anything changes.
+ *   CREATE    CONFLICT when the name exists
+ *   ADOPT     NOT_FOUND; CONFLICT unless CREATING
+ *   COMPLETE  NOT_FOUND; CONFLICT unless CREATING by that session; repeated by the creator: OK, no sequence number
+ *   DROP      NOT_FOUND; already DROPPING: OK, no sequence number
+ *   DROPPED   NOT_FOUND; CONFLICT unless DROPPING
+ *   DEFINE    there already with equal spec: OK, no sequence number; under another spec: MISMATCH; another tensor of that
+ *             name here under another id: STATE_LOST (the catalogue forgot it). No block of it here: OK, no sequence number
+ *   UNDEFINE  not there: OK, no sequence number
+ *   ASSIGN, PUSH  NOT_FOUND; INVALID_ARGUMENT for a block not here or a count that is not its length; NOT_FINITE
+ * NO_MEMORY from CREATE and DEFINE. */
+enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                               struct error *error);
+
+/* Reads a block: NOT_FOUND (no such tensor here), INVALID_ARGUMENT (no such block here). Changes nothing. */
+enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, struct shard_block *view,
+                              struct error *error);
+
+/* The catalogue, in shard 0 only. Borrowed until the next command. NULL when there is none. */
+const struct tensor_info *shard_find_name(const struct shard *shard, const char *name);
+const struct tensor_info *shard_find_id(const struct shard *shard, uint64_t tensor);
+/* The first entry whose name is above `after` in byte order, or NULL. */
+const struct tensor_info *shard_next_name(const struct shard *shard, const char *after);
+/* The session of the creator of a CREATING entry; NULL when it is not CREATING. */
+const uint8_t *shard_creator(const struct shard *shard, uint64_t tensor);
+
+/* Commands applied so far. */
+uint64_t shard_sequence(const struct shard *shard);
+
+void shard_totals(const struct shard *shard, struct shard_totals *totals);
+
+/* BLAKE2b-256 of the whole state in a canonical order (tensors by name): catalogue, specs, weights, slots, scalars, steps,
+ * versions, sequence number. Tensor and session ids are left out: they are names for things, drawn at random, and two runs
+ * of the same commands differ in nothing else. */
+void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]);
+
+#endif
