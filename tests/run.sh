@@ -1,0 +1,62 @@
+#!/bin/sh
+# Builds Canyon and runs its tests; installs what that needs first.
+#
+#   sh tests/run.sh            the tests labelled "quick", built with AddressSanitizer and UndefinedBehaviorSanitizer
+#   sh tests/run.sh --full     all tests; those with threads once more under ThreadSanitizer, and a build with clang
+#   sh tests/run.sh --plain    as without an option, but without sanitizers
+#
+# Further words go to ctest: sh tests/run.sh -R shard. CANYON_BUILD=DIR builds somewhere else than in ./build.
+set -eu
+cd "$(dirname "$0")/.."
+build=${CANYON_BUILD:-build}
+mode=quick
+case ${1:-} in
+--full) mode=full; shift ;;
+--plain) mode=plain; shift ;;
+--help | -h) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+esac
+
+sh deploy/packages.sh test
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}
+jobs=$(nproc)
+
+# make NAME SANITIZER COMPILER
+make_build() {
+    echo "Building $build/$1 ($3${2:+, -fsanitize=$2})" >&2
+    cmake -S . -B "$build/$1" -G Ninja -DCMAKE_C_COMPILER="$3" -DCANYON_SANITIZER="$2" -DCANYON_WERROR=ON >"$build/$1.log" 2>&1 &&
+        cmake --build "$build/$1" >>"$build/$1.log" 2>&1 || {
+        tail -n 60 "$build/$1.log" >&2
+        echo "run.sh: the build failed; the whole log is $build/$1.log" >&2
+        exit 1
+    }
+}
+
+run_tests() {
+    directory=$1
+    shift
+    ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$jobs" "$@"
+}
+
+mkdir -p "$build"
+case $mode in
+plain)
+    make_build plain "" gcc
+    run_tests "$build/plain" -L quick "$@"
+    ;;
+quick)
+    make_build asan address,undefined gcc
+    run_tests "$build/asan" -L quick "$@"
+    ;;
+full)
+    make_build asan address,undefined gcc
+    run_tests "$build/asan" -L quick "$@"
+    make_build plain "" gcc
+    run_tests "$build/plain" "$@"
+    make_build tsan thread gcc
+    run_tests "$build/tsan" -L threads "$@"
+    make_build clang "" clang
+    run_tests "$build/clang" -L quick "$@"
+    ;;
+esac
