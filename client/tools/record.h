@@ -1,0 +1,21 @@
+/* JSON for scripts: one value a line on a stream, built with jansson. */
+#ifndef CANYON_TOOLS_RECORD_H
+#define CANYON_TOOLS_RECORD_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+/* A number; null when it is not finite, which JSON cannot say. NULL when there is no memory. Owned by the caller. */
+json_t *record_number(double value);
+
+/* An unsigned; as a real above 2^63-1, which jansson's integers cannot hold. Owned by the caller. */
+json_t *record_unsigned(uint64_t value);
+
+/* Prints `value` on one line with its keys in the order they were set, flushes, and gives up the caller's reference to
+ * it in every case. False when `value` is NULL (memory was missing while it was built) or `out` could not be written.
+ */
+bool record_print(FILE *out, json_t *value);
+
+#endif
