@@ -36,6 +36,30 @@ struct command {
     size_t count;        /* of values */
 };
 
+/* The canonical string, integers little-endian, doubles as their IEEE-754 bits:
+ *
+ *   offset size field
+ *        0    1 version of this form, 1
+ *        1    1 kind
+ *        2    2 zero
+ *        4    4 block
+ *        8    8 tensor
+ *       16   16 session
+ *       32    8 version
+ *       40    4 bytes of spec
+ *       44    4 number of values
+ *       48      spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
+ *               name and a double, u32 initializer, u64 seed, double a, double b
+ *               values: float32
+ *
+ * A field that the kind does not use is zero, a length that it does not use too. */
+#define COMMAND_VERSION 1
+#define COMMAND_HEAD_BYTES 48
+/* No canonical spec is longer. */
+#define COMMAND_SPEC_LIMIT                                                                                             \
+    (2 + LIMIT_NAME_BYTES + 4 + LIMIT_RANK * 8 + 2 + LIMIT_OPTIMIZER_BYTES + 4 +                                       \
+     LIMIT_SETTINGS * (2 + LIMIT_SETTING_BYTES + 8) + 4 + 8 + 8 + 8)
+
 /* Bytes of the canonical string. */
 size_t command_bytes(const struct command *command);
 
@@ -46,5 +70,9 @@ void command_encode(const struct command *command, uint8_t *bytes);
  * command->values points into `bytes`, which must be 4-byte aligned. PROTOCOL for a string that is not canonical. */
 enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
                                   struct error *error);
+
+/* The spec's part alone, at most COMMAND_SPEC_LIMIT bytes; equal strings, equal specs. */
+size_t command_spec_bytes(const struct tensor_spec *spec);
+size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes);
 
 #endif

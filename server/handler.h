@@ -7,6 +7,7 @@
 #ifndef CANYON_SERVER_HANDLER_H
 #define CANYON_SERVER_HANDLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,18 +30,21 @@ struct handler_slice {
 /* One client connection as the handler sees it; the connection embeds it first. */
 struct handler_peer {
     /* Sends one whole frame given in slices: whatever the socket does not take at once is copied before this returns,
-     * since the slices point into parameter memory. A peer that is closing swallows it. */
+     * since the slices point into parameter memory. A peer that is closing swallows it. Must not call the handler. */
     void (*send)(struct handler_peer *peer, const struct handler_slice *slices, size_t count);
     uint8_t session[SESSION_BYTES]; /* from its hello */
     char name[LIMIT_NAME_BYTES];    /* from its hello, for texts and logs */
-    /* The handler's own: */
-    uint32_t parked;
+    /* The handler's own, set by handler_peer_came: */
+    uint32_t parked; /* its requests that wait */
+    bool joined;     /* it asked for a rank */
+    struct handler_peer *next, *previous;
 };
 
 struct handler_environment {
     uint64_t (*now)(void *user);                         /* monotonic nanoseconds */
     void (*random)(void *user, void *bytes, size_t count); /* unpredictable bytes */
     void *user;
+    uint64_t state_limit; /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };
 
 /* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server and

@@ -22,11 +22,11 @@ struct shard_reply {
     uint64_t sequence;    /* the command's place in this shard's order; 0 when it changed nothing and took none */
     uint64_t version;     /* ASSIGN, PUSH: the block's version after */
     uint64_t staleness;   /* PUSH: version before less command->version, 0 when that is larger */
-    const float *weights; /* ASSIGN, PUSH: the block's weights, borrowed until the next command on this shard */
+    const float *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
     size_t elements;
 };
 
-/* A block to read. Borrowed until the next command on this shard. */
+/* A block to read. Borrowed until a command changes this block or its tensor. */
 struct shard_block {
     const float *weights;
     size_t elements;
@@ -43,6 +43,9 @@ struct shard_totals {
 /* `job` is borrowed for the shard's life (only shards and block are used). NULL when memory cannot be had. */
 struct shard *shard_create(const struct job *job, uint32_t index);
 void shard_destroy(struct shard *shard);
+
+/* Bytes of weights and slots that defining this tensor would take in this shard; the spec is canonical. */
+uint64_t shard_define_bytes(const struct shard *shard, const struct tensor_spec *spec);
 
 /* Replaces a spec by its canonical form: optimizer known, every setting known, in range, defaults filled in, descriptor
  * order; unused initializer numbers zero. Errors name the optimizer, the setting, its value and its range. Pure. */

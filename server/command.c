@@ -1,0 +1,243 @@
+#include "server/command.h"
+
+#include <assert.h>
+
+#include "common/endian.h"
+
+/* Which fields a kind uses; the others are zero in its string. */
+struct fields {
+    bool session, spec, block, version, values;
+};
+
+static const struct fields fields_of[] = {
+    [COMMAND_CREATE] = {.session = true, .spec = true},
+    [COMMAND_ADOPT] = {.session = true},
+    [COMMAND_COMPLETE] = {.session = true},
+    [COMMAND_DROP] = {0},
+    [COMMAND_DROPPED] = {0},
+    [COMMAND_DEFINE] = {.spec = true},
+    [COMMAND_UNDEFINE] = {0},
+    [COMMAND_ASSIGN] = {.block = true, .values = true},
+    [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
+};
+
+static bool kind_known(unsigned kind) {
+    return kind >= COMMAND_CREATE && kind <= COMMAND_PUSH;
+}
+
+/* ---- Writing ---- */
+
+static uint8_t *put_u32(uint8_t *at, uint32_t value) {
+    store_u32(at, value);
+    return at + 4;
+}
+
+static uint8_t *put_u64(uint8_t *at, uint64_t value) {
+    store_u64(at, value);
+    return at + 8;
+}
+
+static uint8_t *put_f64(uint8_t *at, double value) {
+    memcpy(at, &value, 8);
+    return at + 8;
+}
+
+static uint8_t *put_text(uint8_t *at, const char *text) {
+    size_t length = strlen(text);
+    store_u16(at, (uint16_t)length);
+    memcpy(at + 2, text, length);
+    return at + 2 + length;
+}
+
+size_t command_spec_bytes(const struct tensor_spec *spec) {
+    size_t bytes = 2 + strlen(spec->name) + 4 + spec->shape.rank * (size_t)8 + 2 + strlen(spec->optimizer.name) + 4;
+    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
+        bytes += 2 + strlen(spec->optimizer.settings[i].name) + 8;
+    }
+    return bytes + 4 + 8 + 8 + 8;
+}
+
+size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes) {
+    uint8_t *at = put_text(bytes, spec->name);
+    at = put_u32(at, spec->shape.rank);
+    for (uint32_t i = 0; i < spec->shape.rank; i++) {
+        at = put_u64(at, spec->shape.dims[i]);
+    }
+    at = put_text(at, spec->optimizer.name);
+    at = put_u32(at, spec->optimizer.count);
+    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
+        at = put_text(at, spec->optimizer.settings[i].name);
+        at = put_f64(at, spec->optimizer.settings[i].value);
+    }
+    at = put_u32(at, (uint32_t)spec->initializer.kind);
+    at = put_u64(at, spec->initializer.seed);
+    at = put_f64(at, spec->initializer.a);
+    at = put_f64(at, spec->initializer.b);
+    return (size_t)(at - bytes);
+}
+
+size_t command_bytes(const struct command *command) {
+    const struct fields *fields = &fields_of[command->kind];
+    size_t bytes = COMMAND_HEAD_BYTES;
+    if (fields->spec) {
+        bytes += command_spec_bytes(command->spec);
+    }
+    if (fields->values) {
+        bytes += command->count * sizeof(float);
+    }
+    return bytes;
+}
+
+void command_encode(const struct command *command, uint8_t *bytes) {
+    assert(kind_known(command->kind));
+    const struct fields *fields = &fields_of[command->kind];
+    memset(bytes, 0, COMMAND_HEAD_BYTES);
+    bytes[0] = COMMAND_VERSION;
+    bytes[1] = (uint8_t)command->kind;
+    store_u64(bytes + 8, command->tensor);
+    if (fields->block) {
+        store_u32(bytes + 4, command->block);
+    }
+    if (fields->session) {
+        memcpy(bytes + 16, command->session, SESSION_BYTES);
+    }
+    if (fields->version) {
+        store_u64(bytes + 32, command->version);
+    }
+    if (fields->spec) {
+        store_u32(bytes + 40, (uint32_t)command_spec_encode(command->spec, bytes + COMMAND_HEAD_BYTES));
+    }
+    if (fields->values && command->count > 0) {
+        assert(command->count <= LIMIT_BLOCK_HIGH);
+        store_u32(bytes + 44, (uint32_t)command->count);
+        memcpy(bytes + COMMAND_HEAD_BYTES, command->values, command->count * sizeof(float));
+    }
+}
+
+/* ---- Reading ---- */
+
+/* What is left of a string; `bad` once anything did not fit. */
+struct reader {
+    const uint8_t *at;
+    size_t left;
+    bool bad;
+};
+
+static const uint8_t *take(struct reader *reader, size_t bytes) {
+    static const uint8_t zeros[8];
+    const uint8_t *at = reader->at;
+    if (reader->bad || reader->left < bytes) {
+        reader->bad = true;
+        assert(bytes <= sizeof zeros);
+        return zeros;
+    }
+    reader->at += bytes;
+    reader->left -= bytes;
+    return at;
+}
+
+static uint32_t take_u32(struct reader *reader) {
+    return load_u32(take(reader, 4));
+}
+
+static uint64_t take_u64(struct reader *reader) {
+    return load_u64(take(reader, 8));
+}
+
+static double take_f64(struct reader *reader) {
+    double value;
+    memcpy(&value, take(reader, 8), 8);
+    return value;
+}
+
+static void take_text(struct reader *reader, char *text, size_t room) {
+    size_t length = load_u16(take(reader, 2));
+    if (reader->bad || length >= room || length > reader->left || memchr(reader->at, 0, length) != NULL) {
+        reader->bad = true;
+        return;
+    }
+    memcpy(text, reader->at, length);
+    text[length] = '\0';
+    reader->at += length;
+    reader->left -= length;
+}
+
+static uint32_t take_count(struct reader *reader, uint32_t most) {
+    uint32_t count = take_u32(reader);
+    if (count > most) {
+        reader->bad = true;
+        count = 0;
+    }
+    return count;
+}
+
+static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec) {
+    struct reader reader = {.at = bytes, .left = count};
+    memset(spec, 0, sizeof *spec);
+    take_text(&reader, spec->name, sizeof spec->name);
+    spec->shape.rank = take_count(&reader, LIMIT_RANK);
+    for (uint32_t i = 0; i < spec->shape.rank; i++) {
+        spec->shape.dims[i] = take_u64(&reader);
+    }
+    take_text(&reader, spec->optimizer.name, sizeof spec->optimizer.name);
+    spec->optimizer.count = take_count(&reader, LIMIT_SETTINGS);
+    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
+        take_text(&reader, spec->optimizer.settings[i].name, sizeof spec->optimizer.settings[i].name);
+        spec->optimizer.settings[i].value = take_f64(&reader);
+    }
+    spec->initializer.kind = (enum initializer_kind)take_count(&reader, INITIALIZER_VALUES);
+    spec->initializer.seed = take_u64(&reader);
+    spec->initializer.a = take_f64(&reader);
+    spec->initializer.b = take_f64(&reader);
+    return !reader.bad && reader.left == 0;
+}
+
+/* Whether the unused fields of the head are zero, as the one canonical form wants. */
+static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
+    static const uint8_t zeros[SESSION_BYTES];
+    return load_u16(bytes + 2) == 0 && (fields->block || load_u32(bytes + 4) == 0) &&
+           (fields->session || memcmp(bytes + 16, zeros, SESSION_BYTES) == 0) &&
+           (fields->version || load_u64(bytes + 32) == 0) && (fields->spec || load_u32(bytes + 40) == 0) &&
+           (fields->values || load_u32(bytes + 44) == 0);
+}
+
+enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
+                                  struct error *error) {
+    if (count < COMMAND_HEAD_BYTES) {
+        return error_set(error, CANYON_PROTOCOL, "a command has at least %d bytes, this one has %zu", COMMAND_HEAD_BYTES,
+                         count);
+    }
+    if (bytes[0] != COMMAND_VERSION) {
+        return error_set(error, CANYON_PROTOCOL, "command form %u, this build reads form %d", bytes[0], COMMAND_VERSION);
+    }
+    if (!kind_known(bytes[1])) {
+        return error_set(error, CANYON_PROTOCOL, "command kind %u is none", bytes[1]);
+    }
+    const struct fields *fields = &fields_of[bytes[1]];
+    if (!head_canonical(bytes, fields)) {
+        return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have", bytes[1]);
+    }
+    size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
+    if (values > LIMIT_BLOCK_HIGH || count - COMMAND_HEAD_BYTES != spec_bytes + values * sizeof(float)) {
+        return error_set(error, CANYON_PROTOCOL, "command of %zu bytes tells of %zu of spec and %zu values", count, spec_bytes,
+                         values);
+    }
+    memset(command, 0, sizeof *command);
+    if (fields->spec) {
+        if (!spec_decode(bytes + COMMAND_HEAD_BYTES, spec_bytes, spec)) {
+            return error_set(error, CANYON_PROTOCOL, "the spec of command kind %u is not canonical", bytes[1]);
+        }
+        command->spec = spec;
+    }
+    command->kind = (enum command_kind)bytes[1];
+    command->block = load_u32(bytes + 4);
+    command->tensor = load_u64(bytes + 8);
+    memcpy(command->session, bytes + 16, SESSION_BYTES);
+    command->version = load_u64(bytes + 32);
+    command->count = values;
+    if (values > 0) {
+        /* The head is a multiple of four bytes, so the values are aligned when the string is. */
+        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES);
+    }
+    return CANYON_OK;
+}
