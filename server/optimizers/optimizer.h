@@ -1,7 +1,7 @@
 /* An optimizer is a descriptor: names, ranges, how per-step scalars are prepared, and the element-wise update loop.
  *
- * Optimizers are pure: they include libc and this header only, and below the shard only + - * / sqrt are used, so that the
- * same commands give the same bits on every CPU. Adding one is adding one file and one line in registry.c.
+ * Optimizers are pure: they include libc and this header only, and below the shard only + - * / sqrt are used, so that
+ * the same commands give the same bits on every CPU. Adding one is adding one file and one line in registry.c.
  *
  * Definitions follow PyTorch where PyTorch has the optimizer; each file cites paper and equation, says where epsilon
  * stands, and how the update reads in PyTorch's terms. */
@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 #define OPTIMIZER_HYPERPARAMETERS 12 /* most of one optimizer */
-#define OPTIMIZER_SLOTS 4            /* most state arrays */
-#define OPTIMIZER_SCALARS 2          /* most double scalars of state per block */
-#define OPTIMIZER_PREPARED 16        /* most float scalars handed to the loop */
+#define OPTIMIZER_SLOTS           4  /* most state arrays */
+#define OPTIMIZER_SCALARS         2  /* most double scalars of state per block */
+#define OPTIMIZER_PREPARED        16 /* most float scalars handed to the loop */
 
 struct optimizer_hyperparameter {
     const char *name; /* PyTorch's; betas as beta1, beta2 */
