@@ -1,8 +1,9 @@
 /* NumPy's .npy files: one array of numbers with its shape.
  *
- * Reads format versions 1.0 and 2.0 with little-endian float32, or float64 whose every value fits a float32; row-major
- * only. Writes version 1.0, float32. A damaged or hostile file gives an error: no length is believed before it was
- * compared with the file's size. Errors are texts with the file's name, what was found and what is needed. */
+ * Reads format versions 1.0 and 2.0 with little-endian float32, or float64, rounded, where none is beyond float32's
+ * range; row-major only. Writes version 1.0, float32. A damaged or hostile file gives an error: no length is believed
+ * before it was compared with the file's size. Errors are texts with the file's name, what was found and what is
+ * needed. */
 #ifndef CANYON_TOOLS_NPY_H
 #define CANYON_TOOLS_NPY_H
 

@@ -3,6 +3,7 @@
 #define CANYON_TOOLS_RECORD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include <jansson.h>
