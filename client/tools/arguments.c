@@ -161,6 +161,15 @@ static enum arguments_verdict set_text(const struct parse *parse, const struct a
     return ARGUMENTS_RUN;
 }
 
+static enum arguments_verdict add_text(const struct parse *parse, const struct argument *option, const char *text) {
+    struct argument_texts *texts = option->target;
+    if (texts->count == ARGUMENT_TEXTS_HIGH) {
+        return complain(parse, "--%s is given more than %d times", option->name, ARGUMENT_TEXTS_HIGH);
+    }
+    texts->items[texts->count++] = text;
+    return ARGUMENTS_RUN;
+}
+
 static enum arguments_verdict set_value(const struct parse *parse, const struct argument *option, const char *text) {
     enum arguments_verdict verdict = ARGUMENTS_WRONG;
     switch (option->kind) {
@@ -172,6 +181,9 @@ static enum arguments_verdict set_value(const struct parse *parse, const struct 
         break;
     case ARGUMENT_TEXT:
         verdict = set_text(parse, option, text);
+        break;
+    case ARGUMENT_TEXTS:
+        verdict = add_text(parse, option, text);
         break;
     case ARGUMENT_FLAG:
         assert(0 && "a flag has no value to set");

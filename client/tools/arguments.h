@@ -12,8 +12,8 @@
  *
  * Options may stand before and after the other arguments. "--name VALUE", "--name=VALUE", "-n VALUE" and "-nVALUE" are
  * the same; "--" ends the options. A value that begins with "--" must be written with "=". Every command line also has
- * "--help"
- * ("-h"). An option given twice: the last one counts. Nothing here allocates; texts point into argv. */
+ * "--help" ("-h"). Of an option given twice the last one counts, but ARGUMENT_TEXTS collects all. Nothing here
+ * allocates; texts point into argv. */
 #ifndef CANYON_TOOLS_ARGUMENTS_H
 #define CANYON_TOOLS_ARGUMENTS_H
 
@@ -27,6 +27,15 @@ enum argument_kind {
     ARGUMENT_TEXT,     /* target is const char **; `choices` limits it when not NULL */
     ARGUMENT_UNSIGNED, /* decimal digits; target is uint64_t *; within low and high */
     ARGUMENT_DOUBLE,   /* finite; target is double *; within least and most */
+    ARGUMENT_TEXTS,    /* may be given many times; target is struct argument_texts * */
+};
+
+#define ARGUMENT_TEXTS_HIGH 64
+
+/* The values of an option that may be given many times, in their order. */
+struct argument_texts {
+    const char *items[ARGUMENT_TEXTS_HIGH];
+    size_t count;
 };
 
 struct argument {
