@@ -1,20 +1,16 @@
-/* An initializer makes a tensor's first values, the same ones however the tensor is cut into blocks and spread over servers.
+/* An initializer makes a tensor's first values, the same ones however the tensor is cut into blocks and spread over
+ * servers.
  *
- * A random value depends on three things only: the initializer's seed, the tensor's name and the index of the element. Its
- * source is one call of Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011)
- * with
- *     key      = seed                                     (low word first)
- *     counter  = element index, hash_64 of the name       (two words each, low word first)
- * whose four 32-bit words x0..x3 give two numbers of 53 bits
- *     u = ((x1 * 2^32 + x0) >> 11) / 2^53    in [0, 1)
- *     v = ((x3 * 2^32 + x2) >> 11) / 2^53    in [0, 1)
- * and from these, in double and rounded to float once at the end,
- *     uniform  a + (b - a) * u, where a and b are first rounded to float; a result that rounds to b becomes the float
- *              below b, so that the interval [a, b) is kept
- *     normal   a + b * sqrt(-2 ln(1 - u)) * cos(2 pi v)   (Box-Muller; |deviation| < 8.6)
- *     xavier   uniform on [-r, r) with r = a * sqrt(6 / (fan_in + fan_out))          (Glorot and Bengio 2010, eq. 16)
- *     kaiming  normal with mean 0 and deviation a / sqrt(fan_in)                     (He et al. 2015, eq. 10 for a = sqrt 2)
- * Logarithm and cosine are detmath's, so the bits are the same on every machine.
+ * A random value depends on three things only: the initializer's seed, the tensor's name and the index of the element.
+ * Its source is one call of Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+ * 2011) with key      = seed                                     (low word first) counter  = element index, hash_64 of
+ * the name       (two words each, low word first) whose four 32-bit words x0..x3 give two numbers of 53 bits u = ((x1 *
+ * 2^32 + x0) >> 11) / 2^53    in [0, 1) v = ((x3 * 2^32 + x2) >> 11) / 2^53    in [0, 1) and from these, in double and
+ * rounded to float once at the end, uniform  a + (b - a) * u, where a and b are first rounded to float; a result that
+ * rounds to b becomes the float below b, so that the interval [a, b) is kept normal   a + b * sqrt(-2 ln(1 - u)) *
+ * cos(2 pi v)   (Box-Muller; |deviation| < 8.6) xavier   uniform on [-r, r) with r = a * sqrt(6 / (fan_in + fan_out))
+ * (Glorot and Bengio 2010, eq. 16) kaiming  normal with mean 0 and deviation a / sqrt(fan_in)                     (He
+ * et al. 2015, eq. 10 for a = sqrt 2) Logarithm and cosine are detmath's, so the bits are the same on every machine.
  *
  * Fans follow PyTorch: for a shape [out, in, kernel...], fan_in = in * kernel..., fan_out = out * kernel...; a
  * tensor of one dimension, where PyTorch has no rule, uses its length for both, a scalar 1.
@@ -29,8 +25,8 @@
 #include "common/status.h"
 #include "common/tensor.h"
 
-/* Known kind, and numbers that make sense for it once rounded to float: a constant, a mean or a bound is finite, uniform has
- * a < b, a deviation is not negative, a gain is above zero. The numbers a kind does not use are ignored.
+/* Known kind, and numbers that make sense for it once rounded to float: a constant, a mean or a bound is finite,
+ * uniform has a < b, a deviation is not negative, a gain is above zero. The numbers a kind does not use are ignored.
  * INVALID_ARGUMENT names the number, its value and the range. */
 enum canyon_status initializer_check(const struct initializer *initializer, struct error *error);
 
@@ -39,7 +35,8 @@ enum canyon_status initializer_check(const struct initializer *initializer, stru
  * Every value is finite: a normal one beyond float's range becomes the largest float of its sign. */
 void initializer_fill(const struct tensor_spec *spec, uint64_t first_element, size_t count, float *values);
 
-/* The fans of a shape, as described above. Doubles, because only ratios of them are used and no product can overflow. */
+/* The fans of a shape, as described above. Doubles, because only ratios of them are used and no product can overflow.
+ */
 void initializer_fans(const struct shape *shape, double *fan_in, double *fan_out);
 
 /* Philox4x32 with 10 rounds: replaces the counter by its random words. Here for the initializer and its test. */

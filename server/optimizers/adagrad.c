@@ -7,6 +7,8 @@
  * Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", 2011, the
  * diagonal update of section 1.1 (eq. 1 with diag(G)). Epsilon stands outside the root. PyTorch: torch.optim.Adagrad,
  * the same but for roundings. Memory: weight and sum, 8 bytes a parameter. */
+#include <assert.h>
+
 #include "server/optimizers/kernel.h"
 
 enum { LR, LR_DECAY, INITIAL_ACCUMULATOR_VALUE, EPS, WEIGHT_DECAY };
@@ -27,6 +29,7 @@ static float slot_initial(const double *hyper, size_t slot) {
 }
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
+    assert(step > 0);
     (void)scalars;
     prepared[0] = (float)(hyper[LR] / (1.0 + (double)(step - 1) * hyper[LR_DECAY]));
     prepared[1] = (float)hyper[EPS];

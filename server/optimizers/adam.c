@@ -9,6 +9,8 @@
  * the corrected average, as in the algorithm (not the "epsilon hat" of the rewriting below it). PyTorch:
  * torch.optim.Adam with amsgrad=False, the same but for roundings (here a product with 1 / sqrt(1 - beta2^t) stands for
  * the quotient). Memory: weight and two averages, 12 bytes a parameter. */
+#include <assert.h>
+
 #include "server/optimizers/kernel.h"
 
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY };
@@ -22,6 +24,7 @@ static const struct optimizer_hyperparameter hyperparameters[] = {
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
+    assert(step > 0);
     (void)scalars;
     const double correction1 = 1.0 - optimizer_power(hyper[BETA1], step);
     const double correction2 = 1.0 - optimizer_power(hyper[BETA2], step);

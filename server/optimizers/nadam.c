@@ -16,6 +16,8 @@
  * two differ visibly in the first steps only (P halves or so at each). PyTorch keeps P in float, this file in double;
  * otherwise the same but for roundings (the two terms of the step share one division here). Memory: weight and two
  * averages, 12 bytes a parameter, and 8 bytes a block. */
+#include <assert.h>
+
 #include "server/optimizers/kernel.h"
 
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, MOMENTUM_DECAY };
@@ -34,7 +36,7 @@ static const struct optimizer_hyperparameter hyperparameters[] = {
  * exp, whose argument is above -0.041, so that nine terms reach 1e-20. */
 static double warming(double y) {
     static const double log_base = -0.04082199452025513; /* ln 0.96 */
-    if (y >= 20000.0)                                     /* below the smallest double */
+    if (y >= 20000.0)                                    /* below the smallest double */
         return 0.0;
     const uint64_t whole = (uint64_t)y;
     const double x = (y - (double)whole) * log_base;
@@ -49,6 +51,7 @@ static double momentum_at(const double *hyper, double step) {
 }
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
+    assert(step > 0);
     const double mu = momentum_at(hyper, (double)step);
     const double mu_next = momentum_at(hyper, (double)step + 1.0);
     const double product = scalars[0] * mu;
