@@ -204,11 +204,12 @@ static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
 enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
                                   struct error *error) {
     if (count < COMMAND_HEAD_BYTES) {
-        return error_set(error, CANYON_PROTOCOL, "a command has at least %d bytes, this one has %zu", COMMAND_HEAD_BYTES,
-                         count);
+        return error_set(error, CANYON_PROTOCOL, "a command has at least %d bytes, this one has %zu",
+                         COMMAND_HEAD_BYTES, count);
     }
     if (bytes[0] != COMMAND_VERSION) {
-        return error_set(error, CANYON_PROTOCOL, "command form %u, this build reads form %d", bytes[0], COMMAND_VERSION);
+        return error_set(error, CANYON_PROTOCOL, "command form %u, this build reads form %d", bytes[0],
+                         COMMAND_VERSION);
     }
     if (!kind_known(bytes[1])) {
         return error_set(error, CANYON_PROTOCOL, "command kind %u is none", bytes[1]);
@@ -219,8 +220,8 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
     if (values > LIMIT_BLOCK_HIGH || count - COMMAND_HEAD_BYTES != spec_bytes + values * sizeof(float)) {
-        return error_set(error, CANYON_PROTOCOL, "command of %zu bytes tells of %zu of spec and %zu values", count, spec_bytes,
-                         values);
+        return error_set(error, CANYON_PROTOCOL, "command of %zu bytes tells of %zu of spec and %zu values", count,
+                         spec_bytes, values);
     }
     memset(command, 0, sizeof *command);
     if (fields->spec) {

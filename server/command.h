@@ -48,12 +48,11 @@ struct command {
  *       32    8 version
  *       40    4 bytes of spec
  *       44    4 number of values
- *       48      spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
- *               name and a double, u32 initializer, u64 seed, double a, double b
- *               values: float32
+ *       48      spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings,
+ * each its name and a double, u32 initializer, u64 seed, double a, double b values: float32
  *
  * A field that the kind does not use is zero, a length that it does not use too. */
-#define COMMAND_VERSION 1
+#define COMMAND_VERSION    1
 #define COMMAND_HEAD_BYTES 48
 /* No canonical spec is longer. */
 #define COMMAND_SPEC_LIMIT                                                                                             \

@@ -95,7 +95,7 @@ struct directory_key *directory_find_id(const struct directory *directory, uint6
 struct directory_key *directory_find_name(const struct directory *directory, const char *name) {
     size_t place = place_of_name(directory, name);
     return place < directory->count && strcmp(directory->by_name[place]->name, name) == 0 ? directory->by_name[place]
-                                                                                           : NULL;
+                                                                                          : NULL;
 }
 
 struct directory_key *directory_next_name(const struct directory *directory, const char *after) {

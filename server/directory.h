@@ -1,7 +1,8 @@
-/* A directory finds things by id and by name, and walks them in order of name: the catalogue's entries, a shard's parts.
+/* A directory finds things by id and by name, and walks them in order of name: the catalogue's entries, a shard's
+ * parts.
  *
- * Every item begins with a struct directory_key. Two sorted arrays of pointers, searched by halving. The directory owns the
- * arrays, never the items. Pure, not thread-safe. */
+ * Every item begins with a struct directory_key. Two sorted arrays of pointers, searched by halving. The directory owns
+ * the arrays, never the items. Pure, not thread-safe. */
 #ifndef CANYON_SERVER_DIRECTORY_H
 #define CANYON_SERVER_DIRECTORY_H
 

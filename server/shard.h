@@ -1,8 +1,8 @@
 /* A shard is the unit of ownership and ordering: a deterministic state machine over commands.
  *
- * state', reply = shard_apply(state, command). No I/O, clock, randomness or thread in it or below it. It holds the blocks
- * of tensors that placement puts here, their optimizer state and versions, and, in shard 0, the catalogue. A shard belongs
- * to one thread and is touched by no other. */
+ * state', reply = shard_apply(state, command). No I/O, clock, randomness or thread in it or below it. It holds the
+ * blocks of tensors that placement puts here, their optimizer state and versions, and, in shard 0, the catalogue. A
+ * shard belongs to one thread and is touched by no other. */
 #ifndef CANYON_SERVER_SHARD_H
 #define CANYON_SERVER_SHARD_H
 
@@ -19,10 +19,11 @@ struct shard;
 
 /* What a command answered. */
 struct shard_reply {
-    uint64_t sequence;    /* the command's place in this shard's order; 0 when it changed nothing and took none */
-    uint64_t version;     /* ASSIGN, PUSH: the block's version after */
-    uint64_t staleness;   /* PUSH: version before less command->version, 0 when that is larger */
-    const float *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
+    uint64_t sequence;  /* the command's place in this shard's order; 0 when it changed nothing and took none */
+    uint64_t version;   /* ASSIGN, PUSH: the block's version after */
+    uint64_t staleness; /* PUSH: version before less command->version, 0 when that is larger */
+    const float
+        *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
     size_t elements;
 };
 
@@ -57,8 +58,8 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
  *   COMPLETE  NOT_FOUND; CONFLICT unless CREATING by that session; repeated by the creator: OK, no sequence number
  *   DROP      NOT_FOUND; already DROPPING: OK, no sequence number
  *   DROPPED   NOT_FOUND; CONFLICT unless DROPPING
- *   DEFINE    there already with equal spec: OK, no sequence number; under another spec: MISMATCH; another tensor of that
- *             name here under another id: STATE_LOST (the catalogue forgot it). No block of it here: OK, no sequence number
+ *   DEFINE    there already with equal spec: OK, no sequence number; under another spec: MISMATCH; another tensor of
+ * that name here under another id: STATE_LOST (the catalogue forgot it). No block of it here: OK, no sequence number
  *   UNDEFINE  not there: OK, no sequence number
  *   ASSIGN, PUSH  NOT_FOUND; INVALID_ARGUMENT for a block not here or a count that is not its length; NOT_FINITE
  * NO_MEMORY from CREATE and DEFINE. */
@@ -82,9 +83,9 @@ uint64_t shard_sequence(const struct shard *shard);
 
 void shard_totals(const struct shard *shard, struct shard_totals *totals);
 
-/* BLAKE2b-256 of the whole state in a canonical order (tensors by name): catalogue, specs, weights, slots, scalars, steps,
- * versions, sequence number. Tensor and session ids are left out: they are names for things, drawn at random, and two runs
- * of the same commands differ in nothing else. */
+/* BLAKE2b-256 of the whole state in a canonical order (tensors by name): catalogue, specs, weights, slots, scalars,
+ * steps, versions, sequence number. Tensor and session ids are left out: they are names for things, drawn at random,
+ * and two runs of the same commands differ in nothing else. */
 void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]);
 
 #endif

@@ -1,0 +1,225 @@
+#include "server/dense.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/command.h"
+#include "server/initializer.h"
+
+#define ALIGNMENT 64
+#define LINE      (ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
+
+static uint64_t padded(uint64_t elements) {
+    return (elements + LINE - 1) / LINE * LINE;
+}
+
+/* The lowest block number that placement puts into the shard. */
+static uint32_t first_block(const struct job *job, uint32_t shard, const char *name) {
+    uint32_t home = job_shard_of(job, job_home(name), 0);
+    return (shard + job->shards - home) % job->shards;
+}
+
+void dense_measure(const struct job *job, uint32_t shard, const struct tensor_spec *spec, struct dense_size *size) {
+    const struct optimizer *optimizer = optimizer_find(spec->optimizer.name);
+    uint64_t elements = 0, first = first_block(job, shard, spec->name);
+    enum canyon_status status = shape_elements(&spec->shape, &elements, NULL);
+    assert(status == CANYON_OK && optimizer != NULL);
+    uint64_t blocks = job_block_count(job, elements);
+    memset(size, 0, sizeof *size);
+    if (first < blocks) {
+        size->blocks = (blocks - first - 1) / job->shards + 1;
+        uint64_t last = first + (size->blocks - 1) * job->shards;
+        uint64_t length = job_block_elements(job, elements, last);
+        size->elements = (size->blocks - 1) * job->block + length;
+        uint64_t room = (size->blocks - 1) * padded(job->block) + padded(length);
+        size->bytes = room * (1 + optimizer->slot_count) * sizeof(float);
+    }
+}
+
+static void fill_block(struct dense *dense, size_t place) {
+    const struct optimizer *optimizer = dense->optimizer;
+    size_t elements = dense_elements(dense, place);
+    uint64_t before = (uint64_t)dense_number(dense, place) * dense->block_elements;
+    struct dense_block *block = &dense->blocks[place];
+    initializer_fill(&dense->spec, before, elements, dense_weights(dense, place));
+    for (size_t slot = 0; slot < optimizer->slot_count; slot++) {
+        float initial = optimizer->slot_initial == NULL ? 0.0f : optimizer->slot_initial(dense->hyper, slot);
+        float *values = dense_slot(dense, place, slot);
+        for (size_t i = 0; i < elements; i++) {
+            values[i] = initial;
+        }
+    }
+    for (size_t i = 0; i < optimizer->scalar_count; i++) {
+        block->scalars[i] = optimizer->scalar_initial[i];
+    }
+}
+
+struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
+    struct dense_size size;
+    struct dense *dense = calloc(1, sizeof *dense);
+    dense_measure(job, shard, spec, &size);
+    assert(size.blocks > 0);
+    if (dense == NULL || size.bytes > SIZE_MAX / 2) {
+        goto failed;
+    }
+    dense->memory = aligned_alloc(ALIGNMENT, (size_t)size.bytes);
+    if (dense->memory == NULL) {
+        goto failed;
+    }
+    dense->blocks = calloc((size_t)size.blocks, sizeof *dense->blocks);
+    if (dense->blocks == NULL) {
+        goto failed;
+    }
+    dense->spec = *spec;
+    dense->key.id = id;
+    dense->key.name = dense->spec.name;
+    dense->optimizer = optimizer_find(spec->optimizer.name);
+    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
+        dense->hyper[i] = spec->optimizer.settings[i].value;
+    }
+    (void)shape_elements(&spec->shape, &dense->elements, NULL); /* measured above */
+    dense->block_elements = job->block;
+    dense->first = first_block(job, shard, spec->name);
+    dense->stride = job->shards;
+    dense->size = size;
+    dense->count = (size_t)size.blocks;
+    for (size_t place = 0; place < dense->count; place++) {
+        fill_block(dense, place);
+    }
+    return dense;
+failed:
+    dense_destroy(dense);
+    return NULL;
+}
+
+void dense_destroy(struct dense *dense) {
+    if (dense != NULL) {
+        free(dense->blocks);
+        free(dense->memory);
+        free(dense);
+    }
+}
+
+size_t dense_place(const struct dense *dense, uint32_t block) {
+    if (block < dense->first || (block - dense->first) % dense->stride != 0) {
+        return dense->count;
+    }
+    size_t place = (block - dense->first) / dense->stride;
+    return place < dense->count ? place : dense->count;
+}
+
+uint32_t dense_number(const struct dense *dense, size_t place) {
+    return dense->first + (uint32_t)place * dense->stride;
+}
+
+uint32_t dense_elements(const struct dense *dense, size_t place) {
+    uint64_t before = (uint64_t)dense_number(dense, place) * dense->block_elements;
+    uint64_t left = dense->elements - before;
+    return left < dense->block_elements ? (uint32_t)left : dense->block_elements;
+}
+
+float *dense_weights(const struct dense *dense, size_t place) {
+    /* Only the tensor's last block is short, and it is the last of its part: every block before has the full room. */
+    return dense->memory + place * (size_t)padded(dense->block_elements) * (1 + dense->optimizer->slot_count);
+}
+
+float *dense_slot(const struct dense *dense, size_t place, size_t slot) {
+    return dense_weights(dense, place) + (1 + slot) * (size_t)padded(dense_elements(dense, place));
+}
+
+/* All ones in the exponent: infinity or NaN. Bits instead of isfinite, so that the loop below is plain integer work. */
+static uint32_t not_finite(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+}
+
+size_t dense_first_not_finite(const float *values, size_t count) {
+    enum { LANES = 64 }; /* a fixed trip count, which compilers vectorise at every level */
+    size_t at = 0;
+    for (; at + LANES <= count; at += LANES) {
+        uint32_t found = 0;
+        for (size_t i = 0; i < LANES; i++) {
+            found |= not_finite(values[at + i]);
+        }
+        if (found) {
+            break;
+        }
+    }
+    while (at < count && !not_finite(values[at])) {
+        at++;
+    }
+    return at;
+}
+
+void dense_assign(struct dense *dense, size_t place, const float *values) {
+    memcpy(dense_weights(dense, place), values, dense_elements(dense, place) * sizeof(float));
+    dense->blocks[place].version++;
+}
+
+/* Puts the old values back into every element of which one array is no longer finite. arrays[0] are the weights. */
+static uint64_t put_back(float *const *arrays, float (*old)[DENSE_CHUNK], size_t array_count, size_t count) {
+    uint64_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bad = 0;
+        for (size_t a = 0; a < array_count; a++) {
+            bad |= not_finite(arrays[a][i]);
+        }
+        if (bad) {
+            kept++;
+            for (size_t a = 0; a < array_count; a++) {
+                arrays[a][i] = old[a][i];
+            }
+        }
+    }
+    return kept;
+}
+
+void dense_push(struct dense *dense, size_t place, const float *gradient) {
+    const struct optimizer *optimizer = dense->optimizer;
+    struct dense_block *block = &dense->blocks[place];
+    size_t elements = dense_elements(dense, place), array_count = 1 + optimizer->slot_count;
+    float prepared[OPTIMIZER_PREPARED] = {0}, old[1 + OPTIMIZER_SLOTS][DENSE_CHUNK];
+    float *arrays[1 + OPTIMIZER_SLOTS];
+    block->step++;
+    optimizer->prepare(dense->hyper, block->step, block->scalars, prepared);
+    /* In chunks that stay in the first cache, because the old values must be at hand should the update overflow. */
+    for (size_t at = 0; at < elements; at += DENSE_CHUNK) {
+        size_t count = elements - at < DENSE_CHUNK ? elements - at : DENSE_CHUNK;
+        bool finite = true;
+        for (size_t a = 0; a < array_count; a++) {
+            arrays[a] = (a == 0 ? dense_weights(dense, place) : dense_slot(dense, place, a - 1)) + at;
+            memcpy(old[a], arrays[a], count * sizeof(float));
+        }
+        optimizer->update(prepared, count, gradient + at, arrays[0], arrays + 1);
+        for (size_t a = 0; a < array_count; a++) {
+            finite = finite && dense_first_not_finite(arrays[a], count) == count;
+        }
+        if (!finite) {
+            dense->kept += put_back(arrays, old, array_count, count);
+        }
+    }
+    block->version++;
+}
+
+void dense_digest(const struct dense *dense, struct hash *hash) {
+    uint8_t spec[COMMAND_SPEC_LIMIT];
+    hash_update(hash, spec, command_spec_encode(&dense->spec, spec));
+    hash_u64(hash, dense->kept);
+    hash_u64(hash, dense->count);
+    for (size_t place = 0; place < dense->count; place++) {
+        const struct dense_block *block = &dense->blocks[place];
+        size_t bytes = dense_elements(dense, place) * sizeof(float);
+        hash_u32(hash, dense_number(dense, place));
+        hash_u64(hash, block->version);
+        hash_u64(hash, block->step);
+        for (size_t i = 0; i < dense->optimizer->scalar_count; i++) {
+            hash_f64(hash, block->scalars[i]);
+        }
+        hash_update(hash, dense_weights(dense, place), bytes);
+        for (size_t slot = 0; slot < dense->optimizer->slot_count; slot++) {
+            hash_update(hash, dense_slot(dense, place, slot), bytes);
+        }
+    }
+}

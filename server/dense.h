@@ -1,0 +1,77 @@
+/* A dense part: the blocks of one tensor that live in one shard, with their optimizer state.
+ *
+ * Blocks of a tensor are dealt to the shards in turn, so a part holds the block numbers first, first + shards, first +
+ * 2 * shards ... The weights and slots of all of them are one allocation, taken when the part is made; each array
+ * begins at a multiple of 64 bytes. Pure, not thread-safe. */
+#ifndef CANYON_SERVER_DENSE_H
+#define CANYON_SERVER_DENSE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/hash.h"
+#include "common/job.h"
+#include "common/tensor.h"
+#include "server/directory.h"
+#include "server/optimizers/optimizer.h"
+
+/* Elements that are updated together and, where the optimizer overflowed, looked at again. */
+#define DENSE_CHUNK 1024
+
+/* How many blocks of a tensor a shard holds, how many elements those have together, and the bytes of their weights and
+ * slots. */
+struct dense_size {
+    uint64_t blocks, elements, bytes;
+};
+
+/* State of a block beside its arrays. */
+struct dense_block {
+    uint64_t version; /* assigns and pushes applied */
+    uint64_t step;    /* pushes applied */
+    double scalars[OPTIMIZER_SCALARS];
+};
+
+struct dense {
+    struct directory_key key; /* id, and the name in spec */
+    struct tensor_spec spec;  /* canonical */
+    const struct optimizer *optimizer;
+    double hyper[OPTIMIZER_HYPERPARAMETERS]; /* in descriptor order */
+    uint64_t elements;                       /* of the whole tensor */
+    uint32_t block_elements;                 /* the job's */
+    uint32_t first, stride;                  /* block numbers here: first, first + stride, ... */
+    uint64_t kept; /* elements that kept their old values because the new ones were not finite */
+    struct dense_size size;
+    size_t count; /* size.blocks */
+    struct dense_block *blocks;
+    float *memory;
+};
+
+/* `spec` is canonical. */
+void dense_measure(const struct job *job, uint32_t shard, const struct tensor_spec *spec, struct dense_size *size);
+
+/* Makes the part with its initial values. `spec` is canonical (copied) and has at least one block in `shard`. NULL when
+ * memory cannot be had. */
+struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec);
+void dense_destroy(struct dense *dense);
+
+/* Block number -> place in `blocks`; `count` when this part does not hold it. */
+size_t dense_place(const struct dense *dense, uint32_t block);
+
+/* Of the block at a place: its number, its elements, its arrays (aligned to 64 bytes). */
+uint32_t dense_number(const struct dense *dense, size_t place);
+uint32_t dense_elements(const struct dense *dense, size_t place);
+float *dense_weights(const struct dense *dense, size_t place);
+float *dense_slot(const struct dense *dense, size_t place, size_t slot);
+
+/* Index of the first NaN or infinity, or `count`. */
+size_t dense_first_not_finite(const float *values, size_t count);
+
+/* Replace the weights; apply the optimizer to a gradient. The values have the block's length and are finite. An element
+ * whose new weight or slot would not be finite keeps its old weight and slots. */
+void dense_assign(struct dense *dense, size_t place, const float *values);
+void dense_push(struct dense *dense, size_t place, const float *gradient);
+
+/* Adds everything but the id to the hash. */
+void dense_digest(const struct dense *dense, struct hash *hash);
+
+#endif

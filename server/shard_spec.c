@@ -1,0 +1,96 @@
+/* The canonical form of a spec: shard.h's shard_canonical_spec. */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/initializer.h"
+#include "server/optimizers/optimizer.h"
+#include "server/shard.h"
+
+/* "adam, sgd, ..." of what is registered, or of what an optimizer can be set with. */
+static void list_names(const struct optimizer *optimizer, char *text, size_t bytes) {
+    size_t count = optimizer == NULL ? optimizer_count() : optimizer->hyperparameter_count, used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < count && used < bytes; i++) {
+        const char *name = optimizer == NULL ? optimizer_at(i)->name : optimizer->hyperparameters[i].name;
+        used += (size_t)snprintf(text + used, bytes - used, "%s%s", i == 0 ? "" : ", ", name);
+    }
+}
+
+static enum canyon_status refuse_value(const struct optimizer *optimizer,
+                                       const struct optimizer_hyperparameter *parameter, double value,
+                                       struct error *error) {
+    return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s=%.17g is outside %c%.9g, %.9g%c", optimizer->name,
+                     parameter->name, value, parameter->low_open ? '(' : '[', parameter->low, parameter->high,
+                     parameter->high_open || parameter->high > 1e308 ? ')' : ']');
+}
+
+static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
+    struct optimizer_spec result;
+    bool given[OPTIMIZER_HYPERPARAMETERS] = {false};
+    char names[ERROR_TEXT_BYTES];
+    const struct optimizer *optimizer = optimizer_find(spec->name);
+    memset(&result, 0, sizeof result);
+    if (optimizer == NULL) {
+        list_names(NULL, names, sizeof names);
+        return error_set(error, CANYON_INVALID_ARGUMENT, "no optimizer '%.31s'; there are %s", spec->name, names);
+    }
+    memcpy(result.name, optimizer->name, strlen(optimizer->name));
+    result.count = (uint32_t)optimizer->hyperparameter_count;
+    for (size_t i = 0; i < optimizer->hyperparameter_count; i++) {
+        const char *name = optimizer->hyperparameters[i].name;
+        memcpy(result.settings[i].name, name, strlen(name));
+        result.settings[i].value = optimizer->hyperparameters[i].fallback;
+    }
+    for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
+        const struct setting *setting = &spec->settings[i];
+        size_t index = optimizer_hyperparameter_index(optimizer, setting->name);
+        if (index == optimizer->hyperparameter_count) {
+            list_names(optimizer, names, sizeof names);
+            return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no setting '%.31s'; it has %s", optimizer->name,
+                             setting->name, names);
+        }
+        if (given[index]) {
+            return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s is set twice", optimizer->name, setting->name);
+        }
+        if (!optimizer_hyperparameter_valid(&optimizer->hyperparameters[index], setting->value)) {
+            return refuse_value(optimizer, &optimizer->hyperparameters[index], setting->value, error);
+        }
+        given[index] = true;
+        /* Adding zero makes -0 into 0: equal settings have one byte string. */
+        result.settings[index].value = setting->value + 0.0;
+    }
+    *spec = result;
+    return CANYON_OK;
+}
+
+static struct initializer canonical_initializer(const struct initializer *from) {
+    struct initializer result = {.kind = from->kind};
+    bool random =
+        from->kind != INITIALIZER_ZEROS && from->kind != INITIALIZER_VALUES && from->kind != INITIALIZER_CONSTANT;
+    result.seed = random ? from->seed : 0;
+    result.a = random || from->kind == INITIALIZER_CONSTANT ? from->a : 0;
+    result.b = from->kind == INITIALIZER_UNIFORM || from->kind == INITIALIZER_NORMAL ? from->b : 0;
+    return result;
+}
+
+enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *error) {
+    struct tensor_spec result;
+    enum canyon_status status = tensor_spec_check(spec, error);
+    if (status == CANYON_OK) {
+        status = initializer_check(&spec->initializer, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    memset(&result, 0, sizeof result);
+    memcpy(result.name, spec->name, strlen(spec->name));
+    result.shape.rank = spec->shape.rank;
+    memcpy(result.shape.dims, spec->shape.dims, spec->shape.rank * sizeof spec->shape.dims[0]);
+    result.initializer = canonical_initializer(&spec->initializer);
+    result.optimizer = spec->optimizer;
+    status = canonical_optimizer(&result.optimizer, error);
+    if (status == CANYON_OK) {
+        *spec = result;
+    }
+    return status;
+}
