@@ -16,7 +16,7 @@
 enum { LR, MOMENTUM, DAMPENING, WEIGHT_DECAY };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
-    [LR] = HYPER_LR(0.05),
+    [LR] = HYPER_LR(0.01),
     [MOMENTUM] = HYPER_DECAY("momentum", 0.9, "how much of the last step's velocity is kept"),
     [DAMPENING] = {"dampening", 0.0, 0.0, 1.0, false, false,
                    "the share of each gradient, but the first, that is kept out of the velocity"},

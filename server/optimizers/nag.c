@@ -15,7 +15,7 @@
 enum { LR, MOMENTUM, WEIGHT_DECAY };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
-    [LR] = HYPER_LR(0.05),
+    [LR] = HYPER_LR(0.01),
     [MOMENTUM] = HYPER_DECAY("momentum", 0.9, "how much of the last step's velocity is kept, and looked ahead by"),
     [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
 };
