@@ -1,7 +1,8 @@
-/* Network addresses as people write them: "HOST:PORT", "[IPv6]:PORT", and "fd:N" for an inherited listening socket. */
+/* Network addresses as people write them: "HOST:PORT" and "[IPv6]:PORT". Parsing resolves nothing. */
 #ifndef CANYON_COMMON_ADDRESS_H
 #define CANYON_COMMON_ADDRESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/limits.h"
@@ -12,10 +13,12 @@ struct address {
     uint16_t port;                  /* 0 lets the system choose, where listening */
 };
 
-/* Refuses an empty host, a missing or out-of-range port, unbalanced brackets, an IPv6 literal without brackets. */
+/* INVALID_ARGUMENT, with the text in question, for an empty host, a missing or out-of-range port, unbalanced brackets, an IPv6
+ * literal without brackets, blanks or control bytes. `address` is written on success only. */
 enum canyon_status address_parse(const char *text, struct address *address, struct error *error);
 
-/* The canonical text: brackets exactly around hosts that contain a colon. Returns `text`. */
+/* The canonical text: brackets exactly around hosts that contain a colon. LIMIT_ADDRESS_BYTES always suffice; a shorter `text`
+ * is cut, NUL-terminated. Returns `text`. */
 char *address_text(const struct address *address, char *text, size_t bytes);
 
 #endif

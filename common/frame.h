@@ -13,6 +13,7 @@
 #ifndef CANYON_COMMON_FRAME_H
 #define CANYON_COMMON_FRAME_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -101,13 +102,15 @@ struct frame_reader {
     frame_target target;
     void *user;
     uint8_t *scratch;       /* owned */
-    size_t start, end;      /* unread bytes of scratch */
+    size_t start, end;      /* unread bytes of scratch, beginning with the header and message of the current frame */
     uint8_t *payload;       /* owned, aligned; grown to the largest payload seen */
     size_t payload_room;
     uint8_t *destination;   /* where the current payload goes: payload or the target's memory */
     size_t payload_have;
     struct frame_header header;
     int stage;
+    bool direct;            /* what arrives next goes straight into destination */
+    bool bulk;              /* the last payload was large: the next one probably is too */
     enum canyon_status broken; /* after an error every call answers it again */
 };
 

@@ -24,17 +24,19 @@ struct job {
 void job_init(struct job *job);
 void job_finish(struct job *job);
 
-/* Replaces the server list by the `separator`-separated addresses in `text` (blanks around them are ignored).
- * Refuses an empty list, a bad or repeated address, more than LIMIT_SERVERS. On error the job is unchanged. */
+/* Replaces the server list by the `separator`-separated addresses in `text` (blanks around them are ignored, and one
+ * separator after the last); they are kept in their canonical form (address_text). INVALID_ARGUMENT for an empty list, a bad,
+ * repeated or empty address or port 0; TOO_LARGE for more than LIMIT_SERVERS. On error the job is unchanged. */
 enum canyon_status job_set_servers(struct job *job, const char *text, size_t bytes, char separator, struct error *error);
 
 /* Name, shards, block and list within the limits. */
 enum canyon_status job_check(const struct job *job, struct error *error);
 
-/* BLAKE2b-256 over (protocol version, name, shards, block, server list): equal digests, equal job. */
+/* BLAKE2b-256 over protocol version (u32), name (u64 length, bytes), shards, block and number of servers (u32 each), then every
+ * address (u64 length, bytes), all little-endian: equal digests, equal job. */
 void job_digest(const struct job *job, uint8_t digest[JOB_DIGEST_BYTES]);
 
-/* The index of an address in the list, or server_count. */
+/* The index of an address (in canonical form) in the list, or server_count. */
 uint32_t job_find_server(const struct job *job, const char *address);
 
 /* home: the first 64 bits (little-endian) of BLAKE2b of the tensor's name. */
@@ -43,7 +45,7 @@ uint32_t job_shard_of(const struct job *job, uint64_t home, uint64_t block);
 uint32_t job_server_of(const struct job *job, uint32_t shard);
 uint32_t job_thread_of(const struct job *job, uint32_t shard, uint32_t threads);
 
-/* Blocks of a tensor of `elements` elements, and the length of one of them (the last may be short). */
+/* Blocks of a tensor of `elements` elements, and the length of one of them (the last may be short; 0 for none). */
 uint64_t job_block_count(const struct job *job, uint64_t elements);
 uint32_t job_block_elements(const struct job *job, uint64_t elements, uint64_t block);
 

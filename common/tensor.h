@@ -70,7 +70,9 @@ struct tensor_info {
 /* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the text. */
 enum canyon_status name_check(const char *name, const char *what, struct error *error);
 
-/* Multiplies the dims with an overflow check at each step. Zero in a dim gives zero elements, which is valid. */
+/* The number of elements: the product of the dims. Zero in a dim gives zero elements, which is valid. TOO_LARGE when the
+ * product of the dims other than zero is above LIMIT_ELEMENTS, so that the answer does not depend on their order and no
+ * product of some of them overflows; INVALID_ARGUMENT for a rank above LIMIT_RANK. `elements` is written on success only. */
 enum canyon_status shape_elements(const struct shape *shape, uint64_t *elements, struct error *error);
 
 bool shape_equal(const struct shape *one, const struct shape *other);

@@ -1,0 +1,81 @@
+/* The messages that go with values: pieces, and what became of them. */
+#include <assert.h>
+#include <string.h>
+
+#include "common/message_codec.h"
+
+size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+    assert(message->count <= LIMIT_PIECES);
+    Canyon__Pieces wire = CANYON__PIECES__INIT;
+    Canyon__Piece pieces[LIMIT_PIECES];
+    Canyon__Piece *list[LIMIT_PIECES];
+    for (uint32_t i = 0; i < message->count; i++) {
+        canyon__piece__init(&pieces[i]);
+        pieces[i].tensor = message->pieces[i].tensor;
+        pieces[i].block = message->pieces[i].block;
+        pieces[i].elements = message->pieces[i].elements;
+        pieces[i].version = message->pieces[i].version;
+        list[i] = &pieces[i];
+    }
+    wire.n_pieces = message->count;
+    wire.pieces = list;
+    return message_pack(&wire.base, bytes);
+}
+
+enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, struct message_pieces *message,
+                                         struct error *error) {
+    struct message_unpacking unpacking;
+    memset(message, 0, sizeof *message);
+    const Canyon__Pieces *wire = message_unpack(&unpacking, "PIECES", &canyon__pieces__descriptor, bytes, count, error);
+    if (wire == NULL) {
+        return unpacking.status;
+    }
+    message->count = message_take_count(&unpacking, "pieces", wire->n_pieces, LIMIT_PIECES);
+    for (uint32_t i = 0; i < message->count; i++) {
+        const Canyon__Piece *from = wire->pieces[i];
+        struct message_piece *piece = &message->pieces[i];
+        piece->tensor = from->tensor;
+        piece->block = from->block;
+        piece->elements =
+            (uint32_t)message_take_number(&unpacking, "pieces.elements", from->elements, 0, LIMIT_BLOCK_HIGH);
+        piece->version = from->version;
+    }
+    return unpacking.status;
+}
+
+size_t message_pack_piece_results(const struct message_piece_results *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+    assert(message->count <= LIMIT_PIECES);
+    Canyon__PieceResults wire = CANYON__PIECE_RESULTS__INIT;
+    Canyon__PieceResult results[LIMIT_PIECES];
+    Canyon__PieceResult *list[LIMIT_PIECES];
+    for (uint32_t i = 0; i < message->count; i++) {
+        canyon__piece_result__init(&results[i]);
+        results[i].code = (uint32_t)message->results[i].status;
+        results[i].version = message->results[i].version;
+        results[i].staleness = message->results[i].staleness;
+        list[i] = &results[i];
+    }
+    wire.n_results = message->count;
+    wire.results = list;
+    wire.text = message_give_text(message->text);
+    return message_pack(&wire.base, bytes);
+}
+
+enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t count,
+                                                struct message_piece_results *message, struct error *error) {
+    struct message_unpacking unpacking;
+    memset(message, 0, sizeof *message);
+    const Canyon__PieceResults *wire =
+        message_unpack(&unpacking, "PIECE_RESULTS", &canyon__piece_results__descriptor, bytes, count, error);
+    if (wire == NULL) {
+        return unpacking.status;
+    }
+    message->count = message_take_count(&unpacking, "results", wire->n_results, LIMIT_PIECES);
+    for (uint32_t i = 0; i < message->count; i++) {
+        message->results[i].status = message_status(wire->results[i]->code);
+        message->results[i].version = wire->results[i]->version;
+        message->results[i].staleness = wire->results[i]->staleness;
+    }
+    message_take_prose(wire->text, message->text, sizeof message->text);
+    return unpacking.status;
+}

@@ -1,0 +1,137 @@
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/number.h"
+#include "common/tensor.h"
+
+static uint32_t settings_of(const struct optimizer_spec *spec) {
+    return spec->count < LIMIT_SETTINGS ? spec->count : LIMIT_SETTINGS;
+}
+
+char *optimizer_spec_text(const struct optimizer_spec *spec, char *text, size_t bytes) {
+    char whole[LIMIT_OPTIMIZER_BYTES + LIMIT_SETTINGS * (LIMIT_SETTING_BYTES + NUMBER_TEXT_BYTES + 4) + 4];
+    int length = snprintf(whole, sizeof whole, "%s(", spec->name);
+    size_t used = length < 0 ? 0 : (size_t)length;
+    for (uint32_t i = 0; i < settings_of(spec); i++) {
+        char number[NUMBER_TEXT_BYTES];
+        length = snprintf(whole + used, sizeof whole - used, "%s%s=%s", i == 0 ? "" : ", ", spec->settings[i].name,
+                          number_text(spec->settings[i].value, number, sizeof number));
+        used += length < 0 ? 0 : (size_t)length;
+    }
+    snprintf(text, bytes, "%s)", whole);
+    return text;
+}
+
+static const struct setting *find(const struct optimizer_spec *spec, const char *name) {
+    for (uint32_t i = 0; i < settings_of(spec); i++) {
+        if (strcmp(spec->settings[i].name, name) == 0) {
+            return &spec->settings[i];
+        }
+    }
+    return NULL;
+}
+
+bool optimizer_spec_equal(const struct optimizer_spec *one, const struct optimizer_spec *other) {
+    if (strcmp(one->name, other->name) != 0 || one->count != other->count) {
+        return false;
+    }
+    /* Both ways: with equal counts, a name given twice on one side must not hide one that is missing there. */
+    for (uint32_t i = 0; i < settings_of(one); i++) {
+        const struct setting *there = find(other, one->settings[i].name);
+        const struct setting *here = find(one, other->settings[i].name);
+        if (there == NULL || here == NULL || there->value != one->settings[i].value ||
+            here->value != other->settings[i].value) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum canyon_status setting_name_check(const char *name, struct error *error) {
+    size_t length = strlen(name);
+    if (length == 0) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "a setting has an empty name");
+    }
+    if (length >= LIMIT_SETTING_BYTES) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "setting \"%.64s\" has a name of %zu bytes, the limit is %d",
+                         name, length, LIMIT_SETTING_BYTES - 1);
+    }
+    return CANYON_OK;
+}
+
+enum canyon_status optimizer_spec_set(struct optimizer_spec *spec, const char *name, double value,
+                                      struct error *error) {
+    enum canyon_status status = setting_name_check(name, error);
+    if (status != CANYON_OK) {
+        return status;
+    }
+    for (uint32_t i = 0; i < settings_of(spec); i++) {
+        if (strcmp(spec->settings[i].name, name) == 0) {
+            spec->settings[i].value = value;
+            return CANYON_OK;
+        }
+    }
+    if (spec->count >= LIMIT_SETTINGS) {
+        return error_set(error, CANYON_TOO_LARGE, "setting \"%s\" is one more than the %d an optimizer may have", name,
+                         LIMIT_SETTINGS);
+    }
+    struct setting *setting = &spec->settings[spec->count];
+    memset(setting, 0, sizeof *setting);
+    memcpy(setting->name, name, strlen(name) + 1);
+    setting->value = value;
+    spec->count++;
+    return CANYON_OK;
+}
+
+/* One "name=value" of `length` bytes at `at`. */
+static enum canyon_status parse_setting(const char *at, size_t length, struct optimizer_spec *spec,
+                                        struct error *error) {
+    char text[160];
+    if (length >= sizeof text) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "setting \"%.64s...\" is too long", at);
+    }
+    memcpy(text, at, length);
+    text[length] = '\0';
+    char *equals = strchr(text, '=');
+    if (equals == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "setting \"%s\" is not of the form name=value, as in adam:lr=0.01,beta1=0.8", text);
+    }
+    *equals = '\0';
+    double value = 0;
+    if (!number_parse(equals + 1, &value)) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "setting %s: \"%s\" is not a number", text, equals + 1);
+    }
+    if (find(spec, text) != NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "setting %s is given twice", text);
+    }
+    return optimizer_spec_set(spec, text, value, error);
+}
+
+enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error) {
+    struct optimizer_spec parsed;
+    memset(&parsed, 0, sizeof parsed);
+    size_t length = strcspn(text, ":");
+    if (length == 0 || length >= LIMIT_OPTIMIZER_BYTES) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "\"%.64s\" does not begin with the name of an optimizer of 1 to %d bytes", text,
+                         LIMIT_OPTIMIZER_BYTES - 1);
+    }
+    memcpy(parsed.name, text, length);
+    const char *at = text + length;
+    if (*at == ':') {
+        do {
+            at++;
+            length = strcspn(at, ",");
+            enum canyon_status status = parse_setting(at, length, &parsed, error);
+            if (status != CANYON_OK) {
+                return status;
+            }
+            at += length;
+        } while (*at == ',');
+    }
+    *spec = parsed;
+    return CANYON_OK;
+}
