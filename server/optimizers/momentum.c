@@ -10,6 +10,7 @@
  * acts at once. PyTorch: torch.optim.SGD(momentum=..., dampening=...), the same but for roundings, with its first step
  * free of dampening and with dampening ignored when momentum is 0. Defaults of lr and momentum are ours, PyTorch
  * has none (0).
+ *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 

@@ -14,8 +14,10 @@
  * PyTorch: torch.optim.NAdam as version 1.13 computes it one tensor at a time, its default. There the product that
  * corrects the look-ahead has mu(t) twice; the paper, the documentation and later versions have 1 - P * mu(t+1). The
  * two differ visibly in the first steps only (P halves or so at each). PyTorch keeps P in float, this file in double;
- * otherwise the same but for roundings (the two terms of the step share one division here). Memory: weight and two
- * averages, 12 bytes a parameter, and 8 bytes a block. */
+ * otherwise the same but for roundings (the two terms of the step share one division here, and are taken off one after
+ * the other as there).
+ *
+ * Memory: weight and two averages, 12 bytes a parameter, and 8 bytes a block. */
 #include <assert.h>
 
 #include "server/optimizers/kernel.h"
@@ -80,7 +82,8 @@ static void run(const float *restrict prepared, size_t n, const float *restrict 
         const float v = keep2 * second[i] + take2 * d * d;
         first[i] = m;
         second[i] = v;
-        w[i] -= (rate_g * d + rate_m * m) / (sqrtf(v * correction) + eps);
+        const float inverse = 1.0f / (sqrtf(v * correction) + eps);
+        w[i] = w[i] - rate_g * d * inverse - rate_m * m * inverse;
     }
 }
 

@@ -9,6 +9,7 @@
  * and 4, rewritten for the weights at which the next gradient is taken (Bengio, Boulanger-Lewandowski and Pascanu 2013,
  * eq. 7), with lr outside the buffer. PyTorch: torch.optim.SGD(momentum=..., nesterov=True), the same but for
  * roundings; PyTorch refuses momentum 0, which here is plain sgd. Defaults of lr and momentum are ours.
+ *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 

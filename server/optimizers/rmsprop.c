@@ -7,6 +7,7 @@
  * Tieleman and Hinton, "Neural networks for machine learning", lecture 6e, slide 29, 2012 (alpha 0.9 there). Epsilon
  * stands outside the root. PyTorch: torch.optim.RMSprop with centered=False and momentum=0, its defaults, the same
  * but for roundings; its centered and momentum variants are not here.
+ *
  * Memory: weight and average, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
