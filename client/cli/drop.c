@@ -1,0 +1,71 @@
+/* canyon drop NAME: delete a tensor on all servers, after asking. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/describe.h"
+#include "client/tools/number.h"
+
+/* Asks on standard error, so that standard output holds the result alone. Anything but yes is no. */
+static bool ask(const struct canyon_tensor_info *info) {
+    char shape[256], number[NUMBER_BYTES], answer[16] = "";
+    fprintf(stderr, "Drop tensor '%s', shape %s, %s parameters with their optimizer state, on all servers? [y/N] ",
+            info->name, describe_shape(info, shape, sizeof shape),
+            number_grouped(info->elements, number, sizeof number));
+    fflush(stderr);
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static enum outcome drop_tensor(const struct cli *cli, canyon_client *client, const char *name, bool yes) {
+    struct canyon_tensor_info info;
+    char doing[CANYON_NAME_BYTES + 32];
+    enum outcome outcome = cli_find(cli, client, name, &info);
+    if (outcome == OUTCOME_DONE && !yes && !ask(&info)) {
+        outcome = cli_fail("tensor '%s' was not dropped", name);
+    }
+    if (outcome == OUTCOME_DONE) {
+        snprintf(doing, sizeof doing, "drop '%s'", info.name);
+        outcome = outcome_report("canyon", doing, canyon_tensor_drop(client, name, (uint32_t)cli->timeout_ms));
+    }
+    if (outcome == OUTCOME_DONE && cli->json) {
+        outcome = cli_print(json_pack("{s:s}", "dropped", name));
+    } else if (outcome == OUTCOME_DONE) {
+        printf("dropped tensor '%s'\n", name);
+    }
+    return outcome;
+}
+
+enum outcome cli_drop(struct cli *cli, int argc, char **argv) {
+    const char *name = NULL;
+    bool yes = false;
+    const struct argument options[] = {
+        {.name = "yes", .letter = 'y', .help = "do not ask", .kind = ARGUMENT_FLAG, .target = &yes},
+        CLI_COMMON_OPTIONS(cli),
+    };
+    const struct positional positionals[] = {{"NAME", "the tensor's name", &name, false}};
+    const struct command_line line = {
+        .program = "canyon drop",
+        .summary =
+            "Deletes a tensor, weights and optimizer state, on all servers. Asks first, unless --yes is given. Also "
+            "finishes a drop that was interrupted.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .positionals = positionals,
+        .positional_count = 1,
+        .examples = "  canyon drop layer1/weight\n  canyon drop layer1/weight --yes",
+    };
+    canyon_client *client = NULL;
+    enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
+    if (verdict == ARGUMENTS_RUN && !yes && isatty(STDIN_FILENO) != 1) {
+        verdict = arguments_wrong(&line, "there is no terminal to ask on; say --yes to drop without being asked");
+    }
+    if (verdict != ARGUMENTS_RUN) {
+        return cli_parsed(verdict);
+    }
+    enum outcome outcome = cli_connect(cli, &client);
+    if (outcome == OUTCOME_DONE) {
+        outcome = drop_tensor(cli, client, name, yes);
+    }
+    canyon_close(client);
+    return outcome;
+}

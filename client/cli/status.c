@@ -1,0 +1,143 @@
+/* canyon status: the job and every server of it. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/cli/cli.h"
+#include "client/tools/number.h"
+#include "client/tools/record.h"
+#include "client/tools/table.h"
+
+/* Staleness is summed over the blocks pushed. */
+static double staleness_mean(const struct canyon_server_statistics *server) {
+    return server->pushes > 0 ? (double)server->staleness_sum / (double)server->pushes : 0.0;
+}
+
+static void add_row(struct table *table, const struct canyon_server_statistics *server) {
+    char text[NUMBER_BYTES];
+    table_cell(table, "%s", server->address);
+    table_cell(table, "%s", server->reachable ? "up" : "down");
+    if (!server->reachable) {
+        for (int column = 2; column < 13; column++) {
+            table_cell(table, "%s", column < 12 ? "-" : "");
+        }
+        return;
+    }
+    table_cell(table, "%u", server->threads);
+    table_cell(table, "%" PRIu64, server->connections);
+    table_cell(table, "%" PRIu64, server->tensors);
+    table_cell(table, "%s", number_grouped(server->parameters, text, sizeof text));
+    table_cell(table, "%s", number_bytes((double)server->state_bytes, text, sizeof text));
+    table_cell(table, "%s", number_grouped(server->pushes, text, sizeof text));
+    table_cell(table, "%s", number_grouped(server->pulls, text, sizeof text));
+    table_cell(table, "%.2f", staleness_mean(server));
+    table_cell(table, "%" PRIu64, server->staleness_max);
+    table_cell(table, "%s", number_duration((double)server->uptime_ms / 1000.0, text, sizeof text));
+    table_cell(table, "%s", server->version);
+}
+
+static enum outcome print_table(const struct canyon_job *job, const struct canyon_server_statistics *servers,
+                                size_t count) {
+    static const struct {
+        const char *title;
+        enum table_align align;
+    } columns[] = {
+        {"server", TABLE_LEFT},   {"state", TABLE_LEFT},       {"threads", TABLE_RIGHT}, {"connections", TABLE_RIGHT},
+        {"tensors", TABLE_RIGHT}, {"parameters", TABLE_RIGHT}, {"memory", TABLE_RIGHT},  {"pushes", TABLE_RIGHT},
+        {"pulls", TABLE_RIGHT},   {"staleness", TABLE_RIGHT},  {"max", TABLE_RIGHT},     {"uptime", TABLE_RIGHT},
+        {"version", TABLE_LEFT},
+    };
+    char block[NUMBER_BYTES];
+    struct table *table = table_create();
+    printf("job %s: %u server%s, %u thread%s, %u shards, blocks of %s parameters\n\n", job->name, job->servers,
+           job->servers == 1 ? "" : "s", job->threads, job->threads == 1 ? "" : "s", job->shards,
+           number_grouped(job->block_elements, block, sizeof block));
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        table_column(table, columns[i].title, columns[i].align);
+    }
+    for (size_t i = 0; i < count; i++) {
+        add_row(table, &servers[i]);
+    }
+    bool printed = table_print(table, stdout);
+    table_destroy(table);
+    for (size_t i = 0; i < count; i++) {
+        if (!servers[i].reachable) {
+            printf("\n%s is down: %s\n", servers[i].address, servers[i].text);
+        }
+    }
+    return printed ? OUTCOME_DONE : cli_fail("cannot print the table: no memory, or output failed");
+}
+
+static json_t *server_json(const struct canyon_server_statistics *server) {
+    if (!server->reachable) {
+        return json_pack("{s:s, s:b, s:s}", "address", server->address, "up", 0, "reason", server->text);
+    }
+    return json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "address", server->address, "up", 1, "version", server->version, "threads",
+                     record_unsigned(server->threads), "uptime_seconds",
+                     record_number((double)server->uptime_ms / 1000.0), "connections",
+                     record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
+                     record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
+                     record_unsigned(server->shards), "tensors", record_unsigned(server->tensors), "parameters",
+                     record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
+                     record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
+                     record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
+                     record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max));
+}
+
+static enum outcome print_json(const struct canyon_job *job, const struct canyon_server_statistics *servers,
+                               size_t count) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < count && list != NULL; i++) {
+        if (json_array_append_new(list, server_json(&servers[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return cli_print(json_pack("{s:{s:s, s:o, s:o, s:o, s:o}, s:o}", "job", "name", job->name, "servers",
+                               record_unsigned(job->servers), "threads", record_unsigned(job->threads), "shards",
+                               record_unsigned(job->shards), "block_elements", record_unsigned(job->block_elements),
+                               "servers", list));
+}
+
+static enum outcome show_status(const struct cli *cli, canyon_client *client) {
+    struct canyon_job job;
+    struct canyon_server_statistics *servers = NULL;
+    size_t count = 0;
+    enum outcome outcome = outcome_report("canyon", "describe the job", canyon_job(client, &job));
+    if (outcome == OUTCOME_DONE) {
+        outcome = outcome_report("canyon", "read the statistics",
+                                 canyon_statistics(client, (uint32_t)cli->timeout_ms, &servers, &count));
+    }
+    if (outcome == OUTCOME_DONE) {
+        outcome = cli->json ? print_json(&job, servers, count) : print_table(&job, servers, count);
+    }
+    for (size_t i = 0; i < count && outcome == OUTCOME_DONE; i++) {
+        outcome = servers[i].reachable ? OUTCOME_DONE : OUTCOME_UNREACHABLE;
+    }
+    canyon_free(servers);
+    return outcome;
+}
+
+enum outcome cli_status(struct cli *cli, int argc, char **argv) {
+    const struct argument options[] = {CLI_COMMON_OPTIONS(cli)};
+    const struct command_line line = {
+        .program = "canyon status",
+        .summary =
+            "Shows the job and every server of it: what it holds, what it has done, how stale the gradients were "
+            "that it received. Pushes and pulls are counted in blocks. Exits with 3 when a server is down.",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .examples = "  canyon status\n  canyon status --servers 10.0.0.1:7077 --json",
+    };
+    canyon_client *client = NULL;
+    enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
+    if (verdict != ARGUMENTS_RUN) {
+        return cli_parsed(verdict);
+    }
+    enum outcome outcome = cli_connect(cli, &client);
+    if (outcome == OUTCOME_DONE) {
+        outcome = show_status(cli, client);
+    }
+    canyon_close(client);
+    return outcome;
+}
