@@ -6,9 +6,11 @@
  *     u <- rho * u + (1 - rho) * d^2
  *     w <- w - lr * d
  *
- * Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1 (eq. 10 and 14); lr is an addition of
- * PyTorch's and 1 is the paper. Epsilon stands inside both roots; it also sets the size of the first steps. PyTorch:
- * torch.optim.Adadelta, the same but for roundings. Memory: weight and two averages, 12 bytes a parameter. */
+ * Zeiler, "ADADELTA: an adaptive learning rate method", 2012, algorithm 1; lr is PyTorch's addition, 1 is the paper.
+ * Epsilon stands inside both roots, where it also sets the size of the first steps. PyTorch: torch.optim.Adadelta, the
+ * same but for roundings.
+ *
+ * Memory: weight and two averages, 12 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
 enum { LR, RHO, EPS, WEIGHT_DECAY };

@@ -4,9 +4,10 @@
  *     s <- s + g'^2                     (s starts at initial_accumulator_value)
  *     w <- w - lr / (1 + (t - 1) * lr_decay) * g' / (sqrt(s) + eps)       at step t = 1, 2, ...
  *
- * Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", 2011, the
- * diagonal update of section 1.1 (eq. 1 with diag(G)). Epsilon stands outside the root. PyTorch: torch.optim.Adagrad,
- * the same but for roundings. Memory: weight and sum, 8 bytes a parameter. */
+ * Duchi, Hazan and Singer, "Adaptive subgradient methods for online learning and stochastic optimization", 2011, eq. 1
+ * (the diagonal update). Epsilon stands outside the root. PyTorch: torch.optim.Adagrad, the same but for roundings.
+ *
+ * Memory: weight and sum, 8 bytes a parameter. */
 #include <assert.h>
 
 #include "server/optimizers/kernel.h"
@@ -54,7 +55,7 @@ static void update(const float *prepared, size_t n, const float *restrict g, flo
 const struct optimizer optimizer_adagrad = {
     .name = "adagrad",
     .summary = "Adagrad: steps divided by the root of the sum of all squared gradients, weight by weight",
-    .source = "Duchi, Hazan and Singer 2011, section 1.1, eq. 1 (diagonal); torch.optim.Adagrad",
+    .source = "Duchi, Hazan and Singer 2011, eq. 1 (diagonal); torch.optim.Adagrad",
     .hyperparameters = hyperparameters,
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"sum"},

@@ -7,8 +7,10 @@
  *
  * Kingma and Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1. Epsilon stands outside the root of
  * the corrected average, as in the algorithm (not the "epsilon hat" of the rewriting below it). PyTorch:
- * torch.optim.Adam with amsgrad=False, the same but for roundings (here a product with 1 / sqrt(1 - beta2^t) stands for
- * the quotient). Memory: weight and two averages, 12 bytes a parameter. */
+ * torch.optim.Adam with amsgrad=False, the same but for roundings (a product with 1 / sqrt(1 - beta2^t) stands here for
+ * the quotient).
+ *
+ * Memory: weight and two averages, 12 bytes a parameter. */
 #include <assert.h>
 
 #include "server/optimizers/kernel.h"

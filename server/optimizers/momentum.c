@@ -5,11 +5,12 @@
  *     b <- momentum * b + (1 - dampening) * g'    afterwards
  *     w <- w - lr * b
  *
- * Polyak, "Some methods of speeding up the convergence of iteration methods", 1964, eq. 9; in the form of Sutskever,
- * Martens, Dahl and Hinton 2013, eq. 1 and 2, but with lr outside the buffer, as PyTorch has it, so that a change of lr
- * acts at once. PyTorch: torch.optim.SGD(momentum=..., dampening=...), the same but for roundings, with its first step
- * free of dampening and with dampening ignored when momentum is 0. Defaults of lr and momentum are ours, PyTorch
- * has none (0).
+ * Polyak, "Some methods of speeding up the convergence of iteration methods", 1964, the two-step method; in the form of
+ * Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 1
+ * and 2, but with lr outside the buffer, so that a change of lr acts at once. PyTorch: torch.optim.SGD(momentum=...,
+ * dampening=...), the same but for roundings, with its first step free of dampening and with dampening ignored when
+ * momentum is 0. PyTorch has no default lr and momentum 0; the defaults here are ours: 0.9, and an lr whose steps add
+ * up to those of sgd, lr / (1 - momentum) = 0.1.
  *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
@@ -50,7 +51,7 @@ static void update(const float *prepared, size_t n, const float *restrict g, flo
 const struct optimizer optimizer_momentum = {
     .name = "momentum",
     .summary = "gradient descent with momentum: steps along a decaying sum of the gradients",
-    .source = "Polyak 1964, eq. 9; torch.optim.SGD(momentum=...)",
+    .source = "Polyak 1964; Sutskever et al. 2013, eq. 1-2; torch.optim.SGD(momentum=...)",
     .hyperparameters = hyperparameters,
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"momentum_buffer"},

@@ -8,14 +8,15 @@
  *     w <- w - lr * ((1 - mu(t)) / (1 - P) * g' + mu(t+1) / (1 - P * mu(t) * mu(t+1)) * m)
  *              / (sqrt(v / (1 - beta2^t)) + eps)          at step t = 1, 2, ...
  *
- * Dozat, "Incorporating Nesterov momentum into Adam", 2016, algorithm 2 with the schedule of its section on warming
- * up momentum. Epsilon stands outside the root. The running product P of mu is kept as a scalar of each block.
+ * Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016, the NAdam algorithm with its momentum
+ * schedule (0.96^(t / 250) there). Epsilon stands outside the root. The running product P of mu is a scalar of each
+ * block.
  *
  * PyTorch: torch.optim.NAdam as version 1.13 computes it one tensor at a time, its default. There the product that
- * corrects the look-ahead has mu(t) twice; the paper, the documentation and later versions have 1 - P * mu(t+1). The
- * two differ visibly in the first steps only (P halves or so at each). PyTorch keeps P in float, this file in double;
- * otherwise the same but for roundings (the two terms of the step share one division here, and are taken off one after
- * the other as there).
+ * corrects the look-ahead has mu(t) twice; the paper, PyTorch's documentation and its 2.x releases have 1 - P *
+ * mu(t+1). The two differ visibly in the first steps only, as P shrinks quickly. PyTorch keeps P in float, this file in
+ * double; otherwise the same but for roundings (the two terms of the step share one division here, and are taken off
+ * one after the other as there).
  *
  * Memory: weight and two averages, 12 bytes a parameter, and 8 bytes a block. */
 #include <assert.h>
@@ -94,7 +95,7 @@ static void update(const float *prepared, size_t n, const float *restrict g, flo
 const struct optimizer optimizer_nadam = {
     .name = "nadam",
     .summary = "Nadam: Adam with Nesterov's look-ahead and a momentum schedule",
-    .source = "Dozat 2016, algorithm 2; torch.optim.NAdam of PyTorch 1.13",
+    .source = "Dozat 2016, the NAdam algorithm; torch.optim.NAdam of PyTorch 1.13",
     .hyperparameters = hyperparameters,
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq"},

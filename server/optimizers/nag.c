@@ -6,9 +6,9 @@
  *
  * Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)", 1983; in the form of
  * Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 3
- * and 4, rewritten for the weights at which the next gradient is taken (Bengio, Boulanger-Lewandowski and Pascanu 2013,
- * eq. 7), with lr outside the buffer. PyTorch: torch.optim.SGD(momentum=..., nesterov=True), the same but for
- * roundings; PyTorch refuses momentum 0, which here is plain sgd. Defaults of lr and momentum are ours.
+ * and 4, rewritten for the weights at which the next gradient is taken, with lr outside the buffer. PyTorch:
+ * torch.optim.SGD(momentum=..., nesterov=True), the same but for roundings; PyTorch refuses momentum 0, which here is
+ * plain sgd. The defaults are ours, as in momentum.c.
  *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"

@@ -4,7 +4,7 @@
  *     v <- alpha * v + (1 - alpha) * g'^2
  *     w <- w - lr * g' / (sqrt(v) + eps)
  *
- * Tieleman and Hinton, "Neural networks for machine learning", lecture 6e, slide 29, 2012 (alpha 0.9 there). Epsilon
+ * Tieleman and Hinton, "Neural networks for machine learning", 2012, lecture 6e, slide 29 (alpha is 0.9 there). Epsilon
  * stands outside the root. PyTorch: torch.optim.RMSprop with centered=False and momentum=0, its defaults, the same
  * but for roundings; its centered and momentum variants are not here.
  *

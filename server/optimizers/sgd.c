@@ -3,8 +3,10 @@
  *     g' = g + weight_decay * w
  *     w <- w - lr * g'
  *
- * Robbins and Monro, "A stochastic approximation method", 1951, eq. 2 (as descent on a gradient). PyTorch:
- * torch.optim.SGD without momentum, the same but for roundings; it has no default lr, the one here is ours.
+ * Robbins and Monro, "A stochastic approximation method", 1951; Goodfellow, Bengio and Courville, "Deep learning",
+ * 2016, algorithm 8.1. PyTorch: torch.optim.SGD without momentum, the same but for roundings; it has no default lr, the
+ * one here is ours.
+ *
  * No epsilon. Memory: the weight alone, 4 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
@@ -32,7 +34,7 @@ static void update(const float *prepared, size_t n, const float *restrict g, flo
 const struct optimizer optimizer_sgd = {
     .name = "sgd",
     .summary = "stochastic gradient descent: a step against the gradient, lr times its length",
-    .source = "Robbins and Monro 1951, eq. 2; torch.optim.SGD",
+    .source = "Robbins and Monro 1951; Goodfellow et al. 2016, algorithm 8.1; torch.optim.SGD",
     .hyperparameters = hyperparameters,
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .prepare = prepare,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the expected values of the golden tests: optimizers.txt (from PyTorch) and initializer.txt (from the formulas).
+"""Writes what the golden tests expect: optimizers.txt (from PyTorch) and initializer.txt (from the formulas).
 
     /usr/bin/python3 tests/golden/make_golden.py            needs python3-torch (Debian 12: PyTorch 1.13)
 
@@ -203,7 +203,8 @@ def philox(key, counter):
 def initial(tensor, kind, seed, a, b, dims, index):
     """An element by the formulas of server/initializer.h."""
     digest = hashlib.blake2b(tensor.encode(), digest_size=32).digest()
-    x = philox(struct.unpack("<2I", struct.pack("<Q", seed)), struct.unpack("<4I", struct.pack("<Q", index) + digest[:8]))
+    counter = struct.unpack("<4I", struct.pack("<Q", index) + digest[:8])
+    x = philox(struct.unpack("<2I", struct.pack("<Q", seed)), counter)
     u, v = ((x[1] << 32 | x[0]) >> 11) / 2.0**53, ((x[3] << 32 | x[2]) >> 11) / 2.0**53
     if len(dims) >= 2:  # PyTorch's own rule
         fan_in, fan_out = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(dims, device="meta"))
