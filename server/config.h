@@ -1,0 +1,58 @@
+/* The settings of a server: their defaults, how they are read from a file and a command line, and what they must
+ * fulfil.
+ *
+ * Life: config_init -> config_arguments (which reads the file named by --config first) -> config_place, once the
+ * listening address is known. Every error text names the place (file and line, or the command line), the key, the value
+ * and what is allowed. Not thread-safe; read-only once the server runs. */
+#ifndef CANYON_SERVER_CONFIG_H
+#define CANYON_SERVER_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/address.h"
+#include "common/job.h"
+#include "common/log.h"
+
+#define CONFIG_DRAIN_MAX 3600 /* seconds */
+
+struct config {
+    char listen[LIMIT_ADDRESS_BYTES];    /* "HOST:PORT", or "fd:N" */
+    int listen_descriptor;               /* N of "fd:N", else -1 */
+    struct address listen_address;       /* of "HOST:PORT" */
+    char advertise[LIMIT_ADDRESS_BYTES]; /* canonical; "" until given or placed */
+    uint32_t threads;
+    uint32_t drain; /* seconds */
+    enum log_level log_level;
+    struct job job;  /* its list is empty until given or placed */
+    uint32_t server; /* this server's index in the list, once placed */
+};
+
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION, CONFIG_CHECK };
+
+/* Every key at its default. finish is safe on a zeroed config and on NULL. */
+void config_init(struct config *config);
+void config_finish(struct config *config);
+
+/* Sets one key from its text; an empty advertise or servers is the default. INVALID_ARGUMENT with a text
+ * "KEY = VALUE: what is allowed"; then nothing has changed. */
+enum canyon_status config_set(struct config *config, const char *key, const char *value, struct error *error);
+
+/* Reads "--key value" and "--key=value", after the file that --config names: the command line wins over the file, and a
+ * later word over an earlier one. `action` says what the user asked for. */
+enum canyon_status config_arguments(struct config *config, int argc, char *const *argv, enum config_action *action,
+                                    struct error *error);
+
+/* Decides the advertised address and this server's place in the list, given where it listens, and checks the whole.
+ * May be called before the port is known (port 0): it then refuses what cannot become right and leaves the rest open.
+ * CONFIGURATION: listening on a wildcard, or on port 0 among several servers, with nothing advertised; an advertised
+ * address that is not in the list (naming both). */
+enum canyon_status config_place(struct config *config, const struct address *listening, struct error *error);
+
+/* The key at `index` in the order of the documentation, or NULL after the last. Static memory. */
+const char *config_key(size_t index);
+
+/* Writes all settings in the form of a configuration file. */
+void config_write(const struct config *config, FILE *file);
+
+#endif

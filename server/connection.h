@@ -1,0 +1,87 @@
+/* A connection is one greeted client on one server thread: the adapter between its socket and the handler.
+ *
+ * Bytes received become frames, frames go to the handler, what the handler sends is offered to the socket at once and
+ * what the socket does not take waits in an outbox. One turn executes a bounded number of frames, so that a greedy
+ * client does not starve the others; while much output waits, nothing more is read. Life:
+ *
+ *   OPEN       frames are executed
+ *   FLUSHING   nothing more is executed (the client closed, broke the protocol, or the server stops): output goes out
+ *   LINGERING  all is sent, our end is closed: input is thrown away until the client closes too, since closing with
+ *              unread input would make the kernel destroy what the client has not read yet
+ *   CLOSED     its handle is closing, then its memory goes
+ *
+ * It works on the plain descriptor through uv_poll, not through uv_tcp: stopping must know that the receive buffer is
+ * empty, a turn must be able to stop reading after any frame, and outgoing slices must reach the socket without a copy.
+ * Only the thread of its loop touches it. */
+#ifndef CANYON_SERVER_CONNECTION_H
+#define CANYON_SERVER_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "common/frame.h"
+#include "common/log.h"
+#include "server/arrival.h"
+#include "server/handler.h"
+#include "server/outbox.h"
+
+enum connection_state { CONNECTION_OPEN, CONNECTION_FLUSHING, CONNECTION_LINGERING, CONNECTION_CLOSED };
+
+struct connection {
+    struct handler_peer peer; /* first: the handler's peer is the connection */
+    struct connection_host *host;
+    int descriptor;
+    enum connection_state state;
+    bool known;     /* to the handler */
+    bool failed;    /* the socket is of no use: the next turn closes */
+    bool paused;    /* too much output waits: nothing is read or executed */
+    bool draining;  /* the server stops: what is received is answered, then no more */
+    bool ended;     /* the client closed its end */
+    bool scheduled; /* in the host's ready list */
+    uv_poll_t poll;
+    int events; /* of poll, as armed */
+    struct frame_reader reader;
+    struct outbox outbox;
+    uint64_t progress; /* when bytes last came, or the pause ended */
+    uint64_t deadline; /* of FLUSHING and LINGERING; of draining's reading */
+    char from[ARRIVAL_FROM_BYTES];
+    TAILQ_ENTRY(connection) all, ready;
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+/* What the connections of one thread share; the reactor fills and owns it. */
+struct connection_host {
+    uv_loop_t *loop;
+    struct handler *handler;
+    const struct log *log;
+    struct outbox_pool pool;
+    uint32_t payload_limit;
+    size_t high_water; /* of an outbox: above it nothing is read, until it is below half of it */
+    size_t outbox_cap;
+    size_t pool_crowded; /* chunks used by all: above it a connection reads nothing while any output of it waits */
+    uint64_t stall;      /* nanoseconds that a partial frame may stand still */
+    struct connection_list all;
+    struct connection_list ready; /* want another turn soon */
+    size_t count;
+};
+
+/* Takes over the arrival's descriptor (also when it fails) and makes the client known to the handler. */
+enum canyon_status connection_open(struct connection_host *host, const struct arrival *arrival);
+
+/* One turn: executes what is there, within bounds. For those in the ready list. */
+void connection_turn(struct connection *connection);
+
+/* The server stops: whole frames received until the receive buffer is empty, or until `until`, are answered; then the
+ * connection flushes and closes. */
+void connection_drain(struct connection *connection, uint64_t until);
+
+/* Looks at its deadlines. The connection may be CLOSED afterwards. */
+void connection_sweep(struct connection *connection, uint64_t now);
+
+/* At once, whatever waits. Its memory goes when the loop has closed its handle. */
+void connection_close(struct connection *connection);
+
+#endif

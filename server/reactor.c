@@ -1,0 +1,339 @@
+#include "server/reactor.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/clock.h"
+#include "common/random.h"
+#include "server/connection.h"
+
+#define MIB                   ((size_t)1024 * 1024)
+#define PAYLOAD_LEAST         MIB /* many small pieces share a frame whatever the block size */
+#define HIGH_WATER_LEAST      (8 * MIB)
+#define POOL_KEEP             (16 * MIB)
+#define POOL_CROWDED          (256 * MIB)
+#define PARTIAL_FRAME_SECONDS 30ull
+#define SWEEP_MS              1000
+#define SWEEP_STOPPING_MS     5
+#define SECOND                1000000000ull
+
+struct reactor {
+    struct reactor_options options;
+    struct connection_host host;
+    uv_loop_t loop;
+    uv_async_t async;     /* something was delivered, or stop was asked for */
+    uv_timer_t wakeup;    /* the handler's */
+    uv_timer_t sweep;     /* deadlines of connections; runs while there are any */
+    uv_idle_t turns;      /* runs while the ready list is not empty */
+    uv_prepare_t prepare; /* before the loop sleeps: arms the three above */
+    uint64_t armed;       /* time that `wakeup` is armed for */
+    bool stopping;        /* of the reactor's thread */
+    uint64_t stop_deadline;
+    bool started;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards the following */
+    struct arrival *first, *last;
+    bool stop_asked;
+    uint64_t stop_asked_deadline;
+};
+
+static uint64_t environment_now(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static void environment_random(void *user, void *bytes, size_t count) {
+    (void)user;
+    random_fill(bytes, count);
+}
+
+static const struct handler_environment environment = {.now = environment_now, .random = environment_random};
+
+/* ---- stopping ---- */
+
+static void close_handle(uv_handle_t *handle, void *user) {
+    (void)user;
+    if (!uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
+/* Ends the loop: it runs out of handles. Connections are closed already. */
+static void end(struct reactor *reactor) {
+    uv_handle_t *own[] = {(uv_handle_t *)&reactor->async, (uv_handle_t *)&reactor->wakeup,
+                          (uv_handle_t *)&reactor->sweep, (uv_handle_t *)&reactor->turns,
+                          (uv_handle_t *)&reactor->prepare};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; ++i) {
+        close_handle(own[i], NULL);
+    }
+}
+
+static void begin_stopping(struct reactor *reactor, uint64_t deadline) {
+    struct connection_host *host = &reactor->host;
+    struct connection *connection;
+    uint64_t now = clock_now();
+    /* Half of the time to answer what was received, the other half to get the answers out. */
+    uint64_t until = deadline > now ? now + (deadline - now) / 2 : now;
+    reactor->stopping = true;
+    reactor->stop_deadline = deadline;
+    handler_stop(host->handler);
+    TAILQ_FOREACH(connection, &host->all, all) {
+        connection_drain(connection, until);
+    }
+}
+
+static void close_connections(struct connection_host *host) {
+    while (!TAILQ_EMPTY(&host->all)) {
+        connection_close(TAILQ_FIRST(&host->all));
+    }
+}
+
+/* ---- what the loop calls ---- */
+
+static void on_sweep(uv_timer_t *timer) {
+    struct reactor *reactor = timer->data;
+    struct connection_host *host = &reactor->host;
+    struct connection *connection = TAILQ_FIRST(&host->all);
+    uint64_t now = clock_now();
+    if (reactor->stopping && now >= reactor->stop_deadline && host->count > 0) {
+        log_event(host->log, LOG_WARNING, "drain-cut", "thread=%u connections=%zu", reactor->options.thread,
+                  host->count);
+        close_connections(host);
+        return;
+    }
+    while (connection != NULL) {
+        struct connection *next = TAILQ_NEXT(connection, all);
+        connection_sweep(connection, now);
+        connection = next;
+    }
+}
+
+static void on_wakeup(uv_timer_t *timer) {
+    struct reactor *reactor = timer->data;
+    reactor->armed = UINT64_MAX;
+    handler_tick(reactor->host.handler);
+}
+
+/* One turn for each connection that was ready when the round began; those that want more come in the next round, after
+ * the loop has looked at its sockets. */
+static void on_turns(uv_idle_t *idle) {
+    struct connection_host *host = &((struct reactor *)idle->data)->host;
+    struct connection *connection;
+    size_t count = 0;
+    TAILQ_FOREACH(connection, &host->ready, ready) {
+        ++count;
+    }
+    for (; count > 0 && !TAILQ_EMPTY(&host->ready); --count) {
+        connection_turn(TAILQ_FIRST(&host->ready));
+    }
+}
+
+static void arm_wakeup(struct reactor *reactor) {
+    uint64_t when = handler_wakeup(reactor->host.handler);
+    if (when == reactor->armed) {
+        return;
+    }
+    reactor->armed = when;
+    if (when == UINT64_MAX) {
+        uv_timer_stop(&reactor->wakeup);
+        return;
+    }
+    uint64_t now = clock_now();
+    uint64_t delay_ms = when > now ? (when - now + 999999) / 1000000 : 0;
+    uv_update_time(&reactor->loop);
+    uv_timer_start(&reactor->wakeup, on_wakeup, delay_ms, 0);
+}
+
+static void arm_sweep(struct reactor *reactor) {
+    uint64_t wanted = reactor->stopping ? SWEEP_STOPPING_MS : SWEEP_MS;
+    if (reactor->host.count == 0) {
+        uv_timer_stop(&reactor->sweep);
+    } else if (!uv_is_active((uv_handle_t *)&reactor->sweep) || uv_timer_get_repeat(&reactor->sweep) != wanted) {
+        uv_timer_start(&reactor->sweep, on_sweep, wanted, wanted);
+    }
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct reactor *reactor = prepare->data;
+    if (reactor->stopping && reactor->host.count == 0) {
+        end(reactor);
+        return;
+    }
+    arm_wakeup(reactor);
+    arm_sweep(reactor);
+    if (TAILQ_EMPTY(&reactor->host.ready)) {
+        uv_idle_stop(&reactor->turns);
+    } else {
+        uv_idle_start(&reactor->turns, on_turns);
+    }
+}
+
+static void on_async(uv_async_t *async) {
+    struct reactor *reactor = async->data;
+    pthread_mutex_lock(&reactor->lock);
+    struct arrival *arrival = reactor->first;
+    bool stop = reactor->stop_asked;
+    uint64_t deadline = reactor->stop_asked_deadline;
+    reactor->first = NULL;
+    reactor->last = NULL;
+    pthread_mutex_unlock(&reactor->lock);
+    while (arrival != NULL) {
+        struct arrival *next = arrival->next;
+        (void)connection_open(&reactor->host, arrival); /* it has logged a failure */
+        free(arrival);
+        arrival = next;
+    }
+    if (stop && !reactor->stopping) {
+        begin_stopping(reactor, deadline);
+    }
+}
+
+/* ---- life ---- */
+
+static void host_init(struct reactor *reactor) {
+    struct connection_host *host = &reactor->host;
+    size_t block_bytes = (size_t)reactor->options.job->block * sizeof(float);
+    size_t payload = block_bytes > PAYLOAD_LEAST ? block_bytes : PAYLOAD_LEAST;
+    host->loop = &reactor->loop;
+    host->log = reactor->options.log;
+    host->payload_limit = (uint32_t)payload;
+    host->high_water = 2 * block_bytes > HIGH_WATER_LEAST ? 2 * block_bytes : HIGH_WATER_LEAST;
+    /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
+    host->outbox_cap = host->high_water + payload + FRAME_HEADER_BYTES +
+                       (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
+    host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
+    host->stall = PARTIAL_FRAME_SECONDS * SECOND;
+    outbox_pool_init(&host->pool, POOL_KEEP);
+    TAILQ_INIT(&host->all);
+    TAILQ_INIT(&host->ready);
+}
+
+static int loop_init(struct reactor *reactor) {
+    int failure = uv_loop_init(&reactor->loop);
+    if (failure != 0) {
+        return failure;
+    }
+    failure = uv_async_init(&reactor->loop, &reactor->async, on_async);
+    if (failure != 0) {
+        uv_loop_close(&reactor->loop);
+        return failure;
+    }
+    /* These cannot fail. */
+    uv_timer_init(&reactor->loop, &reactor->wakeup);
+    uv_timer_init(&reactor->loop, &reactor->sweep);
+    uv_idle_init(&reactor->loop, &reactor->turns);
+    uv_prepare_init(&reactor->loop, &reactor->prepare);
+    uv_prepare_start(&reactor->prepare, on_prepare);
+    reactor->async.data = reactor;
+    reactor->wakeup.data = reactor;
+    reactor->sweep.data = reactor;
+    reactor->turns.data = reactor;
+    reactor->prepare.data = reactor;
+    reactor->armed = UINT64_MAX;
+    return 0;
+}
+
+struct reactor *reactor_create(const struct reactor_options *options, struct error *error) {
+    struct reactor *reactor = calloc(1, sizeof *reactor);
+    if (reactor == NULL) {
+        goto no_memory;
+    }
+    reactor->options = *options;
+    host_init(reactor);
+    reactor->host.handler =
+        handler_create(options->job, options->server, options->thread, options->threads, &environment);
+    if (reactor->host.handler == NULL) {
+        goto no_handler;
+    }
+    int failure = loop_init(reactor);
+    if (failure != 0) {
+        error_set(error, CANYON_NO_MEMORY, "server thread %u cannot have a loop: %s", options->thread,
+                  uv_strerror(failure));
+        goto no_loop;
+    }
+    pthread_mutex_init(&reactor->lock, NULL);
+    return reactor;
+
+no_loop:
+    handler_destroy(reactor->host.handler);
+    free(reactor);
+    return NULL;
+no_handler:
+    free(reactor);
+no_memory:
+    error_set(error, CANYON_NO_MEMORY, "no memory for the shards of server thread %u", options->thread);
+    return NULL;
+}
+
+static void *run(void *user) {
+    struct reactor *reactor = user;
+    uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    if (reactor->options.stopped != NULL) {
+        reactor->options.stopped(reactor->options.user);
+    }
+    return NULL;
+}
+
+enum canyon_status reactor_start(struct reactor *reactor, struct error *error) {
+    int failure = pthread_create(&reactor->thread, NULL, run, reactor);
+    if (failure != 0) {
+        return error_set(error, CANYON_NO_MEMORY, "server thread %u cannot be started: %s", reactor->options.thread,
+                         uv_strerror(uv_translate_sys_error(failure)));
+    }
+    reactor->started = true;
+    return CANYON_OK;
+}
+
+void reactor_deliver(struct reactor *reactor, struct arrival *arrival) {
+    arrival->next = NULL;
+    pthread_mutex_lock(&reactor->lock);
+    if (reactor->last != NULL) {
+        reactor->last->next = arrival;
+    } else {
+        reactor->first = arrival;
+    }
+    reactor->last = arrival;
+    pthread_mutex_unlock(&reactor->lock);
+    uv_async_send(&reactor->async);
+}
+
+void reactor_stop(struct reactor *reactor, uint64_t deadline) {
+    pthread_mutex_lock(&reactor->lock);
+    reactor->stop_asked = true;
+    reactor->stop_asked_deadline = deadline;
+    pthread_mutex_unlock(&reactor->lock);
+    uv_async_send(&reactor->async);
+}
+
+void reactor_join(struct reactor *reactor) {
+    if (reactor->started) {
+        pthread_join(reactor->thread, NULL);
+        reactor->started = false;
+    }
+}
+
+void reactor_destroy(struct reactor *reactor) {
+    if (reactor == NULL) {
+        return;
+    }
+    assert(!reactor->started);
+    close_connections(&reactor->host);
+    uv_walk(&reactor->loop, close_handle, NULL); /* of a reactor that never ran */
+    uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    int busy = uv_loop_close(&reactor->loop);
+    assert(busy == 0);
+    (void)busy;
+    while (reactor->first != NULL) {
+        struct arrival *next = reactor->first->next;
+        close(reactor->first->descriptor);
+        free(reactor->first);
+        reactor->first = next;
+    }
+    handler_destroy(reactor->host.handler);
+    outbox_pool_finish(&reactor->host.pool);
+    pthread_mutex_destroy(&reactor->lock);
+    free(reactor);
+}
