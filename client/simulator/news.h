@@ -1,0 +1,52 @@
+/* What the processes of a run tell their parent: records of one size through a pipe each. */
+#ifndef CANYON_SIMULATOR_NEWS_H
+#define CANYON_SIMULATOR_NEWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NEWS_TEXT_BYTES 512
+
+enum news_kind {
+    NEWS_BEGUN,    /* a worker: the barrier opened, at `nanoseconds` */
+    NEWS_STEP,     /* a worker: one step is done: loss, pushes, staleness_sum, staleness_max */
+    NEWS_DONE,     /* a worker: all its steps are, at `nanoseconds` */
+    NEWS_ACCURACY, /* the observer: test accuracy on the way */
+    NEWS_RESULT,   /* the observer: loss, accuracy, rate and servers at the end; the tensors are dropped */
+    NEWS_FAILED    /* any: status and text; nothing follows */
+};
+
+struct news {
+    uint32_t kind;        /* enum news_kind */
+    uint32_t status;      /* enum canyon_status */
+    uint64_t nanoseconds; /* of the monotonic clock, which all processes of a machine share */
+    double loss, accuracy, rate /* learning rate; negative when the optimizer has none */;
+    uint32_t servers;
+    uint32_t pushes;
+    uint64_t staleness_sum, staleness_max; /* over the tensors pushed */
+    char text[NEWS_TEXT_BYTES];
+};
+
+/* Writes a whole record. False when nobody listens any more. */
+bool news_write(int descriptor, const struct news *news);
+
+/* Now, for `nanoseconds`. */
+uint64_t news_clock(void);
+
+/* The reading end: keeps what is not a whole record yet. Begin with zeros. */
+struct news_reader {
+    unsigned char bytes[sizeof(struct news)];
+    size_t have;
+};
+
+enum news_state {
+    NEWS_READ,  /* *news is filled in */
+    NEWS_LATER, /* nothing whole is there now */
+    NEWS_ENDED  /* the other side has closed or an error came: nothing will follow */
+};
+
+/* The descriptor should not block. Texts are NUL-terminated whatever was sent. */
+enum news_state news_read(struct news_reader *reader, int descriptor, struct news *news);
+
+#endif

@@ -1,0 +1,104 @@
+#include "client/simulator/observer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/simulator/parameters.h"
+
+#define MEASURE_MS 250 /* between two looks at the test images: enough for a progress bar, nothing for the servers */
+#define DROP_MS    (OBSERVER_ABORT_MS / MODEL_TENSORS)
+
+struct observer {
+    const struct plan *plan;
+    int news, orders;
+    bool dropped; /* the tensors, after the result */
+    struct parameters parameters;
+};
+
+/* The next order, or 0 when wait_ms passed without one. */
+static char observer_wait(const struct observer *observer, int wait_ms) {
+    struct pollfd wait = {.fd = observer->orders, .events = POLLIN};
+    char order = OBSERVER_ABORT;
+    int ready = poll(&wait, 1, wait_ms);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) {
+        return 0;
+    }
+    return read(observer->orders, &order, 1) == 1 ? order : OBSERVER_ABORT;
+}
+
+static struct model_score observer_score(const struct observer *observer, const uint32_t *indices, size_t count) {
+    return model_evaluate(&observer->plan->model, observer->parameters.weights, observer->plan->digits, indices, count);
+}
+
+static enum canyon_status observer_measure(struct observer *observer) {
+    enum canyon_status status = parameters_pull(&observer->parameters);
+    if (status == CANYON_OK) {
+        struct model_score score = observer_score(observer, observer->plan->split->test, SPLIT_TEST);
+        struct news news = {.kind = NEWS_ACCURACY, .accuracy = score.accuracy};
+        news_write(observer->news, &news);
+    }
+    return status;
+}
+
+static enum canyon_status observer_result(struct observer *observer) {
+    struct canyon_job job;
+    enum canyon_status status = parameters_pull(&observer->parameters);
+    if (status != CANYON_OK || (status = canyon_job(observer->parameters.client, &job)) != CANYON_OK) {
+        return status;
+    }
+    struct model_score train = observer_score(observer, observer->plan->split->train, SPLIT_TRAIN);
+    struct model_score test = observer_score(observer, observer->plan->split->test, SPLIT_TEST);
+    struct news news = {.kind = NEWS_RESULT,
+                        .loss = train.loss,
+                        .accuracy = test.accuracy,
+                        .rate = parameters_rate(&observer->parameters),
+                        .servers = job.servers};
+    status = parameters_drop(&observer->parameters, 0);
+    if (status == CANYON_OK) {
+        observer->dropped = true;
+        news_write(observer->news, &news);
+    }
+    return status;
+}
+
+/* Until the run is over, one way or the other. */
+static enum canyon_status observer_watch(struct observer *observer) {
+    enum canyon_status status = CANYON_OK;
+    char order = 0;
+    while (status == CANYON_OK && order == 0) {
+        order = observer_wait(observer, MEASURE_MS);
+        if (order == 0) {
+            status = observer_measure(observer);
+        }
+    }
+    if (status == CANYON_OK && order == OBSERVER_FINISH) {
+        status = observer_result(observer);
+    }
+    return status;
+}
+
+int observer_task(void *context, uint32_t index, int news_descriptor, int orders) {
+    struct observer observer = {.plan = context, .news = news_descriptor, .orders = orders};
+    struct parameters *parameters = &observer.parameters;
+    (void)index;
+    enum canyon_status status = parameters_connect(parameters, observer.plan, "canyon-sim observer");
+    if (status == CANYON_OK && (status = parameters_create(parameters)) == CANYON_OK) {
+        status = observer_watch(&observer);
+    }
+    if (status != CANYON_OK) {
+        struct news news = {.kind = NEWS_FAILED, .status = status};
+        memcpy(news.text, parameters->text, sizeof news.text);
+        news_write(observer.news, &news);
+        /* Workers may still create tensors: what is dropped before they are gone would come back. */
+        while (observer_wait(&observer, -1) == 0) {
+        }
+    }
+    if (parameters->client != NULL && !observer.dropped) {
+        parameters_drop(parameters, DROP_MS);
+    }
+    parameters_close(parameters);
+    return status == CANYON_OK ? 0 : 1;
+}

@@ -1,0 +1,135 @@
+#include "client/simulator/parameters.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum canyon_status fail(struct parameters *parameters, enum canyon_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* "cannot DOING: what the library said". */
+static enum canyon_status fail(struct parameters *parameters, enum canyon_status status, const char *format, ...) {
+    char doing[CANYON_NAME_BYTES + 64], why[NEWS_TEXT_BYTES - sizeof doing - 16];
+    va_list values;
+    const char *said = canyon_error_text();
+    snprintf(why, sizeof why, "%s", said[0] != '\0' ? said : canyon_status_name(status));
+    va_start(values, format);
+    vsnprintf(doing, sizeof doing, format, values);
+    va_end(values);
+    snprintf(parameters->text, sizeof parameters->text, "cannot %s: %s", doing, why);
+    return status;
+}
+
+enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name) {
+    struct canyon_options options;
+    memset(parameters, 0, sizeof *parameters);
+    parameters->plan = plan;
+    parameters->weights = calloc(plan->model.parameters, sizeof *parameters->weights);
+    parameters->gradient = calloc(plan->model.parameters, sizeof *parameters->gradient);
+    if (parameters->weights == NULL || parameters->gradient == NULL) {
+        snprintf(parameters->text, sizeof parameters->text, "no memory for %zu weights", plan->model.parameters);
+        return CANYON_NO_MEMORY;
+    }
+    canyon_options_init(&options);
+    options.servers = plan->servers;
+    options.name = name;
+    options.timeout_ms = plan->timeout_ms;
+    enum canyon_status status = canyon_connect(&options, &parameters->client);
+    return status == CANYON_OK ? CANYON_OK : fail(parameters, status, "connect to %s", plan->servers);
+}
+
+/* Fills in everything but the values; `first` are the model's first weights. */
+static enum canyon_status parameters_spec(const struct parameters *parameters, size_t t, const float *first,
+                                          struct canyon_tensor_spec *spec) {
+    const struct plan *plan = parameters->plan;
+    const struct model_tensor *tensor = &plan->model.tensors[t];
+    canyon_tensor_spec_init(spec);
+    enum canyon_status status = canyon_tensor_spec_optimizer(spec, plan->optimizer);
+    if (status != CANYON_OK) {
+        return status;
+    }
+    snprintf(spec->name, sizeof spec->name, "%s%s.%s", plan->prefix, spec->optimizer, tensor->name);
+    spec->rank = tensor->rank;
+    memcpy(spec->dims, tensor->dims, sizeof tensor->dims);
+    spec->initializer = CANYON_VALUES;
+    spec->values = first == NULL ? NULL : first + tensor->offset;
+    return CANYON_OK;
+}
+
+enum canyon_status parameters_create(struct parameters *parameters) {
+    const struct model *model = &parameters->plan->model;
+    model_first_weights(model, parameters->plan->seed, parameters->weights);
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        struct canyon_tensor_spec spec;
+        enum canyon_status status = parameters_spec(parameters, t, parameters->weights, &spec);
+        if (status != CANYON_OK) {
+            return fail(parameters, status, "use the optimizer '%s'", parameters->plan->optimizer);
+        }
+        status = canyon_tensor_create(parameters->client, &spec, 0, &parameters->tensors[t]);
+        if (status != CANYON_OK) {
+            return fail(parameters, status, "create the tensor '%s'", spec.name);
+        }
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status parameters_exchange(struct parameters *parameters, bool push) {
+    const struct model *model = &parameters->plan->model;
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        size_t offset = model->tensors[t].offset;
+        parameters->items[t] = (struct canyon_item){.tensor = parameters->tensors[t],
+                                                    .gradient = push ? parameters->gradient + offset : NULL,
+                                                    .weights = parameters->weights + offset};
+    }
+    enum canyon_status status = canyon_step(parameters->client, parameters->items, model->tensor_count, 0);
+    if (status != CANYON_OK) {
+        return fail(parameters, status, push ? "push a gradient" : "pull the weights");
+    }
+    return CANYON_OK;
+}
+
+enum canyon_status parameters_pull(struct parameters *parameters) {
+    return parameters_exchange(parameters, false);
+}
+
+enum canyon_status parameters_step(struct parameters *parameters) {
+    return parameters_exchange(parameters, true);
+}
+
+double parameters_rate(const struct parameters *parameters) {
+    struct canyon_tensor_info info;
+    if (canyon_tensor_describe(parameters->tensors[0], &info) == CANYON_OK) {
+        for (uint32_t i = 0; i < info.setting_count; i++) {
+            if (strcmp(info.settings[i].name, "lr") == 0) {
+                return info.settings[i].value;
+            }
+        }
+    }
+    return -1.0;
+}
+
+enum canyon_status parameters_drop(struct parameters *parameters, uint32_t timeout_ms) {
+    enum canyon_status result = CANYON_OK;
+    for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {
+        struct canyon_tensor_spec spec;
+        enum canyon_status status = parameters_spec(parameters, t, NULL, &spec);
+        if (status == CANYON_OK) {
+            status = canyon_tensor_drop(parameters->client, spec.name, timeout_ms);
+        }
+        if (status != CANYON_OK && status != CANYON_NOT_FOUND && result == CANYON_OK) {
+            result = fail(parameters, status, "drop the tensor '%s'", spec.name);
+        }
+    }
+    return result;
+}
+
+void parameters_close(struct parameters *parameters) {
+    for (size_t t = 0; t < MODEL_TENSORS; t++) {
+        canyon_tensor_close(parameters->tensors[t]);
+    }
+    canyon_close(parameters->client);
+    free(parameters->weights);
+    free(parameters->gradient);
+    memset(parameters, 0, sizeof *parameters);
+}

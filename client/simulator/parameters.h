@@ -1,0 +1,45 @@
+/* A model's tensors on the servers, seen from one process: its connection, its handles and its copy of the weights.
+ *
+ * Calls answer canyon.h's codes and, on failure, leave a text that says what was being done and why it failed. */
+#ifndef CANYON_SIMULATOR_PARAMETERS_H
+#define CANYON_SIMULATOR_PARAMETERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "canyon.h"
+#include "client/simulator/news.h"
+#include "client/simulator/plan.h"
+
+struct parameters {
+    const struct plan *plan;
+    canyon_client *client;
+    canyon_tensor *tensors[MODEL_TENSORS];
+    struct canyon_item items[MODEL_TENSORS]; /* of the last step: versions and staleness */
+    float *weights, *gradient;               /* plan->model.parameters floats each */
+    char text[NEWS_TEXT_BYTES];              /* of the last failure */
+};
+
+/* Connects under the name `name`. The plan must outlive it; parameters_close in every case. */
+enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name);
+
+/* Creates the tensors "PREFIX OPTIMIZER.TENSOR" (without the blank), or opens them when another process was first. */
+enum canyon_status parameters_create(struct parameters *parameters);
+
+/* Fetches the weights. */
+enum canyon_status parameters_pull(struct parameters *parameters);
+
+/* Pushes the gradient of all tensors in one step and receives the weights it made. */
+enum canyon_status parameters_step(struct parameters *parameters);
+
+/* The learning rate in force, or -1 when the optimizer has no setting "lr". */
+double parameters_rate(const struct parameters *parameters);
+
+/* Drops all tensors that this process could have created; ones that do not exist count as dropped. Each call waits at
+ * most timeout_ms. The first failure is the result, the others are tried all the same. */
+enum canyon_status parameters_drop(struct parameters *parameters, uint32_t timeout_ms);
+
+/* Closes handles and connection and frees. Safe on a zeroed one. */
+void parameters_close(struct parameters *parameters);
+
+#endif

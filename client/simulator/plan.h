@@ -1,0 +1,27 @@
+/* What one training run is to do: read by the parent, the workers and the observer alike. */
+#ifndef CANYON_SIMULATOR_PLAN_H
+#define CANYON_SIMULATOR_PLAN_H
+
+#include <stdint.h>
+
+#include "client/simulator/digits.h"
+#include "client/simulator/model.h"
+#include "client/simulator/split.h"
+
+#define PLAN_PREFIX_BYTES 64
+
+struct plan {
+    const struct digits *digits;
+    const struct split *split;
+    const char *servers;   /* addresses, as canyon_options.servers */
+    const char *prefix;    /* of tensor and barrier names, at most PLAN_PREFIX_BYTES with its NUL */
+    const char *optimizer; /* "NAME[:key=value,...]" */
+    struct model model;
+    uint32_t workers;
+    uint64_t batch; /* 0: a worker's whole share */
+    uint64_t epochs;
+    uint64_t seed;
+    uint32_t timeout_ms; /* of every call */
+};
+
+#endif

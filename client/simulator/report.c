@@ -1,0 +1,52 @@
+#include "client/simulator/report.h"
+
+#include <inttypes.h>
+
+#include "client/tools/number.h"
+#include "client/tools/record.h"
+#include "client/tools/table.h"
+
+static void report_row(struct table *table, const struct run_result *result) {
+    char number[NUMBER_BYTES];
+    double rate = result->seconds > 0.0 ? (double)result->pushes / result->seconds : 0.0;
+    table_cell(table, "%s", result->optimizer);
+    table_cell(table, "%s", result->rate < 0.0 ? "-" : number_shortest(result->rate, number, sizeof number));
+    table_cell(table, "%s", number_grouped(result->steps, number, sizeof number));
+    table_cell(table, "%s", number_grouped((uint64_t)(rate + 0.5), number, sizeof number));
+    table_cell(table, "%.4f", result->final_loss);
+    table_cell(table, "%.1f %%", result->test_accuracy * 100.0);
+    table_cell(table, "%.2f", result->staleness_mean);
+    table_cell(table, "%" PRIu64, result->staleness_max);
+    table_cell(table, "%.2f", result->seconds);
+}
+
+bool report_table(FILE *out, const struct run_result *results, size_t count) {
+    struct table *table = table_create();
+    table_column(table, "optimizer", TABLE_LEFT);
+    table_column(table, "lr", TABLE_RIGHT);
+    table_column(table, "steps", TABLE_RIGHT);
+    table_column(table, "pushes/s", TABLE_RIGHT);
+    table_column(table, "loss", TABLE_RIGHT);
+    table_column(table, "test accuracy", TABLE_RIGHT);
+    table_column(table, "staleness mean", TABLE_RIGHT);
+    table_column(table, "max", TABLE_RIGHT);
+    table_column(table, "seconds", TABLE_RIGHT);
+    for (size_t i = 0; i < count; i++) {
+        report_row(table, &results[i]);
+    }
+    bool printed = table_print(table, out);
+    table_destroy(table);
+    return printed;
+}
+
+bool report_json(FILE *out, const struct plan *plan, const struct run_result *result) {
+    json_t *batch = plan->batch == 0 ? json_string("full") : record_unsigned(plan->batch);
+    json_t *object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "optimizer",
+                               result->optimizer, "batch", batch, "workers", record_unsigned(plan->workers), "servers",
+                               record_unsigned(result->servers), "epochs", record_unsigned(plan->epochs), "steps",
+                               record_unsigned(result->steps), "pushes", record_unsigned(result->pushes), "final_loss",
+                               record_number(result->final_loss), "test_accuracy", record_number(result->test_accuracy),
+                               "staleness_mean", record_number(result->staleness_mean), "staleness_max",
+                               record_unsigned(result->staleness_max), "seconds", record_number(result->seconds));
+    return record_print(out, object);
+}

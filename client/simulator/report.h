@@ -1,0 +1,17 @@
+/* What training runs came to, for people and for scripts. */
+#ifndef CANYON_SIMULATOR_REPORT_H
+#define CANYON_SIMULATOR_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "client/simulator/run.h"
+
+/* One line for every run. False when `out` could not be written. */
+bool report_table(FILE *out, const struct run_result *results, size_t count);
+
+/* One run as an object on a line: optimizer, batch ("full" or a number), workers, servers, epochs, steps, pushes,
+ * final_loss, test_accuracy (0 to 1), staleness_mean, staleness_max, seconds. False when `out` could not be written. */
+bool report_json(FILE *out, const struct plan *plan, const struct run_result *result);
+
+#endif

@@ -1,0 +1,248 @@
+#include "client/simulator/run.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/simulator/crew.h"
+#include "client/simulator/interrupt.h"
+#include "client/simulator/observer.h"
+#include "client/simulator/sampler.h"
+#include "client/simulator/worker.h"
+#include "client/tools/number.h"
+#include "client/tools/progress.h"
+
+#define PROGRAM      "canyon-sim train"
+#define TICK_MS      200  /* between looks at local servers and the progress bar when nothing comes */
+#define RECORDS_TURN 256  /* read from one member before the next has its turn */
+#define LEAVE_MS     5000 /* a worker that is done closes its connections and ends */
+#define SMOOTHING    0.05 /* weight of the newest loss in the one the bar shows */
+
+struct run {
+    const struct plan *plan;
+    struct local *local;
+    const char *label;
+    struct run_result *result;
+    struct crew crew; /* the workers, then the observer */
+    struct progress progress;
+    bool done[CREW_HIGH]; /* said NEWS_DONE or NEWS_RESULT */
+    uint32_t begun, finished;
+    uint64_t steps_planned, began, ended; /* ended: the latest NEWS_DONE */
+    double staleness_sum, loss, accuracy; /* loss: smoothed; negative before the first */
+    enum outcome outcome;                 /* the first failure */
+};
+
+static bool run_failed(const struct run *run) {
+    return run->outcome != OUTCOME_DONE;
+}
+
+/* Prints the first failure; what follows from it is not worth a line. */
+static void run_fail(struct run *run, enum outcome outcome, const char *who, const char *text) {
+    char why[LOCAL_TEXT_BYTES];
+    if (run_failed(run)) {
+        return;
+    }
+    run->outcome = outcome;
+    progress_clear(&run->progress);
+    fprintf(stderr, "%s: %s: %s%s%s\n", PROGRAM, run->label, who, who[0] != '\0' ? ": " : "", text);
+    if (run->local != NULL && !local_check(run->local, why, sizeof why)) {
+        fprintf(stderr, "%s: %s\n", PROGRAM, why);
+    }
+}
+
+static size_t run_observer(const struct run *run) {
+    return run->plan->workers;
+}
+
+static const char *member_name(const struct run *run, size_t member, char *name, size_t bytes) {
+    if (member == run_observer(run)) {
+        snprintf(name, bytes, "the observer");
+    } else {
+        snprintf(name, bytes, "worker %zu", member);
+    }
+    return name;
+}
+
+static void run_start(struct run *run) {
+    char text[CREW_TEXT_BYTES];
+    void *context = (void *)(uintptr_t)run->plan; /* tasks take any context; these two only read it */
+    for (uint32_t i = 0; i <= run->plan->workers && !run_failed(run); i++) {
+        crew_task task = i == run_observer(run) ? observer_task : worker_task;
+        if (!crew_add(&run->crew, task, context, i, text, sizeof text)) {
+            run_fail(run, OUTCOME_FAILED, "", text);
+        }
+    }
+    for (uint32_t i = 0; i < run->plan->workers; i++) {
+        run->steps_planned += sampler_steps(i, run->plan->workers, run->plan->batch, run->plan->epochs);
+    }
+}
+
+static void run_take_step(struct run *run, const struct news *news) {
+    struct run_result *result = run->result;
+    result->steps++;
+    result->pushes += news->pushes;
+    run->staleness_sum += (double)news->staleness_sum;
+    result->staleness_max = news->staleness_max > result->staleness_max ? news->staleness_max : result->staleness_max;
+    run->loss = run->loss < 0.0 ? news->loss : run->loss + SMOOTHING * (news->loss - run->loss);
+    curve_add(&result->curve, news->loss);
+}
+
+static void run_take(struct run *run, size_t member, const struct news *news) {
+    char name[32];
+    switch ((enum news_kind)news->kind) {
+    case NEWS_BEGUN:
+        run->began = run->begun == 0 || news->nanoseconds < run->began ? news->nanoseconds : run->began;
+        run->begun++;
+        break;
+    case NEWS_STEP:
+        run_take_step(run, news);
+        break;
+    case NEWS_DONE:
+        run->ended = news->nanoseconds > run->ended ? news->nanoseconds : run->ended;
+        run->done[member] = true;
+        run->finished++;
+        break;
+    case NEWS_ACCURACY:
+        run->accuracy = news->accuracy;
+        break;
+    case NEWS_RESULT:
+        run->done[member] = true;
+        run->result->final_loss = news->loss;
+        run->result->test_accuracy = news->accuracy;
+        run->result->rate = news->rate;
+        run->result->servers = news->servers;
+        break;
+    case NEWS_FAILED:
+        run_fail(run, outcome_of((enum canyon_status)news->status), member_name(run, member, name, sizeof name),
+                 news->text);
+        break;
+    }
+}
+
+/* A member's pipe has ended: fine when it had done its part. */
+static void run_take_end(struct run *run, size_t member) {
+    char name[32], ending[CREW_TEXT_BYTES], text[CREW_TEXT_BYTES + 64];
+    crew_end(&run->crew, member, LEAVE_MS);
+    if (!run->done[member]) {
+        snprintf(text, sizeof text, "its process ended before its work was done: %s",
+                 crew_ending(&run->crew, member, ending, sizeof ending));
+        run_fail(run, OUTCOME_FAILED, member_name(run, member, name, sizeof name), text);
+    }
+}
+
+static void run_read(struct run *run, size_t member) {
+    struct crew_member *from = &run->crew.members[member];
+    struct news news;
+    enum news_state state = NEWS_READ;
+    for (int i = 0; i < RECORDS_TURN && state == NEWS_READ; i++) {
+        state = news_read(&from->reader, from->news, &news);
+        if (state == NEWS_READ) {
+            run_take(run, member, &news);
+        }
+    }
+    if (state == NEWS_ENDED) {
+        run_take_end(run, member);
+    }
+}
+
+static void run_show(struct run *run) {
+    char text[160], steps[NUMBER_BYTES], accuracy[32] = "";
+    double seconds = run->begun == 0 ? 0.0 : (double)(news_clock() - run->began) * 1e-9;
+    double rate = seconds > 0.0 ? (double)run->result->steps / seconds : 0.0;
+    if (run->accuracy >= 0.0) {
+        snprintf(accuracy, sizeof accuracy, "accuracy %.1f %%, ", run->accuracy * 100.0);
+    }
+    if (run->loss < 0.0) {
+        snprintf(text, sizeof text, "%s: %" PRIu32 " workers connect", run->label, run->plan->workers);
+    } else {
+        snprintf(text, sizeof text, "%s: loss %.3f, %s%s steps", run->label, run->loss, accuracy,
+                 number_rate(rate, steps, sizeof steps));
+    }
+    progress_update(&run->progress, (double)run->result->steps / (double)run->steps_planned, text);
+}
+
+/* One turn: waits for news from anyone, for a signal, or for the next tick. */
+static void run_turn(struct run *run) {
+    struct pollfd waits[CREW_HIGH + 1];
+    for (size_t i = 0; i < run->crew.count; i++) {
+        waits[i] = (struct pollfd){.fd = run->crew.members[i].news, .events = POLLIN}; /* -1 is passed over */
+    }
+    waits[run->crew.count] = (struct pollfd){.fd = interrupt_descriptor(), .events = POLLIN};
+    int ready = poll(waits, (nfds_t)(run->crew.count + 1), TICK_MS);
+    for (size_t i = 0; ready > 0 && i < run->crew.count; i++) {
+        if (waits[i].revents != 0) {
+            run_read(run, i);
+        }
+    }
+    if (interrupt_signal() != 0) {
+        run_fail(run, OUTCOME_FAILED, "", "interrupted; stopping");
+    }
+    run_show(run);
+}
+
+static void run_collect(struct run *run) {
+    while (!run_failed(run) && run->finished < run->plan->workers) {
+        run_turn(run);
+    }
+    if (!run_failed(run)) {
+        crew_order(&run->crew, run_observer(run), OBSERVER_FINISH);
+    }
+    while (!run_failed(run) && !run->done[run_observer(run)]) {
+        run_turn(run);
+    }
+}
+
+/* After a failure: workers first, so that none makes a tensor anew, then the observer drops what there is. */
+static void run_abort(struct run *run) {
+    size_t workers = run->crew.count < run->plan->workers ? run->crew.count : run->plan->workers;
+    for (size_t i = 0; i < workers; i++) {
+        crew_end(&run->crew, i, 0);
+    }
+    if (run->crew.count > run_observer(run)) {
+        crew_order(&run->crew, run_observer(run), OBSERVER_ABORT);
+        crew_end(&run->crew, run_observer(run), run->local != NULL ? 0 : OBSERVER_ABORT_MS + run->plan->timeout_ms);
+    }
+}
+
+static void run_finish(struct run *run) {
+    struct run_result *result = run->result;
+    char text[160], loss[NUMBER_BYTES];
+    for (size_t i = 0; i < run->crew.count; i++) {
+        crew_end(&run->crew, i, LEAVE_MS);
+    }
+    result->optimizer = run->plan->optimizer;
+    result->staleness_mean = result->pushes == 0 ? 0.0 : run->staleness_sum / (double)result->pushes;
+    result->seconds = (double)(run->ended - run->began) * 1e-9;
+    snprintf(loss, sizeof loss, "%.4f", result->final_loss);
+    snprintf(text, sizeof text, "%s: loss %s, accuracy %.1f %%", run->label, loss, result->test_accuracy * 100.0);
+    progress_finish(&run->progress, text);
+}
+
+enum outcome run_train(const struct plan *plan, struct local *local, const char *label, struct run_result *result) {
+    enum outcome outcome = OUTCOME_FAILED;
+    struct run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        fprintf(stderr, "%s: no memory for a run\n", PROGRAM);
+        return outcome;
+    }
+    assert(plan->workers + 1 <= CREW_HIGH);
+    memset(result, 0, sizeof *result);
+    curve_init(&result->curve);
+    *run = (struct run){.plan = plan, .local = local, .label = label, .result = result, .loss = -1.0, .accuracy = -1.0};
+    crew_init(&run->crew);
+    progress_init(&run->progress, stderr);
+    run_start(run);
+    run_collect(run);
+    if (run_failed(run)) {
+        run_abort(run);
+    } else {
+        run_finish(run);
+    }
+    outcome = run->outcome;
+    crew_finish(&run->crew);
+    free(run);
+    return outcome;
+}
