@@ -1,9 +1,9 @@
 /* A handler answers the requests of one server thread: frames in, reply frames out, no socket in sight.
  *
- * It owns the shards of its thread and, on the thread that owns shard 0, the catalogue's waiters, the workers' ranks and
- * the barriers. Time and randomness come in through its environment; replies go out through each peer's send. Requests of a
- * peer are executed in the order their frames arrive; one that must wait is parked and answered later, so replies may
- * overtake one another. Single-threaded; the same code runs over libuv and in tests without a socket. */
+ * It owns the shards of its thread and, on the thread that owns shard 0, the catalogue's waiters, the workers' ranks
+ * and the barriers. Time and randomness come in through its environment; replies go out through each peer's send.
+ * Requests of a peer are executed in the order their frames arrive; one that must wait is parked and answered later, so
+ * replies may overtake one another. Single-threaded; the same code runs over libuv and in tests without a socket. */
 #ifndef CANYON_SERVER_HANDLER_H
 #define CANYON_SERVER_HANDLER_H
 
@@ -17,7 +17,7 @@
 
 /* Parked requests: of one peer, and of the whole handler. Beyond: BUSY. */
 #define HANDLER_PARKED_PER_PEER 64
-#define HANDLER_PARKED 65536
+#define HANDLER_PARKED          65536
 
 struct handler;
 
@@ -41,20 +41,20 @@ struct handler_peer {
 };
 
 struct handler_environment {
-    uint64_t (*now)(void *user);                         /* monotonic nanoseconds */
+    uint64_t (*now)(void *user);                           /* monotonic nanoseconds */
     void (*random)(void *user, void *bytes, size_t count); /* unpredictable bytes */
     void *user;
     uint64_t state_limit; /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };
 
-/* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server and
- * job_thread_of(s, threads) == thread. NULL when memory cannot be had. */
+/* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server
+ * and job_thread_of(s, threads) == thread. NULL when memory cannot be had. */
 struct handler *handler_create(const struct job *job, uint32_t server, uint32_t thread, uint32_t threads,
                                const struct handler_environment *environment);
 void handler_destroy(struct handler *handler);
 
-/* A peer has come (after its hello) and gone. After `gone` the handler does not know it any more: its parked requests are
- * forgotten, its rank is free, tensors it was creating pass to the next waiting creator. */
+/* A peer has come (after its hello) and gone. After `gone` the handler does not know it any more: its parked requests
+ * are forgotten, its rank is free, tensors it was creating pass to the next waiting creator. */
 void handler_peer_came(struct handler *handler, struct handler_peer *peer);
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
 

@@ -1,0 +1,168 @@
+/* DEFINE and UNDEFINE: a tensor's parts on the shards of this thread. */
+#include "server/handler_state.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct handler_tensor *tensor_of(struct directory_key *key) {
+    return (struct handler_tensor *)(void *)key;
+}
+
+static void prefix_place(const struct handler *handler, struct error *error) {
+    error_prefix(error, "server %u (%s), thread %u", handler->server, handler->job->servers[handler->server],
+                 handler->thread);
+}
+
+static enum canyon_status apply(struct handler *handler, uint32_t shard, enum command_kind kind, uint64_t tensor,
+                                const struct tensor_spec *spec, struct error *error) {
+    struct shard_reply reply;
+    struct command command = {.kind = kind, .tensor = tensor, .spec = spec};
+    return shard_apply(handler->shards[shard], &command, &reply, error);
+}
+
+static void forget(struct handler *handler, struct handler_tensor *tensor) {
+    handler->state_bytes -= tensor->bytes;
+    directory_remove(&handler->tensors, &tensor->key);
+    free(tensor);
+}
+
+static void undefine(struct handler *handler, uint64_t id) {
+    struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, id));
+    for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
+        if (handler->shards[shard] != NULL) {
+            struct error ignored; /* what is not there cannot fail to go */
+            (void)apply(handler, shard, COMMAND_UNDEFINE, id, NULL, &ignored);
+        }
+    }
+    if (tensor != NULL) {
+        forget(handler, tensor);
+    }
+}
+
+static uint64_t bytes_wanted(const struct handler *handler, const struct tensor_spec *spec) {
+    uint64_t bytes = 0;
+    for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
+        if (handler->shards[shard] != NULL) {
+            bytes += shard_define_bytes(handler->shards[shard], spec);
+        }
+    }
+    return bytes;
+}
+
+/* Notes a tensor before its parts are made, within the limit on memory. */
+static enum canyon_status note(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    uint64_t bytes = bytes_wanted(handler, &info->spec), limit = handler->environment->state_limit;
+    if (limit > 0 && (bytes > limit || handler->state_bytes > limit - bytes)) {
+        return error_set(error, CANYON_NO_MEMORY,
+                         "tensor '%s' takes %" PRIu64 " bytes here; %" PRIu64 " of at most %" PRIu64
+                         " are taken already",
+                         info->spec.name, bytes, handler->state_bytes, limit);
+    }
+    /* A note of that name without parts is what a drop that did not come here left behind. */
+    struct handler_tensor *stale = tensor_of(directory_find_name(&handler->tensors, info->spec.name));
+    if (stale != NULL && stale->bytes == 0) {
+        forget(handler, stale);
+    } else if (stale != NULL) {
+        return error_set(error, CANYON_STATE_LOST,
+                         "another tensor '%s' (id %016" PRIx64 ", asked: %016" PRIx64
+                         ") is here: the server of the catalogue lost its state; restart all servers of the job",
+                         stale->name, stale->key.id, info->id);
+    }
+    if (handler->tensors.count >= LIMIT_TENSORS) {
+        return error_set(error, CANYON_TOO_LARGE, "%d tensors are defined here, the most that may", LIMIT_TENSORS);
+    }
+    struct handler_tensor *tensor = directory_reserve(&handler->tensors) ? calloc(1, sizeof *tensor) : NULL;
+    if (tensor == NULL) {
+        return error_set(error, CANYON_NO_MEMORY, "no memory to note tensor '%s'", info->spec.name);
+    }
+    memcpy(tensor->name, info->spec.name, sizeof tensor->name);
+    tensor->key = (struct directory_key){.id = info->id, .name = tensor->name};
+    tensor->home = job_home(tensor->name);
+    (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
+    tensor->blocks = job_block_count(handler->job, tensor->elements);
+    tensor->bytes = bytes;
+    handler->state_bytes += bytes;
+    directory_insert(&handler->tensors, &tensor->key);
+    return CANYON_OK;
+}
+
+static enum canyon_status define(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    bool known = directory_find_id(&handler->tensors, info->id) != NULL;
+    enum canyon_status status = known ? CANYON_OK : note(handler, info, error);
+    bool noted = !known && status == CANYON_OK;
+    for (uint32_t shard = 0; status == CANYON_OK && shard < handler->job->shards; shard++) {
+        if (handler->shards[shard] != NULL) {
+            status = apply(handler, shard, COMMAND_DEFINE, info->id, &info->spec, error);
+        }
+    }
+    if (status != CANYON_OK && noted) {
+        undefine(handler, info->id);
+    }
+    return status;
+}
+
+/* A complete tensor's parts must be here; they are never made anew, for that would lose training silently. */
+static enum canyon_status check_parts(const struct handler *handler, const struct tensor_info *info,
+                                      struct error *error) {
+    uint32_t home = job_shard_of(handler->job, job_home(info->spec.name), 0);
+    for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
+        struct shard_block view;
+        uint32_t first = (shard + handler->job->shards - home) % handler->job->shards;
+        if (handler->shards[shard] == NULL || shard_define_bytes(handler->shards[shard], &info->spec) == 0) {
+            continue;
+        }
+        if (shard_read(handler->shards[shard], info->id, first, &view, NULL) != CANYON_OK) {
+            return error_set(
+                error, CANYON_STATE_LOST,
+                "shard %u no longer has its part of tensor '%s': the server was restarted; drop the tensor and "
+                "create it anew",
+                shard, info->spec.name);
+        }
+    }
+    return CANYON_OK;
+}
+
+enum canyon_status serve_define(struct handler *handler, const struct request *request, const struct frame *frame,
+                                struct error *error) {
+    struct tensor_info info;
+    enum canyon_status status = message_unpack_define(frame->message, frame->header.message_bytes, &info, error);
+    if (status == CANYON_OK) {
+        status = shard_canonical_spec(&info.spec, error);
+    }
+    if (status == CANYON_OK && info.id == 0) {
+        status = error_set(error, CANYON_INVALID_ARGUMENT, "DEFINE of tensor '%s' with id 0, which is no id",
+                           info.spec.name);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    if (info.state == TENSOR_CREATING) {
+        status = define(handler, &info, error);
+    } else if (info.state == TENSOR_COMPLETE) {
+        status = check_parts(handler, &info, error);
+    } else {
+        status =
+            error_set(error, CANYON_CONFLICT, "tensor '%s' is being dropped: it cannot be defined", info.spec.name);
+    }
+    if (status == CANYON_OK) {
+        reply_send(handler, request, FRAME_DEFINED, 0, 0);
+    } else {
+        prefix_place(handler, error);
+    }
+    return status;
+}
+
+enum canyon_status serve_undefine(struct handler *handler, const struct request *request, const struct frame *frame,
+                                  struct error *error) {
+    struct message_tensor message;
+    enum canyon_status status = message_unpack_tensor(frame->message, frame->header.message_bytes, &message, error);
+    if (status == CANYON_OK && message.id == 0) {
+        status = error_set(error, CANYON_INVALID_ARGUMENT, "UNDEFINE names no tensor: its id is 0");
+    }
+    if (status == CANYON_OK) {
+        undefine(handler, message.id);
+        reply_send(handler, request, FRAME_UNDEFINED, 0, 0);
+    }
+    return status;
+}

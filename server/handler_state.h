@@ -1,0 +1,107 @@
+/* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
+ * handler_parts.c, handler_values.c, handler_workers.c, handler_seeing.c. */
+#ifndef CANYON_SERVER_HANDLER_STATE_H
+#define CANYON_SERVER_HANDLER_STATE_H
+
+#include <stdbool.h>
+
+#include "server/directory.h"
+#include "server/handler.h"
+#include "server/parked.h"
+#include "server/shard.h"
+#include "server/workers.h"
+
+/* A tensor that was defined on this thread, whether or not a block of it is here: what it takes to route its blocks. */
+struct handler_tensor {
+    struct directory_key key;
+    char name[LIMIT_NAME_BYTES];
+    uint64_t home, elements, blocks; /* of the whole tensor */
+    uint64_t bytes;                  /* of its state in this thread's shards */
+};
+
+struct handler {
+    const struct job *job;
+    uint32_t server, thread, threads;
+    const struct handler_environment *environment;
+    uint64_t started;
+    struct shard **shards; /* job->shards of them; NULL where another thread owns it */
+    struct directory tensors;
+    uint64_t state_bytes; /* of all tensors here */
+    struct handler_peer *peers;
+    struct parked_list parked;
+    struct workers *workers;
+    bool stopping;
+    struct message_statistics counters; /* the parts that are counted, not looked up */
+    uint8_t reply[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct handler_slice slices[1 + LIMIT_PIECES];
+};
+
+/* Whom to answer. */
+struct request {
+    struct handler_peer *peer;
+    uint64_t id;
+};
+
+/* ---- Replies (handler_reply.c) ---- */
+
+/* Where the reply's message is packed: LIMIT_MESSAGE_BYTES bytes. */
+uint8_t *reply_message(struct handler *handler);
+
+/* Sends header, the packed message and `payload_count` slices that were put into handler->slices + 1. */
+void reply_send(struct handler *handler, const struct request *request, enum frame_type type, size_t message_bytes,
+                size_t payload_count);
+
+/* Sends an ERROR and counts it. */
+void reply_error(struct handler *handler, const struct request *request, const struct error *error);
+
+/* Executes one type of request. OK: it was answered or parked. Otherwise nothing was sent and the caller answers ERROR.
+ */
+typedef enum canyon_status (*request_execute)(struct handler *handler, const struct request *request,
+                                              const struct frame *frame, struct error *error);
+
+/* ---- What the files offer each other ---- */
+
+/* True when this thread owns shard 0; otherwise fills the error with who does. `what` is "the catalogue", "barriers".
+ */
+bool handler_has_catalogue(const struct handler *handler, const char *what, struct error *error);
+
+/* "server 0 (10.0.0.1:7077), thread 2", of a shard's owner. Returns `text`. */
+char *handler_owner_text(const struct handler *handler, uint32_t shard, char *text, size_t bytes);
+#define HANDLER_OWNER_BYTES (LIMIT_ADDRESS_BYTES + 48)
+
+/* Lets a request wait for wait_ms. TOO_LARGE, BUSY, NO_MEMORY, and UNAVAILABLE when the server is stopping. `parked`,
+ * which may be NULL, receives it, borrowed. */
+enum canyon_status handler_park(struct handler *handler, const struct request *request, enum frame_type type,
+                                const char *name, const struct tensor_spec *spec, uint32_t wait_ms,
+                                struct parked **parked, struct error *error);
+
+/* The first peer of a session, or NULL. */
+struct handler_peer *handler_find_session(const struct handler *handler, const uint8_t session[SESSION_BYTES]);
+
+enum canyon_status serve_create(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_open(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_complete(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_drop(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_dropped(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_list(struct handler *, const struct request *, const struct frame *, struct error *);
+/* The last peer of a session is gone: what it was creating passes to whoever waits to create it. */
+void handler_session_gone(struct handler *handler, const uint8_t session[SESSION_BYTES]);
+/* Why a CREATE or OPEN did not get what it waited for. */
+void handler_tensor_timeout(const struct handler *handler, const struct parked *parked, struct error *error);
+
+enum canyon_status serve_define(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_undefine(struct handler *, const struct request *, const struct frame *, struct error *);
+
+enum canyon_status serve_values(struct handler *, const struct request *, const struct frame *, struct error *);
+
+enum canyon_status serve_join(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_barrier(struct handler *, const struct request *, const struct frame *, struct error *);
+/* Answers those whose barrier has opened. */
+void handler_answer_passed(struct handler *handler);
+void handler_barrier_timeout(const struct handler *handler, const struct parked *parked, struct error *error);
+
+enum canyon_status serve_statistics(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_digest(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_optimizer(struct handler *, const struct request *, const struct frame *, struct error *);
+
+#endif

@@ -1,0 +1,174 @@
+/* ASSIGN, PUSH, PULL, PUSH_PULL: one frame, up to 64 pieces, each judged and applied by itself. Nothing here allocates.
+ */
+#include "server/handler_state.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+struct transfer {
+    unsigned type;
+    struct message_pieces pieces;
+    struct message_piece_results results;
+    size_t slices;
+};
+
+static bool brings_values(unsigned type) {
+    return type != FRAME_PULL;
+}
+
+static bool takes_weights(unsigned type) {
+    return type == FRAME_PULL || type == FRAME_PUSH_PULL;
+}
+
+/* What concerns the frame as a whole: nothing of it is done when this fails. */
+static enum canyon_status check_frame(const struct frame *frame, const struct message_pieces *pieces,
+                                      struct error *error) {
+    const char *name = frame_type_name(frame->header.type);
+    uint64_t bytes = 0;
+    if (pieces->count == 0) {
+        return error_set(error, CANYON_PROTOCOL, "%s without pieces", name);
+    }
+    for (uint32_t i = 0; i < pieces->count; i++) {
+        const struct message_piece *piece = &pieces->pieces[i];
+        bytes += (uint64_t)piece->elements * sizeof(float);
+        for (uint32_t j = 0; j < i; j++) {
+            if (pieces->pieces[j].block == piece->block && pieces->pieces[j].tensor == piece->tensor) {
+                return error_set(error, CANYON_PROTOCOL, "%s holds block %u of tensor %016" PRIx64 " twice", name,
+                                 piece->block, piece->tensor);
+            }
+        }
+    }
+    if (bytes > FRAME_PAYLOAD_LIMIT) {
+        return error_set(error, CANYON_TOO_LARGE, "the pieces of this %s have %" PRIu64 " bytes, a payload at most %u",
+                         name, bytes, FRAME_PAYLOAD_LIMIT);
+    }
+    if (brings_values(frame->header.type) && bytes != frame->header.payload_bytes) {
+        return error_set(error, CANYON_PROTOCOL, "%s has a payload of %u bytes, its pieces %" PRIu64, name,
+                         frame->header.payload_bytes, bytes);
+    }
+    return CANYON_OK;
+}
+
+/* Which shard of this thread has the piece's block. */
+static enum canyon_status locate(const struct handler *handler, const struct message_piece *piece, struct shard **shard,
+                                 struct error *error) {
+    char owner[HANDLER_OWNER_BYTES];
+    const struct handler_tensor *tensor =
+        (const struct handler_tensor *)(const void *)directory_find_id(&handler->tensors, piece->tensor);
+    if (tensor == NULL) {
+        return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64 " on server %u (%s), thread %u",
+                         piece->tensor, handler->server, handler->job->servers[handler->server], handler->thread);
+    }
+    if (piece->block >= tensor->blocks) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s' has %" PRIu64 " blocks, none of number %u",
+                         tensor->name, tensor->blocks, piece->block);
+    }
+    uint32_t index = job_shard_of(handler->job, tensor->home, piece->block);
+    *shard = handler->shards[index];
+    if (*shard == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "block %u of tensor '%s' is on %s; this is server %u, thread %u", piece->block, tensor->name,
+                         handler_owner_text(handler, index, owner, sizeof owner), handler->server, handler->thread);
+    }
+    uint32_t elements = job_block_elements(handler->job, tensor->elements, piece->block);
+    if (piece->elements != elements) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %u elements, not %u",
+                         piece->block, tensor->name, elements, piece->elements);
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status read_piece(const struct shard *shard, const struct message_piece *piece,
+                                     struct shard_reply *reply, struct error *error) {
+    struct shard_block view;
+    enum canyon_status status = shard_read(shard, piece->tensor, piece->block, &view, error);
+    if (status == CANYON_OK) {
+        *reply = (struct shard_reply){.version = view.version, .weights = view.weights, .elements = view.elements};
+    }
+    return status;
+}
+
+static enum canyon_status apply_piece(struct shard *shard, unsigned type, const struct message_piece *piece,
+                                      const float *values, struct shard_reply *reply, struct error *error) {
+    struct command command = {
+        .kind = type == FRAME_ASSIGN ? COMMAND_ASSIGN : COMMAND_PUSH,
+        .tensor = piece->tensor,
+        .block = piece->block,
+        .version = type == FRAME_ASSIGN ? 0 : piece->version,
+        .values = values,
+        .count = piece->elements,
+    };
+    return shard_apply(shard, &command, reply, error);
+}
+
+static void count_piece(struct message_statistics *counters, unsigned type, uint64_t staleness) {
+    if (type == FRAME_ASSIGN) {
+        counters->assigns++;
+    } else if (type != FRAME_PULL) {
+        counters->pushes++;
+        counters->staleness_sum += staleness;
+        counters->staleness_max = staleness > counters->staleness_max ? staleness : counters->staleness_max;
+    }
+    if (takes_weights(type)) {
+        counters->pulls++;
+    }
+}
+
+static void execute_piece(struct handler *handler, struct transfer *transfer, uint32_t index, const float *values) {
+    const struct message_piece *piece = &transfer->pieces.pieces[index];
+    struct message_piece_result *result = &transfer->results.results[index];
+    struct shard *shard = NULL;
+    struct shard_reply reply;
+    struct error error;
+    memset(result, 0, sizeof *result);
+    result->status = locate(handler, piece, &shard, &error);
+    if (result->status == CANYON_OK) {
+        result->status = transfer->type == FRAME_PULL
+                             ? read_piece(shard, piece, &reply, &error)
+                             : apply_piece(shard, transfer->type, piece, values, &reply, &error);
+    }
+    if (result->status != CANYON_OK) {
+        handler->counters.refused++;
+        if (transfer->results.text[0] == '\0') {
+            memcpy(transfer->results.text, error.text, sizeof error.text);
+        }
+        return;
+    }
+    result->version = reply.version;
+    result->staleness = reply.staleness;
+    count_piece(&handler->counters, transfer->type, reply.staleness);
+    if (takes_weights(transfer->type)) {
+        /* Straight from parameter memory: no other piece of this frame touches this block. */
+        transfer->slices++;
+        handler->slices[transfer->slices] = (struct handler_slice){reply.weights, reply.elements * sizeof(float)};
+    }
+}
+
+enum canyon_status serve_values(struct handler *handler, const struct request *request, const struct frame *frame,
+                                struct error *error) {
+    struct transfer transfer;
+    enum canyon_status status =
+        message_unpack_pieces(frame->message, frame->header.message_bytes, &transfer.pieces, error);
+    if (status == CANYON_OK) {
+        status = check_frame(frame, &transfer.pieces, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    assert((uintptr_t)frame->payload % _Alignof(float) == 0);
+    const float *values = (const float *)(const void *)frame->payload;
+    transfer.type = frame->header.type;
+    transfer.slices = 0;
+    transfer.results.count = transfer.pieces.count;
+    transfer.results.text[0] = '\0';
+    for (uint32_t i = 0; i < transfer.pieces.count; i++) {
+        execute_piece(handler, &transfer, i, values);
+        if (brings_values(transfer.type)) {
+            values += transfer.pieces.pieces[i].elements;
+        }
+    }
+    reply_send(handler, request, (enum frame_type)(transfer.type + 1),
+               message_pack_piece_results(&transfer.results, reply_message(handler)), transfer.slices);
+    return CANYON_OK;
+}
