@@ -94,8 +94,7 @@ void arguments_help(const struct command_line *line, FILE *out);
 enum arguments_verdict arguments_wrong(const struct command_line *line, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The member of `names` that `word` was probably meant to be, or NULL when none is near. `names` has `count` entries.
- */
+/* The member of `names` that `word` was probably meant to be, or NULL when none is near. */
 const char *arguments_nearest(const char *word, const char *const *names, size_t count);
 
 /* Whole-text parsers, for values inside other texts. False, and *value unchanged, for anything but one number: blanks,

@@ -15,8 +15,7 @@ json_t *record_number(double value);
 json_t *record_unsigned(uint64_t value);
 
 /* Prints `value` on one line with its keys in the order they were set, flushes, and gives up the caller's reference to
- * it in every case. False when `value` is NULL (memory was missing while it was built) or `out` could not be written.
- */
+ * it in every case. False when `value` is NULL (memory was missing when it was built) or `out` is not writable. */
 bool record_print(FILE *out, json_t *value);
 
 #endif

@@ -21,8 +21,7 @@ void table_destroy(struct table *table);
 /* Adds a column; all of them before the first cell. The title is copied. */
 void table_column(struct table *table, const char *title, enum table_align align);
 
-/* The next cell, copied. Control characters are shown as '?', so that a text from elsewhere cannot disturb a terminal.
- */
+/* The next cell, copied. Control characters are shown as '?', so that no text can disturb a terminal. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Complete rows so far. */
@@ -32,8 +31,7 @@ size_t table_rows(const struct table *table);
  * filled with empty cells. False when memory was missing or `out` could not be written. */
 bool table_print(const struct table *table, FILE *out);
 
-/* Columns that a UTF-8 text takes on a terminal, with every character counted as one; a byte that is not UTF-8 is one.
- */
+/* Columns that a UTF-8 text takes on a terminal, with every character counted as one; a byte that is not UTF-8 too. */
 size_t table_width(const char *text);
 
 #endif
