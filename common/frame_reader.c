@@ -60,7 +60,8 @@ static void compact(struct frame_reader *reader) {
 
 void frame_reader_space(struct frame_reader *reader, uint8_t **at, size_t *room) {
     size_t missing = reader->header.payload_bytes - reader->payload_have;
-    reader->direct = reader->stage == STAGE_PAYLOAD && missing >= DIRECT_BYTES;
+    bool in_payload = reader->stage == STAGE_PAYLOAD;
+    reader->direct = in_payload && missing >= DIRECT_BYTES;
     if (reader->direct) {
         *at = reader->destination + reader->payload_have;
         *room = missing;
@@ -69,8 +70,10 @@ void frame_reader_space(struct frame_reader *reader, uint8_t **at, size_t *room)
     compact(reader);
     *at = reader->scratch + reader->end;
     *room = SCRATCH_BYTES - reader->end;
-    if (reader->bulk && *room > BULK_HEADER_BYTES) {
-        *room = BULK_HEADER_BYTES;
+    bool bulk = in_payload ? reader->header.payload_bytes >= DIRECT_BYTES : reader->bulk;
+    size_t enough = (in_payload ? missing : 0) + BULK_HEADER_BYTES;
+    if (bulk && *room > enough) {
+        *room = enough;
     }
 }
 

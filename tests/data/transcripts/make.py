@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""Writes the golden transcripts: one whole frame of every type, as hexadecimal text.
+
+The bytes are made here by hand from PROTOCOL.md and the protobuf encoding, without any protobuf library and without
+Canyon's code, so that the C code is compared with something other than itself. Usage: make.py [--check]; with --check
+nothing is written and a file that differs is an error. tests/unit/common/test_transcripts.c has the same contents as C
+structs.
+"""
+
+import hashlib
+import pathlib
+import struct
+import sys
+
+
+# ---- protobuf, by hand: proto3, fields in order of their numbers, zeros and empty texts left out ----
+
+def varint(value):
+    out = bytearray()
+    while True:
+        low, value = value & 0x7F, value >> 7
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def key(number, wire):
+    return varint(number << 3 | wire)
+
+
+def unsigned(number, value):
+    return key(number, 0) + varint(value) if value else b""
+
+
+def fixed64(number, value):
+    return key(number, 1) + struct.pack("<Q", value) if value else b""
+
+
+def double(number, value):
+    return key(number, 1) + struct.pack("<d", value) if value else b""
+
+
+def nested(number, body):
+    return key(number, 2) + varint(len(body)) + body
+
+
+def data(number, body):
+    return nested(number, body) if body else b""
+
+
+def text(number, value):
+    return data(number, value.encode())
+
+
+def packed(number, values):
+    return data(number, b"".join(varint(v) for v in values))
+
+
+# ---- the messages ----
+
+def spec(name, shape, optimizer, settings, initializer=0, seed=0, a=0.0, b=0.0):
+    body = text(1, name) + packed(2, shape) + text(3, optimizer)
+    for setting, value in settings:
+        body += nested(4, text(1, setting) + double(2, value))
+    return body + unsigned(5, initializer) + unsigned(6, seed) + double(7, a) + double(8, b)
+
+
+def info(identity, state, body):
+    return fixed64(1, identity) + unsigned(2, state) + nested(3, body)
+
+
+def pieces(*items):
+    return b"".join(nested(1, fixed64(1, t) + unsigned(2, b) + unsigned(3, e) + unsigned(4, v)) for t, b, e, v in items)
+
+
+def results(items, note=""):
+    body = b"".join(nested(1, unsigned(1, c) + unsigned(2, v) + unsigned(3, s)) for c, v, s in items)
+    return body + text(2, note)
+
+
+def floats(*values):
+    return struct.pack("<%df" % len(values), *values)
+
+
+def job_digest(name, shards, block, servers):
+    body = struct.pack("<IQ", 1, len(name)) + name.encode() + struct.pack("<III", shards, block, len(servers))
+    for server in servers:
+        body += struct.pack("<Q", len(server)) + server.encode()
+    return hashlib.blake2b(body, digest_size=32).digest()
+
+
+SESSION = bytes(range(0x10, 0x20))
+BOOT = bytes(range(0xA0, 0xB0))
+SERVERS = ["10.0.0.1:7077", "[fd00::2]:7077"]
+DIGEST = job_digest("digits", 256, 65536, SERVERS)
+W1, W2 = 0x1122334455667788, 0xFFEEDDCCBBAA9988
+ADAM = [("lr", 0.001), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8)]
+WEIGHTS = spec("mlp/w1", [32, 64], "adam", ADAM, initializer=4, seed=1 << 63, a=1.0)
+BIAS = spec("mlp/b1", [32], "sgd", [("lr", 0.05), ("weight_decay", 0.0)], initializer=2, seed=7, a=-0.5, b=0.5)
+TENSOR = fixed64(1, W1) + text(2, "mlp/w1")
+TWO = pieces((W1, 0, 3, 5), (W2, 70000, 2, 300))
+TWO_DONE = results([(0, 6, 0), (0, 303, 2)])
+
+# name: (type, request id, message, payload)
+FRAMES = {
+    "error": (1, 0x0102030405060708, unsigned(1, 2) + text(2, 'no tensor "mlp/w9"'), b""),
+    "hello": (2, 1, unsigned(1, 1) + unsigned(2, 3) + data(3, SESSION) + data(4, DIGEST) + text(5, "worker-0"), b""),
+    "welcome": (3, 1, unsigned(1, 1) + unsigned(2, 3) + unsigned(3, 4) + data(4, BOOT) + data(5, DIGEST)
+                + text(6, "digits") + unsigned(7, 256) + unsigned(8, 65536) + unsigned(9, 1) + text(10, "0.1.0"),
+                "\n".join(SERVERS).encode()),
+    "create": (4, 2, nested(1, WEIGHTS) + unsigned(2, 10000), b""),
+    "created": (5, 2, nested(1, info(W1, 1, WEIGHTS)) + unsigned(2, 1), b""),
+    "open": (6, 3, text(1, "mlp/b1") + unsigned(2, 86400000), b""),
+    "opened": (7, 3, nested(1, info(W2, 2, BIAS)), b""),
+    "define": (8, 4, nested(1, info(W1, 1, WEIGHTS)), b""),
+    "defined": (9, 4, b"", b""),
+    "complete": (10, 5, TENSOR, b""),
+    "completed": (11, 5, b"", b""),
+    "drop": (12, 6, text(2, "mlp/w1"), b""),
+    "dropping": (13, 6, TENSOR, b""),
+    "undefine": (14, 7, TENSOR, b""),
+    "undefined": (15, 7, b"", b""),
+    "dropped": (16, 8, TENSOR, b""),
+    "drop_done": (17, 8, b"", b""),
+    "list": (18, 9, text(1, "mlp/a"), b""),
+    "listed": (19, 9, nested(1, info(W2, 2, BIAS)) + nested(1, info(W1, 3, WEIGHTS)) + unsigned(2, 1), b""),
+    "assign": (20, 10, TWO, floats(1, -2, 0.5, 3.25, -0.0)),
+    "assigned": (21, 10, TWO_DONE, b""),
+    "push": (22, 11, TWO, floats(1, -2, 0.5, 3.25, 1e-30)),
+    "pushed": (23, 11, results([(9, 5, 0), (0, 301, 1)], "element 1 of the gradient is not finite"), b""),
+    "pull": (24, 12, TWO, b""),
+    "pulled": (25, 12, results([(0, 6, 0), (0, 301, 0)]), floats(0.25, 0.5, 0.75, 1, -1)),
+    "push_pull": (26, 13, TWO, floats(1, 2, 3, 4, 5)),
+    "push_pulled": (27, 13, TWO_DONE, floats(-1, -2, -3, -4, -5)),
+    "join": (28, 14, text(1, "worker-0"), b""),
+    "joined": (29, 14, unsigned(2, 1), b""),
+    "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
+    "barrier_passed": (31, 15, b"", b""),
+    "statistics": (32, 16, b"", b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 18)), b""),
+    "digest": (34, 17, b"", b""),
+    "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
+        bytes([s]), digest_size=32).digest() for s in (1, 3))),
+    "optimizer": (36, 18, unsigned(1, 6), b""),
+    "optimizer_is": (37, 18, unsigned(1, 6) + unsigned(2, 8) + text(3, "adam") + text(4, "first and second moments")
+                     + text(5, "Kingma & Ba 2015, Algorithm 1") + nested(6, b"m") + nested(6, b"v")
+                     + nested(7, text(1, "lr") + double(2, 0.001) + double(4, float("inf")) + unsigned(5, 1)
+                              + text(7, "step size"))
+                     + nested(7, text(1, "beta1") + double(2, 0.9) + double(4, 1.0) + unsigned(6, 1)
+                              + text(7, "decay of the first moment")), b""),
+}
+
+
+def frame(kind, request, message, payload):
+    return b"CNYN" + struct.pack("<BBHIIQ", 1, 0, kind, len(message), len(payload), request) + message + payload
+
+
+def lines(title, body):
+    out = ["# " + title]
+    out += [body[i:i + 16].hex(" ") for i in range(0, len(body), 16)]
+    return out
+
+
+def transcript(name, kind, request, message, payload):
+    out = lines("%s: frame type %d. Header:" % (name.upper(), kind), frame(kind, request, message, payload)[:24])
+    if message:
+        out += lines("message:", message)
+    if payload:
+        out += lines("payload:", payload)
+    return "\n".join(out) + "\n"
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    differing = []
+    for name, parts in FRAMES.items():
+        path, content = here / (name + ".hex"), transcript(name, *parts)
+        if sys.argv[1:] == ["--check"]:
+            if not path.exists() or path.read_text() != content:
+                differing.append(path.name)
+        else:
+            path.write_text(content)
+    if differing:
+        sys.exit("differ from what make.py makes: " + " ".join(differing))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+/* The wire, byte for byte: whole frames of every type against the transcripts that make.py encoded by hand. */
+#include <ctype.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/endian.h"
+#include "common/frame.h"
+#include "common/hash.h"
+#include "common/job.h"
+#include "common/message.h"
+
+#define W1 0x1122334455667788u
+#define W2 0xffeeddccbbaa9988u
+
+/* ---- transcripts ---- */
+
+struct transcript {
+    uint8_t bytes[4096];
+    size_t count;
+    struct frame_header header;
+    const uint8_t *message, *payload;
+};
+
+static unsigned digit(int c) {
+    return isdigit(c) ? (unsigned)(c - '0') : (unsigned)(c - 'a' + 10);
+}
+
+/* Reads tests/data/transcripts/<name>.hex; lines that begin with # are comments. */
+static void transcript_read(const char *name, struct transcript *transcript) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/tests/data/transcripts/%s.hex", CANYON_SOURCE_DIR, name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        fail_msg("cannot open %s", path);
+        return;
+    }
+    memset(transcript, 0, sizeof *transcript);
+    char line[256];
+    while (fgets(line, sizeof line, file) != NULL) {
+        for (const char *at = line;
+             line[0] != '#' && isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1]);) {
+            assert_in_range(transcript->count, 0, sizeof transcript->bytes - 1);
+            transcript->bytes[transcript->count++] = (uint8_t)(digit(at[0]) << 4 | digit(at[1]));
+            at += at[2] == ' ' ? 3 : 2;
+        }
+    }
+    fclose(file);
+    assert_in_range(transcript->count, FRAME_HEADER_BYTES, sizeof transcript->bytes);
+    struct error error;
+    assert_int_equal(frame_header_decode(transcript->bytes, FRAME_PAYLOAD_LIMIT, &transcript->header, &error),
+                     CANYON_OK);
+    transcript->message = transcript->bytes + FRAME_HEADER_BYTES;
+    transcript->payload = transcript->message + transcript->header.message_bytes;
+    assert_int_equal(transcript->count,
+                     FRAME_HEADER_BYTES + transcript->header.message_bytes + transcript->header.payload_bytes);
+}
+
+/* Builds the frame from its parts with the C code and compares it with the transcript as a whole. */
+static void same_frame(const char *name, enum frame_type type, uint64_t request, const uint8_t *message, size_t count,
+                       const void *payload, size_t payload_bytes) {
+    struct transcript golden;
+    transcript_read(name, &golden);
+    uint8_t made[8192];
+    struct frame_header header = {.type = (uint16_t)type,
+                                  .message_bytes = (uint32_t)count,
+                                  .payload_bytes = (uint32_t)payload_bytes,
+                                  .request = request};
+    frame_header_encode(&header, made);
+    if (count > 0) {
+        memcpy(made + FRAME_HEADER_BYTES, message, count);
+    }
+    if (payload_bytes > 0) {
+        memcpy(made + FRAME_HEADER_BYTES + count, payload, payload_bytes);
+    }
+    if (golden.count != FRAME_HEADER_BYTES + count + payload_bytes || memcmp(made, golden.bytes, golden.count) != 0) {
+        fail_msg("%s.hex has other bytes than the code makes: the wire has changed", name);
+    }
+    assert_int_equal(golden.header.type, type);
+    assert_int_equal(golden.header.request, request);
+}
+
+/* The transcript's message, unpacked, must equal the struct that made it. */
+#define CHECK(name, type, request, kind, value, payload, payload_bytes)                                                \
+    do {                                                                                                               \
+        uint8_t packed[LIMIT_MESSAGE_BYTES];                                                                           \
+        size_t packed_bytes = message_pack_##kind(&(value), packed);                                                   \
+        same_frame(name, type, request, packed, packed_bytes, payload, payload_bytes);                                 \
+        struct transcript golden;                                                                                      \
+        transcript_read(name, &golden);                                                                                \
+        __typeof__(value) back;                                                                                        \
+        memset(&back, 0, sizeof back);                                                                                 \
+        struct error error;                                                                                            \
+        assert_int_equal(message_unpack_##kind(golden.message, golden.header.message_bytes, &back, &error),            \
+                         CANYON_OK);                                                                                   \
+        assert_memory_equal(&back, &(value), sizeof back);                                                             \
+    } while (0)
+
+/* ---- the contents, as in make.py ---- */
+
+/* The structs are static so that their padding is zero and they compare as memory. */
+static void set_job(struct job *job) {
+    static const char servers[] = "10.0.0.1:7077\n[fd00::2]:7077";
+    struct error error;
+    job_init(job);
+    snprintf(job->name, sizeof job->name, "digits");
+    job->shards = 256;
+    job->block = 65536;
+    assert_int_equal(job_set_servers(job, servers, strlen(servers), '\n', &error), CANYON_OK);
+}
+
+static void set_setting(struct tensor_spec *spec, const char *name, double value) {
+    assert_int_equal(optimizer_spec_set(&spec->optimizer, name, value, NULL), CANYON_OK);
+}
+
+static void set_weights(struct tensor_spec *spec) {
+    snprintf(spec->name, sizeof spec->name, "mlp/w1");
+    spec->shape = (struct shape){.rank = 2, .dims = {32, 64}};
+    snprintf(spec->optimizer.name, sizeof spec->optimizer.name, "adam");
+    set_setting(spec, "lr", 0.001);
+    set_setting(spec, "beta1", 0.9);
+    set_setting(spec, "beta2", 0.999);
+    set_setting(spec, "eps", 1e-8);
+    spec->initializer.kind = INITIALIZER_XAVIER;
+    spec->initializer.seed = 1ull << 63;
+    spec->initializer.a = 1.0;
+}
+
+static void set_bias(struct tensor_spec *spec) {
+    snprintf(spec->name, sizeof spec->name, "mlp/b1");
+    spec->shape = (struct shape){.rank = 1, .dims = {32}};
+    snprintf(spec->optimizer.name, sizeof spec->optimizer.name, "sgd");
+    set_setting(spec, "lr", 0.05);
+    set_setting(spec, "weight_decay", 0.0);
+    spec->initializer.kind = INITIALIZER_UNIFORM;
+    spec->initializer.seed = 7;
+    spec->initializer.a = -0.5;
+    spec->initializer.b = 0.5;
+}
+
+static void greeting(void **state) {
+    (void)state;
+    static struct message_hello hello;
+    static struct message_welcome welcome;
+    struct job job;
+    set_job(&job);
+    hello.protocol = welcome.protocol = 1;
+    hello.thread = welcome.thread = 3;
+    for (unsigned i = 0; i < 16; i++) {
+        hello.session[i] = (uint8_t)(0x10 + i);
+        welcome.boot[i] = (uint8_t)(0xa0 + i);
+    }
+    hello.has_digest = true;
+    /* make.py has its own digest of the same job: this compares the two definitions as well. */
+    job_digest(&job, hello.digest);
+    job_digest(&job, welcome.digest);
+    job_finish(&job);
+    snprintf(hello.name, sizeof hello.name, "worker-0");
+    CHECK("hello", FRAME_HELLO, 1, hello, hello, NULL, 0);
+    welcome.threads = 4;
+    snprintf(welcome.job, sizeof welcome.job, "digits");
+    welcome.shards = 256;
+    welcome.block = 65536;
+    welcome.server = 1;
+    snprintf(welcome.version, sizeof welcome.version, "0.1.0");
+    static const char servers[] = "10.0.0.1:7077\n[fd00::2]:7077";
+    CHECK("welcome", FRAME_WELCOME, 1, welcome, welcome, servers, strlen(servers));
+    static struct error refusal;
+    refusal.status = CANYON_NOT_FOUND;
+    snprintf(refusal.text, sizeof refusal.text, "no tensor \"mlp/w9\"");
+    CHECK("error", FRAME_ERROR, 0x0102030405060708u, error, refusal, NULL, 0);
+}
+
+static void catalogue(void **state) {
+    (void)state;
+    static struct message_create create;
+    static struct message_created created;
+    static struct message_open open;
+    static struct tensor_info weights, bias;
+    set_weights(&create.spec);
+    create.wait_ms = 10000;
+    CHECK("create", FRAME_CREATE, 2, create, create, NULL, 0);
+    weights.id = W1;
+    weights.state = TENSOR_CREATING;
+    set_weights(&weights.spec);
+    memcpy(&created.tensor, &weights, sizeof weights);
+    created.creator = true;
+    CHECK("created", FRAME_CREATED, 2, created, created, NULL, 0);
+    snprintf(open.name, sizeof open.name, "mlp/b1");
+    open.wait_ms = LIMIT_WAIT_MS;
+    CHECK("open", FRAME_OPEN, 3, open, open, NULL, 0);
+    bias.id = W2;
+    bias.state = TENSOR_COMPLETE;
+    set_bias(&bias.spec);
+    CHECK("opened", FRAME_OPENED, 3, opened, bias, NULL, 0);
+    CHECK("define", FRAME_DEFINE, 4, define, weights, NULL, 0);
+    static struct message_list list;
+    static struct message_listed listed;
+    snprintf(list.after, sizeof list.after, "mlp/a");
+    CHECK("list", FRAME_LIST, 9, list, list, NULL, 0);
+    listed.count = 2;
+    memcpy(&listed.tensors[0], &bias, sizeof bias);
+    memcpy(&listed.tensors[1], &weights, sizeof weights);
+    listed.tensors[1].state = TENSOR_DROPPING;
+    listed.more = true;
+    CHECK("listed", FRAME_LISTED, 9, listed, listed, NULL, 0);
+}
+
+static void tensors(void **state) {
+    (void)state;
+    static struct message_tensor named, tensor;
+    snprintf(named.name, sizeof named.name, "mlp/w1");
+    CHECK("drop", FRAME_DROP, 6, tensor, named, NULL, 0);
+    snprintf(tensor.name, sizeof tensor.name, "mlp/w1");
+    tensor.id = W1;
+    CHECK("complete", FRAME_COMPLETE, 5, tensor, tensor, NULL, 0);
+    CHECK("dropping", FRAME_DROPPING, 6, tensor, tensor, NULL, 0);
+    CHECK("undefine", FRAME_UNDEFINE, 7, tensor, tensor, NULL, 0);
+    CHECK("dropped", FRAME_DROPPED, 8, tensor, tensor, NULL, 0);
+    same_frame("defined", FRAME_DEFINED, 4, NULL, 0, NULL, 0);
+    same_frame("completed", FRAME_COMPLETED, 5, NULL, 0, NULL, 0);
+    same_frame("undefined", FRAME_UNDEFINED, 7, NULL, 0, NULL, 0);
+    same_frame("drop_done", FRAME_DROP_DONE, 8, NULL, 0, NULL, 0);
+}
+
+static void transfers(void **state) {
+    (void)state;
+    static struct message_pieces pieces;
+    static struct message_piece_results done, pushed, pulled;
+    pieces.count = 2;
+    pieces.pieces[0] = (struct message_piece){.tensor = W1, .block = 0, .elements = 3, .version = 5};
+    pieces.pieces[1] = (struct message_piece){.tensor = W2, .block = 70000, .elements = 2, .version = 300};
+    done.count = pushed.count = pulled.count = 2;
+    done.results[0].version = 6;
+    done.results[1].version = 303;
+    done.results[1].staleness = 2;
+    pushed.results[0] = (struct message_piece_result){.status = CANYON_NOT_FINITE, .version = 5};
+    pushed.results[1] = (struct message_piece_result){.version = 301, .staleness = 1};
+    snprintf(pushed.text, sizeof pushed.text, "element 1 of the gradient is not finite");
+    pulled.results[0].version = 6;
+    pulled.results[1].version = 301;
+    static const float assign[] = {1, -2, 0.5f, 3.25f, -0.0f}, push[] = {1, -2, 0.5f, 3.25f, 1e-30f};
+    static const float pull[] = {0.25f, 0.5f, 0.75f, 1, -1}, there[] = {1, 2, 3, 4, 5},
+                       back_again[] = {-1, -2, -3, -4, -5};
+    CHECK("assign", FRAME_ASSIGN, 10, pieces, pieces, assign, sizeof assign);
+    CHECK("assigned", FRAME_ASSIGNED, 10, piece_results, done, NULL, 0);
+    CHECK("push", FRAME_PUSH, 11, pieces, pieces, push, sizeof push);
+    CHECK("pushed", FRAME_PUSHED, 11, piece_results, pushed, NULL, 0);
+    CHECK("pull", FRAME_PULL, 12, pieces, pieces, NULL, 0);
+    CHECK("pulled", FRAME_PULLED, 12, piece_results, pulled, pull, sizeof pull);
+    CHECK("push_pull", FRAME_PUSH_PULL, 13, pieces, pieces, there, sizeof there);
+    CHECK("push_pulled", FRAME_PUSH_PULLED, 13, piece_results, done, back_again, sizeof back_again);
+}
+
+static void workers(void **state) {
+    (void)state;
+    static struct message_join join;
+    static struct message_joined joined;
+    static struct message_barrier barrier;
+    snprintf(join.name, sizeof join.name, "worker-0");
+    CHECK("join", FRAME_JOIN, 14, join, join, NULL, 0);
+    joined.count = 1;
+    CHECK("joined", FRAME_JOINED, 14, joined, joined, NULL, 0);
+    snprintf(barrier.name, sizeof barrier.name, "epoch-1");
+    barrier.count = 4;
+    barrier.wait_ms = 10000;
+    CHECK("barrier", FRAME_BARRIER, 15, barrier, barrier, NULL, 0);
+    same_frame("barrier_passed", FRAME_BARRIER_PASSED, 15, NULL, 0, NULL, 0);
+}
+
+static void seeing(void **state) {
+    (void)state;
+    uint64_t counters[17];
+    for (uint64_t i = 1; i <= 17; i++) {
+        static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
+        counters[i - 1] = i * i * powers[i % 3];
+    }
+    static struct message_statistics statistics;
+    assert_int_equal(sizeof counters, sizeof statistics);
+    memcpy(&statistics, counters, sizeof statistics);
+    same_frame("statistics", FRAME_STATISTICS, 16, NULL, 0, NULL, 0);
+    CHECK("statistics_are", FRAME_STATISTICS_ARE, 16, statistics, statistics, NULL, 0);
+    assert_int_equal(statistics.uptime_ms, 1000003);           /* field 1 */
+    assert_int_equal(statistics.parked, 289 * 1000006000009u); /* field 17 */
+}
+
+static void digests(void **state) {
+    (void)state;
+    uint8_t entries[2 * MESSAGE_DIGEST_ENTRY_BYTES];
+    for (uint32_t i = 0; i < 2; i++) {
+        uint8_t *entry = entries + i * MESSAGE_DIGEST_ENTRY_BYTES;
+        uint8_t shard = (uint8_t)(2 * i + 1);
+        store_u32(entry, shard);
+        store_u64(entry + 4, shard * 5000000000u);
+        struct hash hash;
+        hash_init(&hash);
+        hash_update(&hash, &shard, 1);
+        hash_final(&hash, entry + 12);
+    }
+    same_frame("digest", FRAME_DIGEST, 17, NULL, 0, NULL, 0);
+    same_frame("digests", FRAME_DIGESTS, 17, NULL, 0, entries, sizeof entries);
+}
+
+static void optimizer_requests(void **state) {
+    (void)state;
+    uint8_t packed[LIMIT_MESSAGE_BYTES];
+    size_t count = message_pack_optimizer_request(6, packed);
+    same_frame("optimizer", FRAME_OPTIMIZER, 18, packed, count, NULL, 0);
+    struct transcript golden;
+    transcript_read("optimizer", &golden);
+    uint32_t index = 0;
+    assert_int_equal(message_unpack_optimizer_request(golden.message, golden.header.message_bytes, &index, NULL), 0);
+    assert_int_equal(index, 6);
+}
+
+static void optimizers(void **state) {
+    (void)state;
+    static struct message_optimizer optimizer;
+    optimizer.index = 6;
+    optimizer.total = 8;
+    snprintf(optimizer.name, sizeof optimizer.name, "adam");
+    snprintf(optimizer.summary, sizeof optimizer.summary, "first and second moments");
+    snprintf(optimizer.source, sizeof optimizer.source, "Kingma & Ba 2015, Algorithm 1");
+    optimizer.slot_count = 2;
+    snprintf(optimizer.slots[0], sizeof optimizer.slots[0], "m");
+    snprintf(optimizer.slots[1], sizeof optimizer.slots[1], "v");
+    optimizer.hyperparameter_count = 2;
+    struct message_hyperparameter *lr = &optimizer.hyperparameters[0], *beta = &optimizer.hyperparameters[1];
+    snprintf(lr->name, sizeof lr->name, "lr");
+    lr->fallback = 0.001;
+    lr->high = HUGE_VAL;
+    lr->low_open = true;
+    snprintf(lr->meaning, sizeof lr->meaning, "step size");
+    snprintf(beta->name, sizeof beta->name, "beta1");
+    beta->fallback = 0.9;
+    beta->high = 1.0;
+    beta->high_open = true;
+    snprintf(beta->meaning, sizeof beta->meaning, "decay of the first moment");
+    CHECK("optimizer_is", FRAME_OPTIMIZER_IS, 18, optimizer, optimizer, NULL, 0);
+}
+
+/* Every type has a transcript: one added without it is noticed here. */
+static void every_type_has_one(void **state) {
+    (void)state;
+    unsigned types = 0;
+    for (unsigned type = 1; type < 1000; type++) {
+        const char *name = frame_type_name(type);
+        if (strcmp(name, "UNKNOWN_TYPE") == 0) {
+            continue;
+        }
+        char lower[64];
+        size_t i = 0;
+        for (; name[i] != '\0' && i + 1 < sizeof lower; i++) {
+            lower[i] = (char)tolower((unsigned char)name[i]);
+        }
+        lower[i] = '\0';
+        struct transcript golden;
+        transcript_read(lower, &golden);
+        assert_int_equal(golden.header.type, type);
+        types++;
+    }
+    assert_int_equal(types, FRAME_OPTIMIZER_IS);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(greeting),   cmocka_unit_test(catalogue),
+        cmocka_unit_test(tensors),    cmocka_unit_test(transfers),
+        cmocka_unit_test(workers),    cmocka_unit_test(seeing),
+        cmocka_unit_test(digests),    cmocka_unit_test(optimizer_requests),
+        cmocka_unit_test(optimizers), cmocka_unit_test(every_type_has_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
