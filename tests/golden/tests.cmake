@@ -1,4 +1,4 @@
-# Numbers that come from elsewhere, written by make_golden.py: optimizers from PyTorch, first values from their formulas.
+# Numbers that come from elsewhere (make_golden.py): optimizers from PyTorch, first values from their formulas.
 add_executable(golden_optimizers ${CMAKE_CURRENT_LIST_DIR}/test_optimizers.c)
 target_link_libraries(golden_optimizers PRIVATE canyon_optimizers canyon_test_support m)
 add_executable(golden_initializer ${CMAKE_CURRENT_LIST_DIR}/test_initializer.c)
