@@ -202,7 +202,7 @@ static void host_init(struct reactor *reactor) {
     host->payload_limit = (uint32_t)payload;
     host->high_water = 2 * block_bytes > HIGH_WATER_LEAST ? 2 * block_bytes : HIGH_WATER_LEAST;
     /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
-    host->outbox_cap = host->high_water + payload + FRAME_HEADER_BYTES +
+    host->outbox_cap = host->high_water + FRAME_PAYLOAD_LIMIT +
                        (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
