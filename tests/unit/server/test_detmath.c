@@ -123,7 +123,8 @@ static long double cosine_turns(long double x) {
 static void sincos_one(double x, double *worst) {
     double sine, cosine;
     detmath_sincos_turns(x, &sine, &cosine);
-    const double error = fmax(error_ulp(sine, sine_turns(x)), error_ulp(cosine, cosine_turns(x)));
+    const double error =
+        fmax(error_ulp(sine, sine_turns((long double)x)), error_ulp(cosine, cosine_turns((long double)x)));
     if (!(error < BOUND))
         fail_msg("sine and cosine of %a turns are %a and %a, off by %.3f ulp", x, sine, cosine, error);
     *worst = fmax(*worst, error);
