@@ -10,8 +10,7 @@
 
 /* Runs argv[0] (a path) with `listening` as descriptor SPAWN_LISTENING, standard output and error going to `log`,
  * standard input empty, default signal handling, a process group of its own, and SIGTERM when the calling thread ends.
- * Both descriptors stay the caller's. Returns false with `text` when there is no process or it does not run.
- */
+ * Both descriptors stay the caller's. False with `text` when there is no process or the program cannot be run. */
 bool spawn_server(char *const *argv, int listening, int log, pid_t *process, char *text, size_t bytes);
 
 /* A listening TCP socket on 127.0.0.1 with a port that the system chose, closed on exec; -1 with errno on failure. */

@@ -1,0 +1,421 @@
+/* `canyon`, every command of it, against two real servers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <jansson.h>
+#include <math.h>
+#include <pty.h>
+#include <signal.h>
+
+#include "client/tools/local.h"
+#include "client/tools/npy.h"
+#include "tests/tools/run.h"
+
+#define PROGRAM CANYON_BINARY_DIR "/bin/canyon"
+#define SERVER  CANYON_BINARY_DIR "/bin/canyon-server"
+
+/* Larger than a block, so that pulls and pushes are put together from several servers. */
+#define ROWS    50
+#define COLUMNS 60
+
+static struct local *local;
+static canyon_client *client;
+static char directory[64], file[96];
+static struct run result;
+
+/* Runs canyon with these words, split at blanks, "@" standing for the file's path. */
+static void canyon(int code, const char *words) {
+    char copy[1024], program[] = PROGRAM, *argv[32] = {program}, *place = NULL;
+    size_t argc = 1;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *word = strtok_r(copy, " ", &place); word != NULL; word = strtok_r(NULL, " ", &place)) {
+        argv[argc++] = strcmp(word, "@") == 0 ? file : word;
+    }
+    run_program(&result, argv, -1);
+    if (result.code != code) {
+        fail_msg("canyon %s: exit code %d instead of %d\n%s%s", words, result.code, code, result.out, result.err);
+    }
+}
+
+static void expect_in(const char *text, const char *part) {
+    if (strstr(text, part) == NULL) {
+        fail_msg("'%s' is not in:\n%s", part, text);
+    }
+}
+
+/* The one line of JSON that was printed. */
+static json_t *printed_json(void) {
+    json_error_t error;
+    size_t length = strlen(result.out);
+    assert_true(length > 0 && result.out[length - 1] == '\n');
+    assert_ptr_equal(strchr(result.out, '\n'), result.out + length - 1);
+    json_t *value = json_loads(result.out, 0, &error);
+    if (value == NULL) {
+        fail_msg("%s: %s", error.text, result.out);
+    }
+    return value;
+}
+
+static json_t *member(json_t *object, const char *key) {
+    json_t *value = json_object_get(object, key);
+    if (value == NULL) {
+        fail_msg("there is no %s in %s", key, result.out);
+    }
+    return value;
+}
+
+static void create(const char *name, uint32_t rank, const uint64_t *dims, const char *optimizer, const float *values) {
+    struct canyon_tensor_spec spec;
+    canyon_tensor *tensor = NULL;
+    canyon_tensor_spec_init(&spec);
+    snprintf(spec.name, sizeof spec.name, "%s", name);
+    spec.rank = rank;
+    for (uint32_t i = 0; i < rank; i++) {
+        spec.dims[i] = dims[i];
+    }
+    assert_int_equal(canyon_tensor_spec_optimizer(&spec, optimizer), CANYON_OK);
+    spec.initializer = values != NULL ? CANYON_VALUES : CANYON_ZEROS;
+    spec.values = values;
+    if (canyon_tensor_create(client, &spec, 0, &tensor) != CANYON_OK) {
+        fail_msg("%s", canyon_error_text());
+    }
+    canyon_tensor_close(tensor);
+}
+
+static void push_ones(const char *name, uint64_t elements) {
+    canyon_tensor *tensor = NULL;
+    float *ones = malloc(elements * sizeof *ones);
+    assert_non_null(ones);
+    for (uint64_t i = 0; i < elements; i++) {
+        ones[i] = 1.0f;
+    }
+    assert_int_equal(canyon_tensor_open(client, name, 0, &tensor), CANYON_OK);
+    assert_int_equal(canyon_push(tensor, ones, 0), CANYON_OK);
+    canyon_tensor_close(tensor);
+    free(ones);
+}
+
+static int set_up(void **state) {
+    (void)state;
+    struct local_options options;
+    struct canyon_options connect;
+    char text[LOCAL_TEXT_BYTES];
+    float values[ROWS * COLUMNS];
+    const uint64_t dims[] = {ROWS, COLUMNS};
+    const float three[] = {1.5f, -2.0f, 0.5f};
+    const uint64_t length[] = {3};
+    local_options_init(&options);
+    options.servers = 2;
+    options.threads = 2;
+    options.block_elements = 1024;
+    options.job = "digits";
+    options.program = SERVER;
+    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
+        fail_msg("%s", text);
+    }
+    canyon_options_init(&connect);
+    connect.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&connect, &client), CANYON_OK);
+    setenv("CANYON_SERVERS", local_servers(local), 1);
+    snprintf(directory, sizeof directory, "/tmp/canyon-cli-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(file, sizeof file, "%s/x.npy", directory);
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        values[i] = (float)i;
+    }
+    create("layer/weight", 2, dims, "adam:lr=0.01", values);
+    create("layer/bias", 1, length, "sgd:lr=0.5", three);
+    create("scale", 0, NULL, "sgd", NULL);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    canyon_close(client);
+    bool clean = local_stop(local);
+    unlink(file);
+    rmdir(directory);
+    return clean ? 0 : -1;
+}
+
+static void test_status(void **state) {
+    (void)state;
+    push_ones("layer/weight", ROWS * COLUMNS);
+    canyon(0, "status");
+    expect_in(result.out, "job digits: 2 servers, 4 threads, 256 shards, blocks of 1,024 parameters\n");
+    expect_in(result.out, "staleness");
+    expect_in(result.out, canyon_version());
+    assert_string_equal(result.err, "");
+    canyon(0, "--json status");
+    json_t *status = printed_json(), *servers = member(status, "servers");
+    json_int_t parameters = 0, pushes = 0;
+    assert_string_equal(json_string_value(member(member(status, "job"), "name")), "digits");
+    assert_int_equal(json_array_size(servers), 2);
+    for (size_t i = 0; i < 2; i++) {
+        json_t *server = json_array_get(servers, i);
+        assert_true(json_is_true(member(server, "up")));
+        expect_in(local_servers(local), json_string_value(member(server, "address")));
+        assert_int_equal(json_integer_value(member(server, "threads")), 2);
+        assert_true(json_is_real(member(server, "staleness_mean")));
+        assert_int_equal(json_integer_value(member(server, "staleness_max")), 0);
+        assert_true(json_integer_value(member(server, "connections")) >= 2);
+        parameters += json_integer_value(member(server, "parameters"));
+        pushes += json_integer_value(member(server, "pushes"));
+    }
+    assert_int_equal(parameters, ROWS * COLUMNS + 3 + 1);
+    assert_true(pushes >= 3);
+    json_decref(status);
+}
+
+static void test_tensors(void **state) {
+    (void)state;
+    canyon(0, "tensors");
+    expect_in(result.out, "layer/weight  (50, 60)       3,000       3  adam       complete\n");
+    expect_in(result.out, "layer/bias    (3,)               3       1  sgd        complete\n");
+    expect_in(result.out, "scale         ()                 1       1  sgd        complete\n");
+    canyon(0, "tensors --json");
+    json_t *object = printed_json(), *tensors = member(object, "tensors");
+    assert_int_equal(json_array_size(tensors), 3);
+    json_t *bias = json_array_get(tensors, 0), *weight = json_array_get(tensors, 1);
+    assert_string_equal(json_string_value(member(bias, "name")), "layer/bias");
+    assert_true(json_is_true(member(bias, "complete")));
+    assert_int_equal(json_array_size(member(weight, "shape")), 2);
+    assert_int_equal(json_integer_value(json_array_get(member(weight, "shape"), 1)), COLUMNS);
+    assert_int_equal(json_integer_value(member(weight, "blocks")), 3);
+    json_decref(object);
+}
+
+static void test_show(void **state) {
+    (void)state;
+    canyon(0, "show layer/bias");
+    expect_in(result.out, "optimizer     sgd\n");
+    expect_in(result.out, "  lr          0.5\n");
+    expect_in(result.out, "  minimum     -2\n");
+    expect_in(result.out, "3 finite, 0 not");
+    canyon(0, "show layer/bias --json");
+    json_t *object = printed_json(), *statistics = member(object, "statistics");
+    assert_true(json_number_value(member(statistics, "min")) == -2.0);
+    assert_true(json_number_value(member(statistics, "max")) == 1.5);
+    assert_true(json_number_value(member(statistics, "mean")) == 0.0);
+    /* ((1.5)^2 + 2^2 + 0.5^2) / 3 = 6.5 / 3 */
+    assert_true(fabs(json_number_value(member(statistics, "standard_deviation")) - sqrt(6.5 / 3.0)) < 1e-12);
+    assert_int_equal(json_integer_value(member(statistics, "finite")), 3);
+    assert_true(json_number_value(member(member(member(object, "optimizer"), "settings"), "lr")) == 0.5);
+    json_t *version = member(object, "version");
+    assert_int_equal(json_integer_value(version), 0);
+    json_decref(object);
+    push_ones("layer/bias", 3);
+    canyon(0, "show layer/bias --json");
+    object = printed_json();
+    assert_int_equal(json_integer_value(member(object, "version")), 1);
+    assert_true(json_number_value(member(member(object, "statistics"), "max")) == 1.0);
+    json_decref(object);
+}
+
+static void test_pull_and_assign(void **state) {
+    (void)state;
+    struct npy npy;
+    char text[NPY_TEXT_BYTES];
+    float values[ROWS * COLUMNS];
+    const uint64_t dims[] = {ROWS, COLUMNS};
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        values[i] = 1000.0f - (float)i;
+    }
+    assert_int_equal(npy_write(file, 2, dims, values, text, sizeof text), CANYON_OK);
+    canyon(0, "assign layer/weight --input @");
+    expect_in(result.out, "assigned");
+    unlink(file);
+    canyon(0, "pull layer/weight --output @");
+    expect_in(result.out, "float32 (50, 60), 11.7 KiB");
+    assert_int_equal(npy_read(file, &npy, text, sizeof text), CANYON_OK);
+    assert_int_equal(npy.rank, 2);
+    assert_memory_equal(npy.dims, dims, sizeof dims);
+    assert_memory_equal(npy.values, values, sizeof values);
+    npy_finish(&npy);
+    canyon(0, "--json assign layer/weight -i @");
+    json_t *object = printed_json();
+    assert_string_equal(json_string_value(member(object, "input")), file);
+    json_decref(object);
+}
+
+static void test_a_single_number_keeps_its_shape(void **state) {
+    (void)state;
+    struct npy npy;
+    char text[NPY_TEXT_BYTES];
+    const float value = 2.25f;
+    assert_int_equal(npy_write(file, 0, NULL, &value, text, sizeof text), CANYON_OK);
+    canyon(0, "assign scale --input @ --json");
+    canyon(0, "pull scale --output @ --json");
+    json_t *object = printed_json();
+    assert_int_equal(json_array_size(member(object, "shape")), 0);
+    json_decref(object);
+    assert_int_equal(npy_read(file, &npy, text, sizeof text), CANYON_OK);
+    assert_int_equal(npy.rank, 0);
+    assert_true(npy.values[0] == 2.25f);
+    npy_finish(&npy);
+}
+
+static void test_assign_refuses(void **state) {
+    (void)state;
+    char text[NPY_TEXT_BYTES];
+    const uint64_t turned[] = {COLUMNS, ROWS}, three[] = {3};
+    const float bad[] = {1.0f, NAN, 2.0f};
+    static const float zeros[ROWS * COLUMNS];
+    assert_int_equal(npy_write(file, 2, turned, zeros, text, sizeof text), CANYON_OK);
+    canyon(1, "assign layer/weight --input @");
+    expect_in(result.err, "(60, 50)");
+    expect_in(result.err, "(50, 60)");
+    assert_int_equal(npy_write(file, 1, three, bad, text, sizeof text), CANYON_OK);
+    canyon(1, "assign layer/bias --input @");
+    expect_in(result.err, "element 1 is nan");
+    canyon(1, "assign layer/bias --input /nonexistent.npy");
+    expect_in(result.err, "/nonexistent.npy");
+    canyon(1, "pull layer/bias --output /nonexistent/x.npy");
+    expect_in(result.err, "/nonexistent/x.npy");
+}
+
+static void test_unknown_tensor(void **state) {
+    (void)state;
+    canyon(1, "show layer/wieght");
+    expect_in(result.err, "'layer/wieght'");
+    expect_in(result.err, "did you mean 'layer/weight'");
+    canyon(1, "pull other --output @");
+    canyon(1, "drop other --yes");
+    expect_in(result.err, "no tensor 'other'");
+}
+
+/* Drop asks on a terminal. Returns what was printed to standard output. */
+static void drop_on_a_terminal(int code, const char *answer) {
+    char program[] = PROGRAM, command[] = "drop", name[] = "temporary", *argv[] = {program, command, name, NULL};
+    int master = -1, slave = -1;
+    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    assert_int_equal(write(master, answer, strlen(answer)), strlen(answer));
+    run_program(&result, argv, slave);
+    close(slave);
+    close(master);
+    expect_in(result.err, "Drop tensor 'temporary', shape (3,), 3 parameters");
+    assert_int_equal(result.code, code);
+}
+
+static void test_drop(void **state) {
+    (void)state;
+    const uint64_t dims[] = {3};
+    create("temporary", 1, dims, "adam", NULL);
+    canyon(2, "drop temporary");
+    expect_in(result.err, "--yes");
+    drop_on_a_terminal(1, "n\n");
+    expect_in(result.err, "was not dropped");
+    canyon(0, "show temporary");
+    drop_on_a_terminal(0, "y\n");
+    assert_string_equal(result.out, "dropped tensor 'temporary'\n");
+    canyon(1, "show temporary");
+    create("temporary", 1, dims, "adam", NULL);
+    canyon(0, "drop temporary --yes --json");
+    json_t *object = printed_json();
+    assert_string_equal(json_string_value(member(object, "dropped")), "temporary");
+    json_decref(object);
+}
+
+static void test_usage(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"",
+                                        "statsu",
+                                        "status extra",
+                                        "show",
+                                        "show a b",
+                                        "pull layer/bias",
+                                        "assign layer/bias",
+                                        "status --timeout 0",
+                                        "status -z",
+                                        "--serves x status",
+                                        "help nothing"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        canyon(2, wrong[i]);
+        assert_string_equal(result.out, "");
+        expect_in(result.err, "canyon");
+    }
+    canyon(2, "statsu");
+    expect_in(result.err, "did you mean 'status'");
+    canyon(2, "status --servers nonsense");
+    expect_in(result.err, "nonsense");
+    canyon(0, "--version");
+    expect_in(result.out, canyon_version());
+}
+
+static void test_help(void **state) {
+    (void)state;
+    static const char *const commands[] = {"status", "tensors", "show", "pull", "assign", "drop"};
+    char words[64];
+    canyon(0, "--help");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        expect_in(result.out, commands[i]);
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        snprintf(words, sizeof words, "help %s", commands[i]);
+        canyon(0, words);
+        expect_in(result.out, "Usage: canyon ");
+        expect_in(result.out, "--servers LIST");
+        expect_in(result.out, "Exit codes:");
+    }
+    canyon(0, "help");
+    expect_in(result.out, "CANYON_SERVERS");
+}
+
+/* Nobody listens at port 1 of loopback. */
+static void test_no_server(void **state) {
+    (void)state;
+    static const char *const commands[] = {"status", "tensors", "show x", "drop x --yes", "pull x --output @"};
+    char words[128];
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        snprintf(words, sizeof words, "--servers 127.0.0.1:1 --timeout 2000 %s", commands[i]);
+        canyon(3, words);
+        assert_string_equal(result.out, "");
+        expect_in(result.err, "127.0.0.1:1");
+        expect_in(result.err, "canyon-server");
+    }
+}
+
+static void test_output_that_cannot_be_written(void **state) {
+    (void)state;
+    if (access("/dev/full", W_OK) != 0) {
+        skip();
+    }
+    char program[] = "/bin/sh", option[] = "-c", command[] = PROGRAM " tensors > /dev/full";
+    char *argv[] = {program, option, command, NULL};
+    run_program(&result, argv, -1);
+    assert_int_equal(result.code, 1);
+    assert_string_not_equal(result.err, "");
+}
+
+/* Last: it ends a server. */
+static void test_a_server_goes_down(void **state) {
+    (void)state;
+    local_kill(local, 1, SIGKILL);
+    canyon(3, "status --timeout 3000");
+    expect_in(strcmp(result.out, "") == 0 ? result.err : result.out, "127.0.0.1:");
+    canyon(3, "pull layer/weight --output @ --timeout 3000");
+    assert_string_not_equal(result.err, "");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_show),
+        cmocka_unit_test(test_pull_and_assign),
+        cmocka_unit_test(test_a_single_number_keeps_its_shape),
+        cmocka_unit_test(test_assign_refuses),
+        cmocka_unit_test(test_unknown_tensor),
+        cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_no_server),
+        cmocka_unit_test(test_output_that_cannot_be_written),
+        cmocka_unit_test(test_a_server_goes_down),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
