@@ -1,11 +1,11 @@
 /* A session is the client's side of one connection to one server thread: bytes and time in, bytes and outcomes out.
  *
  * It says hello, frames requests, keeps the bytes sent and unanswered within a window, matches replies to requests, and
- * fails what a lost connection leaves open. It opens no socket, reads no clock and starts no thread: a lane (lane.h) feeds
- * it from libuv, tests feed it from memory. Not thread-safe: the lane holds its lock.
+ * fails what a lost connection leaves open. It opens no socket, reads no clock and starts no thread: a lane (lane.h)
+ * feeds it from libuv, tests feed it from memory. Not thread-safe: the lane holds its lock.
  *
- * Life: session_begin -> HELLO goes out -> WELCOME comes -> ready: requests flow -> session_fail (connection lost) -> begin
- * again on a new connection. Requests submitted before it is ready wait for the welcome. */
+ * Life: session_begin -> HELLO goes out -> WELCOME comes -> ready: requests flow -> session_fail (connection lost) ->
+ * begin again on a new connection. Requests submitted before it is ready wait for the welcome. */
 #ifndef CANYON_CLIENT_SESSION_H
 #define CANYON_CLIENT_SESSION_H
 
@@ -21,8 +21,8 @@ enum session_state { SESSION_DOWN = 0, SESSION_GREETING = 1, SESSION_READY = 2 }
 
 struct session_request;
 
-/* Called exactly once for a submitted request: with status OK and the reply (borrowed for the call; its payload is at the
- * request's destination when one was given and it fits, else in the frame), or with a failure and no reply (NULL).
+/* Called exactly once for a submitted request: with status OK and the reply (borrowed for the call; its payload is at
+ * the request's destination when one was given and it fits, else in the frame), or with a failure and no reply (NULL).
  * A reply of type ERROR arrives as its code and text, with no reply. The request's memory is the owner's again. */
 typedef void (*session_done)(struct session_request *request, enum canyon_status status, const char *text,
                              const struct frame *reply);
@@ -35,10 +35,11 @@ struct session_request {
     const struct iovec *payload; /* borrowed until done; may be NULL */
     size_t payload_count;
     uint32_t payload_bytes;
-    void *destination;           /* where a reply payload of exactly destination_bytes goes; NULL: to the frame */
+    void *destination; /* where a reply payload of exactly destination_bytes goes; NULL: to the frame */
     uint32_t destination_bytes;
-    uint64_t deadline;           /* monotonic ns; UINT64_MAX for none */
-    bool changes_state;          /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
+    uint32_t reply_bytes; /* payload the reply is expected to carry: counts in the window */
+    uint64_t deadline;    /* monotonic ns; UINT64_MAX for none */
+    bool changes_state;   /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
     session_done done;
     void *user;
     /* The session's own: */
@@ -56,15 +57,16 @@ struct session_options {
     const char *name;      /* of the worker; borrowed for the session's life */
     const char *address;   /* of the server, for texts; borrowed for the session's life */
     uint32_t thread;       /* the server thread wanted */
-    uint64_t window_bytes; /* most bytes sent and unanswered; one request may always go alone */
+    uint64_t window_bytes; /* most bytes sent and unanswered, or expected back; one request may always go alone */
 };
 
+/* NULL when memory cannot be had. */
 struct session *session_create(const struct session_options *options);
 /* Every request must have ended (session_fail). Safe on NULL. */
 void session_destroy(struct session *session);
 
-/* A connection stands: queue the hello. `digest` is the job's when known, else NULL. */
-void session_begin(struct session *session, const uint8_t *digest);
+/* A connection stands: queue the hello. `digest` is the job's when known, else NULL. NO_MEMORY leaves it DOWN. */
+enum canyon_status session_begin(struct session *session, const uint8_t *digest, struct error *error);
 
 enum session_state session_state(const struct session *session);
 
@@ -75,31 +77,36 @@ const char *session_servers(const struct session *session, size_t *bytes);
 /* Queues a request. Its `done` may be called from any later call below, never from this one. */
 void session_submit(struct session *session, struct session_request *request);
 
-/* Ends one request early (its owner gave up): `done` is called with `status`. When bytes of it were sent already but not
- * all, the connection cannot be used on: returns false and the lane must close it and call session_fail. */
-bool session_cancel(struct session *session, struct session_request *request, enum canyon_status status, const char *text);
+/* Ends one request early (its owner gave up): `done` is called with `status`, and neither its message and payload nor
+ * its destination are touched any more. A reply that is still to come is swallowed; one that is arriving at the
+ * destination is diverted to scratch memory. When bytes of the request were sent already but not all (or the scratch
+ * cannot be had), the connection cannot be used on: returns false and the lane must close it and call session_fail. */
+bool session_cancel(struct session *session, struct session_request *request, enum canyon_status status,
+                    const char *text);
 
-/* Where to receive, and that `count` bytes arrived. A status other than OK means the stream is broken (text in error): the
- * lane closes the connection and calls session_fail. Before READY a refusal by the server comes out here too. */
+/* Where to receive, and that `count` bytes arrived. A status other than OK means the stream is broken (text in error):
+ * the lane closes the connection and calls session_fail. Before READY a refusal by the server comes out here too. */
 void session_space(struct session *session, uint8_t **at, size_t *room);
 enum canyon_status session_received(struct session *session, size_t count, struct error *error);
 
-/* What to send now: fills up to `most` slices, returns how many; 0 when there is nothing or the window is full. The memory
- * stays valid until session_sent says it went out. Always send all of it, or report how much went. */
+/* What to send now: fills up to `most` slices, returns how many; 0 when there is nothing or the window is full. The
+ * memory stays valid until session_sent says it went out. Always send all of it, or report how much went. */
 size_t session_output(struct session *session, struct iovec *slices, size_t most);
 void session_sent(struct session *session, size_t count);
 
-/* The connection is lost or could not be made: every request ends (OUTCOME_UNKNOWN where it changes state and bytes of it
- * went out, else `status`) with `text`. The state is DOWN. */
+/* The connection is lost or could not be made: every request ends (OUTCOME_UNKNOWN where it changes state and bytes of
+ * it went out, else `status`; always `status` when that is CLOSED) with `text`. The state is DOWN. */
 void session_fail(struct session *session, enum canyon_status status, const char *text);
 
-/* Ends the requests whose deadline is at or before `now`; false as session_cancel. */
+/* Ends the requests whose deadline is at or before `now` (OUTCOME_UNKNOWN where it changes state and bytes of it went
+ * out, else TIMEOUT); false as session_cancel. */
 bool session_tick(struct session *session, uint64_t now);
 
-/* The earliest deadline, or UINT64_MAX. */
+/* When session_tick wants to be called: never later than the earliest deadline; UINT64_MAX when nothing waits. */
 uint64_t session_wakeup(const struct session *session);
 
-/* Requests not ended yet. */
+/* Requests not ended yet, and those among them of which not all bytes were sent. */
 size_t session_outstanding(const struct session *session);
+size_t session_unsent(const struct session *session);
 
 #endif

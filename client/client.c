@@ -1,0 +1,71 @@
+#include "client/client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/error.h"
+#include "client/future.h"
+#include "common/clock.h"
+
+#define MILLISECOND 1000000u
+
+enum canyon_status client_begin(struct canyon_client *client, bool blocks, struct error *error) {
+    if (client == NULL)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "the client is NULL: canyon_connect gives one");
+    if (blocks && future_in_callback())
+        return error_set(error, CANYON_CONFLICT,
+                         "a future's callback must not make blocking calls: it would wait for "
+                         "itself; use canyon_step_async");
+    pthread_mutex_lock(&client->lock);
+    bool closing = client->closing;
+    if (!closing)
+        client->calls++;
+    pthread_mutex_unlock(&client->lock);
+    return closing ? error_set(error, CANYON_CLOSED, "the client is being closed") : CANYON_OK;
+}
+
+void client_enter(struct canyon_client *client) {
+    pthread_mutex_lock(&client->lock);
+    client->calls++;
+    pthread_mutex_unlock(&client->lock);
+}
+
+void client_leave(struct canyon_client *client) {
+    pthread_mutex_lock(&client->lock);
+    if (--client->calls == 0)
+        pthread_cond_broadcast(&client->idle);
+    pthread_mutex_unlock(&client->lock);
+}
+
+uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms) {
+    return clock_now() + (uint64_t)(timeout_ms == 0 ? client->timeout_ms : timeout_ms) * MILLISECOND;
+}
+
+uint32_t client_remaining_ms(uint64_t deadline) {
+    uint64_t now = clock_now();
+    uint64_t left = deadline > now ? (deadline - now) / MILLISECOND : 0;
+    return left > LIMIT_WAIT_MS ? LIMIT_WAIT_MS : (uint32_t)left;
+}
+
+uint32_t client_server_of(const struct canyon_client *client, size_t lane) {
+    uint32_t server = client->job.server_count - 1;
+    while (client->first_lanes[server] > lane)
+        server--;
+    return server;
+}
+
+enum canyon_status canyon_job(canyon_client *client, struct canyon_job *job) {
+    if (client == NULL || job == NULL)
+        return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_job: the %s is NULL",
+                                 client == NULL ? "client" : "job");
+    *job = (struct canyon_job){.shards = client->job.shards,
+                               .block_elements = client->job.block,
+                               .servers = client->job.server_count,
+                               .threads = (uint32_t)client->lane_count};
+    memcpy(job->name, client->job.name, sizeof job->name);
+    return CANYON_OK;
+}
+
+void canyon_free(void *array) {
+    free(array);
+}

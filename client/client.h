@@ -1,0 +1,60 @@
+/* The client: the job it found, the servers' threads and a lane to each of them. */
+#ifndef CANYON_CLIENT_CLIENT_H
+#define CANYON_CLIENT_CLIENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/include/canyon.h"
+#include "client/lane.h"
+#include "client/plan.h"
+#include "common/job.h"
+#include "common/log.h"
+#include "common/message.h"
+
+struct canyon_client {
+    struct job job;
+    uint8_t digest[JOB_DIGEST_BYTES];
+    char told_by[LIMIT_ADDRESS_BYTES];  /* the server that told the job */
+    uint32_t *threads;                  /* of each server */
+    size_t *first_lanes;                /* of each server: the lane of its thread 0 */
+    char (*versions)[LIMIT_NAME_BYTES]; /* of each server's software */
+    struct lane **lanes;
+    size_t lane_count;
+    struct plan_layout layout; /* the fields above as the plan wants them */
+
+    char name[LIMIT_NAME_BYTES];
+    uint8_t session_id[SESSION_BYTES];
+    uint32_t timeout_ms, connect_ms;
+    uint64_t window_bytes;
+
+    struct log log;
+    pthread_mutex_t log_lock; /* one log callback at a time */
+    canyon_log_callback log_callback;
+    void *log_user;
+
+    pthread_mutex_t lock; /* of the two below */
+    pthread_cond_t idle;
+    size_t calls; /* public calls and futures under way: the client lives until they have ended */
+    bool closing;
+};
+
+/* A public call begins: CLOSED when the client is being closed, INVALID_ARGUMENT when it is NULL, CONFLICT when it
+ * would block inside a callback. Every client_begin that is OK is followed by client_leave. */
+enum canyon_status client_begin(struct canyon_client *client, bool blocks, struct error *error);
+
+/* One more reason to stay alive, for who has one already. */
+void client_enter(struct canyon_client *client);
+void client_leave(struct canyon_client *client);
+
+/* When a call that begins now must end (monotonic ns); 0 means the client's default. */
+uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms);
+
+/* Milliseconds that are left, rounded down, at most LIMIT_WAIT_MS. */
+uint32_t client_remaining_ms(uint64_t deadline);
+
+/* The server a lane leads to. */
+uint32_t client_server_of(const struct canyon_client *client, size_t lane);
+
+#endif

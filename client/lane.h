@@ -1,0 +1,74 @@
+/* A lane is one connection to one server thread, kept alive over libuv, and the rule of who drives it.
+ *
+ * Whoever holds the driver token runs the lane's loop, one turn at a time. A caller who waits takes the token if it is
+ * free, so a blocking call does its network work on its own thread; the lane's I/O thread takes it only when requests
+ * are under way and nobody waits. Requests are written by whoever submits them; replies are read by whoever drives.
+ *
+ * A lost connection ends the requests on it; the next submit connects again, once. Thread-safe. */
+#ifndef CANYON_CLIENT_LANE_H
+#define CANYON_CLIENT_LANE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/session.h"
+#include "common/log.h"
+#include "common/message.h"
+
+struct lane;
+
+struct lane_options {
+    const char *address; /* copied */
+    uint32_t thread;
+    uint8_t session_id[SESSION_BYTES];
+    const char *name; /* of the worker; borrowed for the lane's life */
+    uint64_t window_bytes;
+    uint32_t connect_ms;
+    const struct log *log; /* borrowed for the lane's life */
+};
+
+/* NULL with an error when threads or memory cannot be had. Connects to nothing yet. */
+struct lane *lane_create(const struct lane_options *options, struct error *error);
+
+/* Ends every request with CLOSED and refuses new ones the same way. */
+void lane_close(struct lane *lane);
+
+/* After lane_close, when no other thread is in a call on it. Waits for a name lookup under way. Safe on NULL. */
+void lane_destroy(struct lane *lane);
+
+/* What the server must say from the next connection on; until then anything is accepted. A server that says otherwise
+ * is a CONFIGURATION error. */
+void lane_expect(struct lane *lane, const uint8_t digest[JOB_DIGEST_BYTES], uint32_t server, uint32_t threads);
+
+/* Begins to connect on the I/O thread, and waits for the end of that. `welcome` and `servers` (one a line, owned by the
+ * caller: free) may be NULL. UNAVAILABLE, CONFIGURATION, UNSUPPORTED, ...: the text names the server. */
+void lane_connect(struct lane *lane);
+enum canyon_status lane_wait_connected(struct lane *lane, struct message_welcome *welcome, char **servers,
+                                       struct error *error);
+
+/* Who will drive the requests of a submit: the caller itself at once; the caller, after other lanes (the I/O thread
+ * helps when much is to be moved); or nobody but the I/O thread. */
+enum lane_urgency { LANE_DRIVEN = 0, LANE_DRIVEN_LATER = 1, LANE_UNATTENDED = 2 };
+
+/* Submits a chain of requests (linked through `next`, NULL-terminated) and writes what the socket takes. The requests'
+ * `done` functions are called under the lane's lock, by whichever thread finds the end of the request, perhaps before
+ * this returns: they must not call lane functions other than lane_defer. */
+void lane_submit(struct lane *lane, struct session_request *first, enum lane_urgency urgency);
+
+/* Drives the lane, or waits while another thread does, until `over(user)` (called under the lane's lock) or `deadline`.
+ */
+void lane_drive(struct lane *lane, bool (*over)(void *user), void *user, uint64_t deadline);
+
+/* From a request's `done` only: `run` is called soon, on this thread, when no lock is held. */
+struct lane_task {
+    void (*run)(struct lane_task *task);
+    struct lane_task *next;
+};
+void lane_defer(struct lane *lane, struct lane_task *task);
+
+const char *lane_address(const struct lane *lane);
+
+/* How often the server was found restarted since the lane was created. */
+uint32_t lane_restarts(struct lane *lane);
+
+#endif

@@ -1,0 +1,144 @@
+#include "client/plan.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/frame.h"
+
+/* The shared frame that is still open for one lane and one kind of request. */
+enum { PLAN_KINDS = 4 };
+
+size_t plan_lane_of(const struct plan_layout *layout, uint64_t home, uint64_t block) {
+    uint32_t shard = job_shard_of(layout->job, home, block);
+    uint32_t server = job_server_of(layout->job, shard);
+    return layout->first_lanes[server] + job_thread_of(layout->job, shard, layout->threads[server]);
+}
+
+static size_t plan_kind(uint16_t type) {
+    switch (type) {
+    case FRAME_ASSIGN:
+        return 0;
+    case FRAME_PUSH:
+        return 1;
+    case FRAME_PULL:
+        return 2;
+    default:
+        assert(type == FRAME_PUSH_PULL);
+        return 3;
+    }
+}
+
+static int compare_ids(const void *one, const void *other) {
+    uint64_t a = *(const uint64_t *)one, b = *(const uint64_t *)other;
+    return (a > b) - (a < b);
+}
+
+static enum canyon_status plan_check_unique(const struct plan_item *items, size_t count, struct error *error) {
+    if (count < 2)
+        return CANYON_OK;
+    uint64_t *ids = malloc(count * sizeof *ids);
+    if (ids == NULL)
+        return error_set(error, CANYON_NO_MEMORY, "no memory to plan a step of %zu tensors", count);
+    for (size_t i = 0; i < count; i++)
+        ids[i] = items[i].tensor;
+    qsort(ids, count, sizeof *ids, compare_ids);
+    enum canyon_status status = CANYON_OK;
+    for (size_t i = 1; i < count && status == CANYON_OK; i++)
+        if (ids[i] == ids[i - 1])
+            status = error_set(error, CANYON_INVALID_ARGUMENT,
+                               "the same tensor is in the step twice: give each tensor one item");
+    free(ids);
+    return status;
+}
+
+static struct plan_frame *plan_new_frame(struct plan *plan, size_t lane, uint16_t type) {
+    struct plan_frame *frame = &plan->frames[plan->frame_count++];
+    *frame = (struct plan_frame){.lane = lane, .type = type, .first = PLAN_NONE, .last = PLAN_NONE};
+    return frame;
+}
+
+static void plan_add_piece(struct plan *plan, struct plan_frame *frame, const struct plan_piece *piece) {
+    size_t index = plan->piece_count++;
+    plan->pieces[index] = *piece;
+    if (frame->first == PLAN_NONE)
+        frame->first = index;
+    else
+        plan->pieces[frame->last].next = index;
+    frame->last = index;
+    frame->count++;
+    frame->bytes += piece->elements * (uint32_t)sizeof(float);
+}
+
+/* `open` holds, per lane and kind, the index of the shared frame that may still take pieces. */
+static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t type, const struct plan_piece *piece) {
+    uint32_t bytes = piece->elements * (uint32_t)sizeof(float);
+    if (bytes >= PLAN_ALONE_BYTES) {
+        plan_add_piece(plan, plan_new_frame(plan, lane, type), piece);
+        return;
+    }
+    size_t *slot = &open[lane * PLAN_KINDS + plan_kind(type)];
+    if (*slot != PLAN_NONE) {
+        const struct plan_frame *frame = &plan->frames[*slot];
+        if (frame->count == LIMIT_PIECES || frame->bytes + bytes > PLAN_FRAME_BYTES)
+            *slot = PLAN_NONE;
+    }
+    if (*slot == PLAN_NONE) {
+        *slot = plan->frame_count;
+        plan_new_frame(plan, lane, type);
+    }
+    plan_add_piece(plan, &plan->frames[*slot], piece);
+}
+
+static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const struct plan_layout *layout,
+                                        const struct plan_item *items, size_t count, struct error *error) {
+    uint64_t blocks = 0;
+    for (size_t i = 0; i < count; i++)
+        blocks += job_block_count(layout->job, items[i].elements);
+    size_t slots = layout->lane_count * PLAN_KINDS;
+    size_t room = (size_t)blocks + 1; /* never zero bytes */
+    plan->frames = calloc(room, sizeof *plan->frames);
+    plan->pieces = calloc(room, sizeof *plan->pieces);
+    *open = calloc(slots, sizeof **open);
+    if (plan->frames == NULL || plan->pieces == NULL || *open == NULL)
+        return error_set(error, CANYON_NO_MEMORY, "no memory to plan a step of %llu blocks",
+                         (unsigned long long)blocks);
+    for (size_t i = 0; i < slots; i++)
+        (*open)[i] = PLAN_NONE;
+    return CANYON_OK;
+}
+
+enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout, const struct plan_item *items,
+                             size_t count, struct error *error) {
+    size_t *open = NULL;
+    memset(plan, 0, sizeof *plan);
+    enum canyon_status status = plan_check_unique(items, count, error);
+    if (status != CANYON_OK)
+        goto out;
+    status = plan_allocate(plan, &open, layout, items, count, error);
+    if (status != CANYON_OK)
+        goto out;
+
+    for (size_t i = 0; i < count; i++) {
+        uint64_t blocks = job_block_count(layout->job, items[i].elements);
+        for (uint64_t block = 0; block < blocks; block++) {
+            struct plan_piece piece = {.item = i,
+                                       .offset = block * layout->job->block,
+                                       .block = (uint32_t)block,
+                                       .elements = job_block_elements(layout->job, items[i].elements, block),
+                                       .next = PLAN_NONE};
+            plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
+        }
+    }
+out:
+    free(open);
+    return status;
+}
+
+void plan_finish(struct plan *plan) {
+    if (plan == NULL)
+        return;
+    free(plan->frames);
+    free(plan->pieces);
+    memset(plan, 0, sizeof *plan);
+}

@@ -1,0 +1,70 @@
+/* A plan cuts a model step into frames: which blocks of which tensors travel together to which server thread.
+ *
+ * Blocks of 64 KiB and more travel alone, so that each is applied while the next is on its way and its fresh weights
+ * land straight in the caller's memory. Smaller ones bound for the same thread share frames. Pure arithmetic, no
+ * network. */
+#ifndef CANYON_CLIENT_PLAN_H
+#define CANYON_CLIENT_PLAN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/job.h"
+#include "common/status.h"
+
+#define PLAN_ALONE_BYTES (64u * 1024)  /* a block of at least this many payload bytes has a frame of its own */
+#define PLAN_FRAME_BYTES (256u * 1024) /* most payload bytes of a shared frame */
+#define PLAN_NONE        SIZE_MAX
+
+/* Where shards are. Borrowed while planning. */
+struct plan_layout {
+    const struct job *job;
+    const uint32_t *threads;   /* of each server */
+    const size_t *first_lanes; /* the lane of each server's thread 0; its others follow */
+    size_t lane_count;
+};
+
+/* The lane that owns block `block` of a tensor whose home is `home`. */
+size_t plan_lane_of(const struct plan_layout *layout, uint64_t home, uint64_t block);
+
+struct plan_item {
+    uint64_t tensor; /* id */
+    uint64_t home;
+    uint64_t elements;
+    uint16_t type; /* FRAME_ASSIGN, FRAME_PUSH, FRAME_PULL or FRAME_PUSH_PULL */
+};
+
+/* One block of one item. */
+struct plan_piece {
+    size_t item;
+    uint64_t offset; /* of its first element in the tensor */
+    uint32_t block;
+    uint32_t elements;
+    size_t next; /* the frame's next piece, or PLAN_NONE */
+};
+
+struct plan_frame {
+    size_t lane;
+    uint16_t type;
+    uint32_t count; /* pieces */
+    uint32_t bytes; /* of all its pieces' values */
+    size_t first, last;
+};
+
+struct plan {
+    struct plan_frame *frames; /* owned */
+    size_t frame_count;
+    struct plan_piece *pieces; /* owned; chained through `next` frame by frame */
+    size_t piece_count;
+};
+
+/* Fills `plan`; finish it in any case. Pieces of one item stay in block order on each lane.
+ *   INVALID_ARGUMENT  the same tensor twice: its blocks would be updated twice by one step
+ *   NO_MEMORY */
+enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout, const struct plan_item *items,
+                             size_t count, struct error *error);
+
+/* Safe on a zeroed plan and on NULL. */
+void plan_finish(struct plan *plan);
+
+#endif

@@ -1,0 +1,95 @@
+/* The public calls that move values. */
+#include <stdlib.h>
+
+#include "client/error.h"
+#include "client/transfer.h"
+
+/* Checks a step's items and gives their internal form, owned by the caller. */
+static enum canyon_status step_take(canyon_client *client, const struct canyon_item *items, size_t count,
+                                    struct transfer_item **taken, struct error *error) {
+    if (items == NULL && count > 0)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "the items are NULL");
+    struct transfer_item *list = calloc(count + 1, sizeof *list);
+    if (list == NULL)
+        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", count);
+    *taken = list;
+    for (size_t i = 0; i < count; i++) {
+        const struct canyon_item *item = &items[i];
+        if (item->tensor == NULL || item->tensor->client != client)
+            return error_set(error, CANYON_INVALID_ARGUMENT, "item %zu: its tensor is %s", i,
+                             item->tensor == NULL ? "NULL" : "of another client");
+        if (item->gradient == NULL && item->weights == NULL)
+            return error_set(error, CANYON_INVALID_ARGUMENT,
+                             "item %zu (\"%s\"): neither a gradient to push nor a place for weights", i,
+                             item->tensor->info.spec.name);
+        list[i] = (struct transfer_item){.tensor = item->tensor,
+                                         .out = item->gradient,
+                                         .in = item->weights,
+                                         .type = item->gradient == NULL  ? FRAME_PULL
+                                                 : item->weights == NULL ? FRAME_PUSH
+                                                                         : FRAME_PUSH_PULL};
+    }
+    return CANYON_OK;
+}
+
+enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count, uint32_t timeout_ms) {
+    struct error error = {.status = CANYON_OK};
+    struct transfer_item *list = NULL;
+    if (client_begin(client, true, &error) != CANYON_OK)
+        return last_error_set(&error);
+    if (step_take(client, items, count, &list, &error) == CANYON_OK)
+        transfer_run(client, list, count, items, client_deadline(client, timeout_ms), &error);
+    free(list);
+    client_leave(client);
+    return last_error_set(&error);
+}
+
+enum canyon_status canyon_step_async(canyon_client *client, struct canyon_item *items, size_t count,
+                                     uint32_t timeout_ms, canyon_future **future) {
+    struct error error = {.status = CANYON_OK};
+    struct transfer_item *list = NULL;
+    if (future == NULL)
+        return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_step_async: the place for the future is NULL");
+    *future = NULL;
+    if (client_begin(client, false, &error) != CANYON_OK)
+        return last_error_set(&error);
+    if (step_take(client, items, count, &list, &error) == CANYON_OK)
+        transfer_begin(client, list, count, items, client_deadline(client, timeout_ms), false, future, &error);
+    free(list);
+    client_leave(client);
+    return last_error_set(&error);
+}
+
+/* One tensor, one way. */
+static enum canyon_status step_one(canyon_tensor *tensor, uint16_t type, const float *out, float *in,
+                                   uint32_t timeout_ms) {
+    struct error error = {.status = CANYON_OK};
+    bool sends = type != FRAME_PULL, receives = type == FRAME_PULL || type == FRAME_PUSH_PULL;
+    if (tensor == NULL)
+        return last_error_format(CANYON_INVALID_ARGUMENT, "the tensor is NULL");
+    if ((sends && out == NULL) || (receives && in == NULL))
+        return last_error_format(CANYON_INVALID_ARGUMENT, "tensor \"%s\": the %s are NULL", tensor->info.spec.name,
+                                 sends && out == NULL ? "values to send" : "weights");
+    if (client_begin(tensor->client, true, &error) != CANYON_OK)
+        return last_error_set(&error);
+    struct transfer_item item = {.tensor = tensor, .type = type, .out = out, .in = in};
+    transfer_run(tensor->client, &item, 1, NULL, client_deadline(tensor->client, timeout_ms), &error);
+    client_leave(tensor->client);
+    return last_error_set(&error);
+}
+
+enum canyon_status canyon_assign(canyon_tensor *tensor, const float *values, uint32_t timeout_ms) {
+    return step_one(tensor, FRAME_ASSIGN, values, NULL, timeout_ms);
+}
+
+enum canyon_status canyon_pull(canyon_tensor *tensor, float *weights, uint32_t timeout_ms) {
+    return step_one(tensor, FRAME_PULL, NULL, weights, timeout_ms);
+}
+
+enum canyon_status canyon_push(canyon_tensor *tensor, const float *gradient, uint32_t timeout_ms) {
+    return step_one(tensor, FRAME_PUSH, gradient, NULL, timeout_ms);
+}
+
+enum canyon_status canyon_push_pull(canyon_tensor *tensor, const float *gradient, float *weights, uint32_t timeout_ms) {
+    return step_one(tensor, FRAME_PUSH_PULL, gradient, weights, timeout_ms);
+}

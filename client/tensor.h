@@ -1,0 +1,31 @@
+/* A tensor handle: what a tensor is, and the versions of its blocks that this handle received last. */
+#ifndef CANYON_CLIENT_TENSOR_H
+#define CANYON_CLIENT_TENSOR_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "client/client.h"
+#include "common/tensor.h"
+
+struct canyon_tensor {
+    struct canyon_client *client;
+    struct tensor_info info;
+    uint64_t elements, blocks, home;
+    uint32_t restarts;          /* of shard 0's server when the handle was opened */
+    _Atomic uint64_t *versions; /* of the weights of each block received last; 0 before the first */
+};
+
+/* A handle for a complete tensor. NULL with NO_MEMORY or PROTOCOL (a shape that cannot be). */
+struct canyon_tensor *tensor_create(struct canyon_client *client, const struct tensor_info *info, struct error *error);
+void tensor_destroy(struct canyon_tensor *tensor);
+
+/* The public form of a catalogue entry. */
+void tensor_info_publish(const struct canyon_client *client, const struct tensor_info *info,
+                         struct canyon_tensor_info *public);
+
+/* The internal form of a public spec, checked; its `values` stay behind. */
+enum canyon_status tensor_spec_take(const struct canyon_tensor_spec *given, struct tensor_spec *spec,
+                                    const float **values, struct error *error);
+
+#endif

@@ -1,0 +1,27 @@
+/* A transfer moves the values of one or more tensors: a step's gradients out, its fresh weights in. */
+#ifndef CANYON_CLIENT_TRANSFER_H
+#define CANYON_CLIENT_TRANSFER_H
+
+#include "client/client.h"
+#include "client/future.h"
+#include "client/tensor.h"
+
+struct transfer_item {
+    struct canyon_tensor *tensor;
+    uint16_t type;    /* FRAME_ASSIGN, FRAME_PUSH, FRAME_PULL or FRAME_PUSH_PULL */
+    const float *out; /* values to assign or the gradient; borrowed until the future is done; NULL for a pull */
+    float *in;        /* where weights go; borrowed until the future is done; NULL when none are wanted */
+};
+
+/* Begins it; on OK *future holds one reference of the caller's. `results`, when not NULL, is an array of `count` public
+ * items whose counters are filled in just before the future is done. Within client_begin only. INVALID_ARGUMENT (the
+ * same tensor twice), NO_MEMORY: nothing was begun. */
+enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_item *items, size_t count,
+                                  struct canyon_item *results, uint64_t deadline, bool attended,
+                                  struct canyon_future **future, struct error *error);
+
+/* Begins it and waits for its end. */
+enum canyon_status transfer_run(struct canyon_client *client, const struct transfer_item *items, size_t count,
+                                struct canyon_item *results, uint64_t deadline, struct error *error);
+
+#endif
