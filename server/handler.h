@@ -53,6 +53,11 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
                                const struct handler_environment *environment);
 void handler_destroy(struct handler *handler);
 
+/* Most payload bytes of one frame of this job, whichever way it goes: a block's, and at least 1 MiB so that small
+ * pieces can share a frame. The connection refuses larger requests; a PULL whose reply would be larger is TOO_LARGE.
+ * DIGESTS alone may be longer: its length follows from the shards. */
+uint32_t handler_payload_limit(const struct job *job);
+
 /* A peer has come (after its hello) and gone. After `gone` the handler does not know it any more: its parked requests
  * are forgotten, its rank is free, tensors it was creating pass to the next waiting creator. */
 void handler_peer_came(struct handler *handler, struct handler_peer *peer);

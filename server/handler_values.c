@@ -13,6 +13,11 @@ struct transfer {
     size_t slices;
 };
 
+uint32_t handler_payload_limit(const struct job *job) {
+    uint32_t block = job->block * (uint32_t)sizeof(float), least = 1024 * 1024;
+    return block > least ? block : least;
+}
+
 static bool brings_values(unsigned type) {
     return type != FRAME_PULL;
 }
@@ -22,7 +27,7 @@ static bool takes_weights(unsigned type) {
 }
 
 /* What concerns the frame as a whole: nothing of it is done when this fails. */
-static enum canyon_status check_frame(const struct frame *frame, const struct message_pieces *pieces,
+static enum canyon_status check_frame(uint32_t limit, const struct frame *frame, const struct message_pieces *pieces,
                                       struct error *error) {
     const char *name = frame_type_name(frame->header.type);
     uint64_t bytes = 0;
@@ -39,9 +44,9 @@ static enum canyon_status check_frame(const struct frame *frame, const struct me
             }
         }
     }
-    if (bytes > FRAME_PAYLOAD_LIMIT) {
+    if (bytes > limit) {
         return error_set(error, CANYON_TOO_LARGE, "the pieces of this %s have %" PRIu64 " bytes, a payload at most %u",
-                         name, bytes, FRAME_PAYLOAD_LIMIT);
+                         name, bytes, limit);
     }
     if (brings_values(frame->header.type) && bytes != frame->header.payload_bytes) {
         return error_set(error, CANYON_PROTOCOL, "%s has a payload of %u bytes, its pieces %" PRIu64, name,
@@ -151,7 +156,7 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     enum canyon_status status =
         message_unpack_pieces(frame->message, frame->header.message_bytes, &transfer.pieces, error);
     if (status == CANYON_OK) {
-        status = check_frame(frame, &transfer.pieces, error);
+        status = check_frame(handler_payload_limit(handler->job), frame, &transfer.pieces, error);
     }
     if (status != CANYON_OK) {
         return status;
