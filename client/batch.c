@@ -1,7 +1,6 @@
 #include "client/batch.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -70,8 +69,8 @@ static const struct future_work batch_work = {
 
 /* ---- life ---- */
 
-static void batch_settle(struct lane_task *task) {
-    struct batch *batch = (struct batch *)((char *)task - offsetof(struct batch, task));
+static void batch_settle(void *user) {
+    struct batch *batch = user;
     if (batch->settle != NULL && !batch->settle(batch))
         return; /* it may even be gone by now */
     struct canyon_client *client = batch->client;
@@ -86,7 +85,7 @@ enum canyon_status batch_init(struct batch *batch, struct canyon_client *client,
     if (batch->lanes == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a call on %zu connections", client->lane_count);
     future_init(&batch->future, &batch_work);
-    batch->task.run = batch_settle;
+    batch->task = (struct lane_task){.run = batch_settle, .user = batch};
     return CANYON_OK;
 }
 
@@ -162,5 +161,5 @@ void batch_submit(struct batch *batch, bool attended) {
     bool over = batch_count_down(batch);
     pthread_mutex_unlock(&batch->future.lock);
     if (over)
-        batch_settle(&batch->task);
+        batch_settle(batch);
 }

@@ -187,6 +187,18 @@ static bool is_worth_another(enum canyon_status status) {
            status == CANYON_BUSY;
 }
 
+/* Adds another reason to a list of them, cut at its room. */
+static void text_append(char *text, size_t room, const char *more) {
+    size_t used = strlen(text);
+    if (used > 0 && used + 2 < room) {
+        memcpy(text + used, "; ", 3);
+        used += 2;
+    }
+    size_t bytes = strnlen(more, room - used - 1);
+    memcpy(text + used, more, bytes);
+    text[used + bytes] = '\0';
+}
+
 /* Tries the given servers in turn until one tells the job; the error has each one's reason. */
 static enum canyon_status client_learn_job(struct canyon_client *client, const struct canyon_options *options,
                                            struct error *error) {
@@ -202,8 +214,7 @@ static enum canyon_status client_learn_job(struct canyon_client *client, const s
         status = client_ask(client, given.servers[i], error);
         if (status == CANYON_OK || !is_worth_another(status))
             break;
-        size_t used = strlen(reasons.text);
-        snprintf(reasons.text + used, sizeof reasons.text - used, "%s%s", used == 0 ? "" : "; ", error->text);
+        text_append(reasons.text, sizeof reasons.text, error->text);
     }
     if (status != CANYON_OK && is_worth_another(status) && given.server_count > 1)
         status = error_set(error, CANYON_UNAVAILABLE, "%s", reasons.text);

@@ -81,7 +81,7 @@ static void lane_unlock(struct lane *lane) {
     pthread_mutex_unlock(&lane->lock);
     while (task != NULL) {
         struct lane_task *next = task->next;
-        task->run(task);
+        task->run(task->user);
         task = next;
     }
 }

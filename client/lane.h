@@ -59,9 +59,10 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
  */
 void lane_drive(struct lane *lane, bool (*over)(void *user), void *user, uint64_t deadline);
 
-/* From a request's `done` only: `run` is called soon, on this thread, when no lock is held. */
+/* From a request's `done` only: `run(user)` is called soon, on this thread, when no lock is held. */
 struct lane_task {
-    void (*run)(struct lane_task *task);
+    void (*run)(void *user);
+    void *user;
     struct lane_task *next;
 };
 void lane_defer(struct lane *lane, struct lane_task *task);
