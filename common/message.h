@@ -3,7 +3,9 @@
  * pack_* writes at most LIMIT_MESSAGE_BYTES and returns the count; a struct within its limits always fits (asserted).
  * unpack_* works in a fixed arena (never malloc), checks every length, count and enum against limits.h before copying,
  * NUL-terminates, fills absent fields with zero, and answers PROTOCOL (malformed, or an impossible value) with a text that
- * names the message and the field. Nothing borrowed: the structs own all they hold. Pure and thread-safe. */
+ * names the message and the field; the struct is then not to be used. Status numbers this build does not know become
+ * INTERNAL, and texts for people (of errors and refused pieces) are cut, not refused. Nothing borrowed: the structs own all
+ * they hold. Pure and thread-safe. */
 #ifndef CANYON_COMMON_MESSAGE_H
 #define CANYON_COMMON_MESSAGE_H
 
@@ -54,7 +56,7 @@ struct message_open {
     uint32_t wait_ms;
 };
 
-/* COMPLETE, DROP, UNDEFINE, DROPPED. DROP may have id 0 and go by name. */
+/* COMPLETE, DROP, UNDEFINE, DROPPED, and COMPLETED, DROPPING, DROP_DONE in answer. DROP may have id 0 and go by name. */
 struct message_tensor {
     uint64_t id;
     char name[LIMIT_NAME_BYTES];

@@ -220,13 +220,13 @@ static void tensors(void **state) {
     snprintf(tensor.name, sizeof tensor.name, "mlp/w1");
     tensor.id = W1;
     CHECK("complete", FRAME_COMPLETE, 5, tensor, tensor, NULL, 0);
+    CHECK("completed", FRAME_COMPLETED, 5, tensor, tensor, NULL, 0);
     CHECK("dropping", FRAME_DROPPING, 6, tensor, tensor, NULL, 0);
     CHECK("undefine", FRAME_UNDEFINE, 7, tensor, tensor, NULL, 0);
     CHECK("dropped", FRAME_DROPPED, 8, tensor, tensor, NULL, 0);
+    CHECK("drop_done", FRAME_DROP_DONE, 8, tensor, tensor, NULL, 0);
     same_frame("defined", FRAME_DEFINED, 4, NULL, 0, NULL, 0);
-    same_frame("completed", FRAME_COMPLETED, 5, NULL, 0, NULL, 0);
     same_frame("undefined", FRAME_UNDEFINED, 7, NULL, 0, NULL, 0);
-    same_frame("drop_done", FRAME_DROP_DONE, 8, NULL, 0, NULL, 0);
 }
 
 static void transfers(void **state) {
