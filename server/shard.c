@@ -134,10 +134,18 @@ static enum canyon_status apply_state(struct shard *shard, const struct command 
 
 static enum canyon_status refuse_other_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
                                             struct error *error) {
-    char shapes[2][96], optimizers[2][96];
-    return error_set(error, CANYON_MISMATCH, "tensor '%s' has its part here with shape %s and %s; asked: %s and %s",
-                     here->name, shape_text(&here->shape, shapes[0], sizeof shapes[0]),
+    char shapes[2][80], optimizers[2][96];
+    if (strcmp(here->name, asked->name) != 0) {
+        return error_set(error, CANYON_MISMATCH, "the part here of that id is of tensor '%s'; asked: '%s'", here->name,
+                         asked->name);
+    }
+    return error_set(error, CANYON_MISMATCH,
+                     "tensor '%s' has its part here with initializer %d, seed %" PRIu64
+                     ", shape %s and %s; asked: %d, %" PRIu64 ", %s and %s",
+                     here->name, (int)here->initializer.kind, here->initializer.seed,
+                     shape_text(&here->shape, shapes[0], sizeof shapes[0]),
                      optimizer_spec_text(&here->optimizer, optimizers[0], sizeof optimizers[0]),
+                     (int)asked->initializer.kind, asked->initializer.seed,
                      shape_text(&asked->shape, shapes[1], sizeof shapes[1]),
                      optimizer_spec_text(&asked->optimizer, optimizers[1], sizeof optimizers[1]));
 }
