@@ -34,7 +34,7 @@ static void shortest_texts(void **state) {
         assert_string_equal(number_text(cases[i].value, text, sizeof text), cases[i].text);
     }
     char text[NUMBER_TEXT_BYTES];
-    assert_non_null(strstr(number_text(NAN, text, sizeof text), "nan"));
+    assert_non_null(strstr(number_text((double)NAN, text, sizeof text), "nan"));
 }
 
 static void every_text_reads_back(void **state) {
