@@ -20,7 +20,8 @@ static enum outcome print_text(const struct canyon_tensor_info *info, const stru
     for (uint32_t i = 0; i < info->setting_count; i++) {
         printf("  %-12s%s\n", info->settings[i].name, number_shortest(info->settings[i].value, number, sizeof number));
     }
-    printf("%-14s%s (the least of its blocks)\n", "updates", number_grouped(version, number, sizeof number));
+    printf("%-14s%s (assigns and pushes; the least among its blocks)\n", "version",
+           number_grouped(version, number, sizeof number));
     printf("%-14s%s finite, %" PRIu64 " not\n", "weights", number_grouped(summary->finite, number, sizeof number),
            summary->not_finite);
     if (summary->finite > 0) {

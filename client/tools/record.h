@@ -14,8 +14,9 @@ json_t *record_number(double value);
 /* An unsigned; as a real above 2^63-1, which jansson's integers cannot hold. Owned by the caller. */
 json_t *record_unsigned(uint64_t value);
 
-/* Prints `value` on one line with its keys in the order they were set, flushes, and gives up the caller's reference to
- * it in every case. False when `value` is NULL (memory was missing when it was built) or `out` is not writable. */
+/* Prints `value` on one line with its keys in the order they were set and reals as the shortest digits that read back
+ * the same, flushes, and gives up the caller's reference to it in every case. False when `value` is NULL (memory was
+ * missing when it was built) or `out` is not writable. */
 bool record_print(FILE *out, json_t *value);
 
 #endif
