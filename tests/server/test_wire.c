@@ -1,5 +1,6 @@
 /* Connections of a real server: greeting, bad input, partial and slow input, half-closed sockets. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -54,12 +55,10 @@ static void test_each_thread_welcomes(void **state) {
 static void test_ipv6(void **state) {
     (void)state;
     int probe = socket(AF_INET6, SOCK_STREAM, 0);
-    struct process *lone = NULL;
     if (probe < 0 || access("/proc/net/if_inet6", R_OK) != 0) {
         skip();
     }
     close(probe);
-    (void)lone;
     each_thread_welcomes(true);
 }
 
@@ -364,6 +363,66 @@ static void test_out_of_descriptors_is_a_pause(void **state) {
     process_stop(process);
 }
 
+/* A thousand addresses do not fit the first segments: the welcome goes out in parts. */
+static void test_long_list_of_servers(void **state) {
+    (void)state;
+    enum { SERVERS = 1000 };
+    static char list[SERVERS * 32];
+    size_t used = 0;
+    for (int i = 0; i < SERVERS; ++i) {
+        used +=
+            (size_t)snprintf(list + used, sizeof list - used, "%s10.1.%d.%d:7077", i > 0 ? "," : "", i / 250, i % 250);
+    }
+    const char *const arguments[] = {"--advertise", "10.1.3.249:7077", "--servers", list, NULL};
+    struct process *process = process_start(false, arguments, 0);
+    struct message_hello hello = {.protocol = 1};
+    struct message_welcome welcome;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct frame frame;
+    struct peer peer;
+    peer_connect(&peer, process, 2048);
+    uint64_t request = peer_send(&peer, FRAME_HELLO, bytes, message_pack_hello(&hello, bytes), NULL, 0);
+    sleep_ms(50);
+    peer_expect(&peer, &frame, FRAME_WELCOME, request);
+    assert_int_equal(message_unpack_welcome(frame.message, frame.header.message_bytes, &welcome, NULL), CANYON_OK);
+    assert_int_equal(welcome.server, SERVERS - 1);
+    assert_int_equal(frame.header.payload_bytes, used);
+    for (size_t i = 0; i < used; ++i) {
+        assert_int_equal(frame.payload[i], list[i] == ',' ? '\n' : list[i]);
+    }
+    peer_check(&peer);
+    peer_close(&peer);
+    process_stop(process);
+}
+
+/* Thousands of requests of one client are there when another asks once: it is answered after a few of them. */
+static void test_greedy_client_starves_nobody(void **state) {
+    (void)state;
+    enum { REQUESTS = 5000 };
+    struct process *process = process_start(false, NULL, 0);
+    struct message_statistics statistics;
+    struct frame frame;
+    struct peer greedy, modest;
+    peer_open(&greedy, process, 0, NULL);
+    peer_open(&modest, process, 0, NULL);
+    process_signal(process, SIGSTOP);
+    for (int i = 0; i < REQUESTS; ++i) {
+        peer_send(&greedy, FRAME_STATISTICS, NULL, 0, NULL, 0);
+    }
+    uint64_t request = peer_send(&modest, FRAME_STATISTICS, NULL, 0, NULL, 0);
+    process_signal(process, SIGCONT);
+    peer_expect(&modest, &frame, FRAME_STATISTICS_ARE, request);
+    assert_int_equal(message_unpack_statistics(frame.message, frame.header.message_bytes, &statistics, NULL),
+                     CANYON_OK);
+    assert_true(statistics.frames < REQUESTS / 10);
+    for (uint64_t i = 1; i <= REQUESTS; ++i) {
+        peer_expect(&greedy, &frame, FRAME_STATISTICS_ARE, greedy.request - REQUESTS + i);
+    }
+    peer_close(&greedy);
+    peer_close(&modest);
+    process_stop(process);
+}
+
 #define EACH(test) cmocka_unit_test_teardown(test, fixture_end)
 
 int main(void) {
@@ -379,6 +438,8 @@ int main(void) {
         EACH(test_truncated_frame_disturbs_nobody),
         EACH(test_push_byte_by_byte),
         EACH(test_half_closed_client_gets_its_replies),
+        EACH(test_long_list_of_servers),
+        EACH(test_greedy_client_starves_nobody),
         EACH(test_crowd_of_strangers),
         EACH(test_out_of_descriptors_is_a_pause),
     };
