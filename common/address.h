@@ -13,12 +13,12 @@ struct address {
     uint16_t port;                  /* 0 lets the system choose, where listening */
 };
 
-/* INVALID_ARGUMENT, with the text in question, for an empty host, a missing or out-of-range port, unbalanced brackets, an IPv6
- * literal without brackets, blanks or control bytes. `address` is written on success only. */
+/* INVALID_ARGUMENT, with the text in question, for an empty host, a missing or out-of-range port, unbalanced brackets,
+ * an IPv6 literal without brackets, blanks or control bytes. `address` is written on success only. */
 enum canyon_status address_parse(const char *text, struct address *address, struct error *error);
 
-/* The canonical text: brackets exactly around hosts that contain a colon. LIMIT_ADDRESS_BYTES always suffice; a shorter `text`
- * is cut, NUL-terminated. Returns `text`. */
+/* The canonical text: brackets exactly around hosts that contain a colon. LIMIT_ADDRESS_BYTES always suffice; a shorter
+ * `text` is cut, NUL-terminated. Returns `text`. */
 char *address_text(const struct address *address, char *text, size_t bytes);
 
 #endif

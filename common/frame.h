@@ -21,7 +21,7 @@
 #include "common/status.h"
 
 #define FRAME_HEADER_BYTES 24
-#define FRAME_VERSION 1
+#define FRAME_VERSION      1
 /* Most bytes a payload may have in any job; a connection is usually given a smaller limit (its job's block). */
 #define FRAME_PAYLOAD_LIMIT (LIMIT_BLOCK_HIGH * 4u)
 
@@ -73,7 +73,8 @@ struct frame_header {
     uint64_t request;
 };
 
-/* A whole frame, borrowed from the reader until its next call. The payload is 64-byte aligned unless a target took it. */
+/* A whole frame, borrowed from the reader until its next call. The payload is 64-byte aligned unless a target took it.
+ */
 struct frame {
     struct frame_header header;
     const uint8_t *message;
@@ -91,32 +92,32 @@ void frame_header_encode(const struct frame_header *header, uint8_t bytes[FRAME_
 enum canyon_status frame_header_decode(const uint8_t bytes[FRAME_HEADER_BYTES], uint32_t payload_limit,
                                        struct frame_header *header, struct error *error);
 
-/* Where a frame's payload should be received: return memory of header->payload_bytes bytes, or NULL to let the reader use
- * its own aligned buffer. Called once per frame with a payload, when its header and message are whole. */
+/* Where a frame's payload should be received: return memory of header->payload_bytes bytes, or NULL to let the reader
+ * use its own aligned buffer. Called once per frame with a payload, when its header and message are whole. */
 typedef void *(*frame_target)(void *user, const struct frame_header *header, const uint8_t *message);
 
-/* Turns a stream of bytes, cut anywhere, into frames. It holds a 64 KiB scratch and at most one payload buffer of at most
- * `payload_limit` bytes, taken only after the header was checked. Not thread-safe. */
+/* Turns a stream of bytes, cut anywhere, into frames. It holds a 64 KiB scratch and at most one payload buffer of at
+ * most `payload_limit` bytes, taken only after the header was checked. Not thread-safe. */
 struct frame_reader {
     uint32_t payload_limit;
     frame_target target;
     void *user;
-    uint8_t *scratch;       /* owned */
-    size_t start, end;      /* unread bytes of scratch, beginning with the header and message of the current frame */
-    uint8_t *payload;       /* owned, aligned; grown to the largest payload seen */
+    uint8_t *scratch;  /* owned */
+    size_t start, end; /* unread bytes of scratch, beginning with the header and message of the current frame */
+    uint8_t *payload;  /* owned, aligned; grown to the largest payload seen */
     size_t payload_room;
-    uint8_t *destination;   /* where the current payload goes: payload or the target's memory */
+    uint8_t *destination; /* where the current payload goes: payload or the target's memory */
     size_t payload_have;
     struct frame_header header;
     int stage;
-    bool direct;            /* what arrives next goes straight into destination */
-    bool bulk;              /* the last payload was large: the next one probably is too */
+    bool direct;               /* what arrives next goes straight into destination */
+    bool bulk;                 /* the last payload was large: the next one probably is too */
     enum canyon_status broken; /* after an error every call answers it again */
 };
 
 /* NO_MEMORY when the scratch cannot be had. finish is safe on a zeroed reader and on NULL. */
-enum canyon_status frame_reader_init(struct frame_reader *reader, uint32_t payload_limit, frame_target target, void *user,
-                                     struct error *error);
+enum canyon_status frame_reader_init(struct frame_reader *reader, uint32_t payload_limit, frame_target target,
+                                     void *user, struct error *error);
 void frame_reader_finish(struct frame_reader *reader);
 
 /* Where to receive next and how much fits (always > 0 after frame_reader_next said it needs more). A large payload is

@@ -14,9 +14,9 @@ struct hash {
 
 void hash_init(struct hash *hash);
 void hash_update(struct hash *hash, const void *bytes, size_t count);
-void hash_u32(struct hash *hash, uint32_t value); /* as 4 bytes, little-endian */
-void hash_u64(struct hash *hash, uint64_t value); /* as 8 bytes, little-endian */
-void hash_f64(struct hash *hash, double value);   /* its IEEE-754 bits, little-endian */
+void hash_u32(struct hash *hash, uint32_t value);    /* as 4 bytes, little-endian */
+void hash_u64(struct hash *hash, uint64_t value);    /* as 8 bytes, little-endian */
+void hash_f64(struct hash *hash, double value);      /* its IEEE-754 bits, little-endian */
 void hash_text(struct hash *hash, const char *text); /* length as u64, then the bytes: no two lists of texts collide */
 void hash_final(struct hash *hash, uint8_t digest[HASH_BYTES]);
 

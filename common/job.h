@@ -1,7 +1,7 @@
 /* A job is what all servers and clients of one training run must agree on, and how blocks find their place in it.
  *
- * Placement is arithmetic, not a table: block b of a tensor lives in shard (home + b) mod shards, where home is a hash of
- * the tensor's name; shard s is owned by server s mod servers, and there by thread (s / servers) mod threads. */
+ * Placement is arithmetic, not a table: block b of a tensor lives in shard (home + b) mod shards, where home is a hash
+ * of the tensor's name; shard s is owned by server s mod servers, and there by thread (s / servers) mod threads. */
 #ifndef CANYON_COMMON_JOB_H
 #define CANYON_COMMON_JOB_H
 
@@ -25,15 +25,16 @@ void job_init(struct job *job);
 void job_finish(struct job *job);
 
 /* Replaces the server list by the `separator`-separated addresses in `text` (blanks around them are ignored, and one
- * separator after the last); they are kept in their canonical form (address_text). INVALID_ARGUMENT for an empty list, a bad,
- * repeated or empty address or port 0; TOO_LARGE for more than LIMIT_SERVERS. On error the job is unchanged. */
-enum canyon_status job_set_servers(struct job *job, const char *text, size_t bytes, char separator, struct error *error);
+ * separator after the last); they are kept in their canonical form (address_text). INVALID_ARGUMENT for an empty list,
+ * a bad, repeated or empty address or port 0; TOO_LARGE for more than LIMIT_SERVERS. On error the job is unchanged. */
+enum canyon_status job_set_servers(struct job *job, const char *text, size_t bytes, char separator,
+                                   struct error *error);
 
 /* Name, shards, block and list within the limits. */
 enum canyon_status job_check(const struct job *job, struct error *error);
 
-/* BLAKE2b-256 over protocol version (u32), name (u64 length, bytes), shards, block and number of servers (u32 each), then every
- * address (u64 length, bytes), all little-endian: equal digests, equal job. */
+/* BLAKE2b-256 over protocol version (u32), name (u64 length, bytes), shards, block and number of servers (u32 each),
+ * then every address (u64 length, bytes), all little-endian: equal digests, equal job. */
 void job_digest(const struct job *job, uint8_t digest[JOB_DIGEST_BYTES]);
 
 /* The index of an address (in canonical form) in the list, or server_count. */

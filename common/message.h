@@ -2,10 +2,10 @@
  *
  * pack_* writes at most LIMIT_MESSAGE_BYTES and returns the count; a struct within its limits always fits (asserted).
  * unpack_* works in a fixed arena (never malloc), checks every length, count and enum against limits.h before copying,
- * NUL-terminates, fills absent fields with zero, and answers PROTOCOL (malformed, or an impossible value) with a text that
- * names the message and the field; the struct is then not to be used. Status numbers this build does not know become
- * INTERNAL, and texts for people (of errors and refused pieces) are cut, not refused. Nothing borrowed: the structs own all
- * they hold. Pure and thread-safe. */
+ * NUL-terminates, fills absent fields with zero, and answers PROTOCOL (malformed, or an impossible value) with a text
+ * that names the message and the field; the struct is then not to be used. Status numbers this build does not know
+ * become INTERNAL, and texts for people (of errors and refused pieces) are cut, not refused. Nothing borrowed: the
+ * structs own all they hold. Pure and thread-safe. */
 #ifndef CANYON_COMMON_MESSAGE_H
 #define CANYON_COMMON_MESSAGE_H
 
@@ -18,8 +18,8 @@
 #include "common/status.h"
 #include "common/tensor.h"
 
-#define SESSION_BYTES 16
-#define BOOT_BYTES 16
+#define SESSION_BYTES     16
+#define BOOT_BYTES        16
 #define MESSAGE_LIST_PAGE 4 /* tensors in one LISTED: as many as always fit */
 
 struct message_hello {
@@ -56,7 +56,8 @@ struct message_open {
     uint32_t wait_ms;
 };
 
-/* COMPLETE, DROP, UNDEFINE, DROPPED, and COMPLETED, DROPPING, DROP_DONE in answer. DROP may have id 0 and go by name. */
+/* COMPLETE, DROP, UNDEFINE, DROPPED, and COMPLETED, DROPPING, DROP_DONE in answer. DROP may have id 0 and go by name.
+ */
 struct message_tensor {
     uint64_t id;
     char name[LIMIT_NAME_BYTES];
@@ -153,27 +154,42 @@ size_t message_pack_statistics(const struct message_statistics *message, uint8_t
 size_t message_pack_optimizer_request(uint32_t index, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 
-enum canyon_status message_unpack_hello(const uint8_t *bytes, size_t count, struct message_hello *message, struct error *error);
-enum canyon_status message_unpack_welcome(const uint8_t *bytes, size_t count, struct message_welcome *message, struct error *error);
+enum canyon_status message_unpack_hello(const uint8_t *bytes, size_t count, struct message_hello *message,
+                                        struct error *error);
+enum canyon_status message_unpack_welcome(const uint8_t *bytes, size_t count, struct message_welcome *message,
+                                          struct error *error);
 /* `message` receives the peer's code and text; the return value says whether they could be read. */
 enum canyon_status message_unpack_error(const uint8_t *bytes, size_t count, struct error *message, struct error *error);
-enum canyon_status message_unpack_create(const uint8_t *bytes, size_t count, struct message_create *message, struct error *error);
-enum canyon_status message_unpack_created(const uint8_t *bytes, size_t count, struct message_created *message, struct error *error);
-enum canyon_status message_unpack_open(const uint8_t *bytes, size_t count, struct message_open *message, struct error *error);
-enum canyon_status message_unpack_opened(const uint8_t *bytes, size_t count, struct tensor_info *message, struct error *error);
-enum canyon_status message_unpack_define(const uint8_t *bytes, size_t count, struct tensor_info *message, struct error *error);
-enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, struct message_tensor *message, struct error *error);
-enum canyon_status message_unpack_list(const uint8_t *bytes, size_t count, struct message_list *message, struct error *error);
-enum canyon_status message_unpack_listed(const uint8_t *bytes, size_t count, struct message_listed *message, struct error *error);
-enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, struct message_pieces *message, struct error *error);
-enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t count, struct message_piece_results *message,
-                                                struct error *error);
-enum canyon_status message_unpack_join(const uint8_t *bytes, size_t count, struct message_join *message, struct error *error);
-enum canyon_status message_unpack_joined(const uint8_t *bytes, size_t count, struct message_joined *message, struct error *error);
-enum canyon_status message_unpack_barrier(const uint8_t *bytes, size_t count, struct message_barrier *message, struct error *error);
+enum canyon_status message_unpack_create(const uint8_t *bytes, size_t count, struct message_create *message,
+                                         struct error *error);
+enum canyon_status message_unpack_created(const uint8_t *bytes, size_t count, struct message_created *message,
+                                          struct error *error);
+enum canyon_status message_unpack_open(const uint8_t *bytes, size_t count, struct message_open *message,
+                                       struct error *error);
+enum canyon_status message_unpack_opened(const uint8_t *bytes, size_t count, struct tensor_info *message,
+                                         struct error *error);
+enum canyon_status message_unpack_define(const uint8_t *bytes, size_t count, struct tensor_info *message,
+                                         struct error *error);
+enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, struct message_tensor *message,
+                                         struct error *error);
+enum canyon_status message_unpack_list(const uint8_t *bytes, size_t count, struct message_list *message,
+                                       struct error *error);
+enum canyon_status message_unpack_listed(const uint8_t *bytes, size_t count, struct message_listed *message,
+                                         struct error *error);
+enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, struct message_pieces *message,
+                                         struct error *error);
+enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t count,
+                                                struct message_piece_results *message, struct error *error);
+enum canyon_status message_unpack_join(const uint8_t *bytes, size_t count, struct message_join *message,
+                                       struct error *error);
+enum canyon_status message_unpack_joined(const uint8_t *bytes, size_t count, struct message_joined *message,
+                                         struct error *error);
+enum canyon_status message_unpack_barrier(const uint8_t *bytes, size_t count, struct message_barrier *message,
+                                          struct error *error);
 enum canyon_status message_unpack_statistics(const uint8_t *bytes, size_t count, struct message_statistics *message,
                                              struct error *error);
-enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count, uint32_t *index, struct error *error);
+enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count, uint32_t *index,
+                                                    struct error *error);
 enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, struct message_optimizer *message,
                                             struct error *error);
 

@@ -67,12 +67,14 @@ struct tensor_info {
     struct tensor_spec spec;
 };
 
-/* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the text. */
+/* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the
+ * text. */
 enum canyon_status name_check(const char *name, const char *what, struct error *error);
 
-/* The number of elements: the product of the dims. Zero in a dim gives zero elements, which is valid. TOO_LARGE when the
- * product of the dims other than zero is above LIMIT_ELEMENTS, so that the answer does not depend on their order and no
- * product of some of them overflows; INVALID_ARGUMENT for a rank above LIMIT_RANK. `elements` is written on success only. */
+/* The number of elements: the product of the dims. Zero in a dim gives zero elements, which is valid. TOO_LARGE when
+ * the product of the dims other than zero is above LIMIT_ELEMENTS, so that the answer does not depend on their order
+ * and no product of some of them overflows; INVALID_ARGUMENT for a rank above LIMIT_RANK. `elements` is written on
+ * success only. */
 enum canyon_status shape_elements(const struct shape *shape, uint64_t *elements, struct error *error);
 
 bool shape_equal(const struct shape *one, const struct shape *other);
@@ -80,7 +82,8 @@ bool shape_equal(const struct shape *one, const struct shape *other);
 /* Writes "[3, 4]" into `text` (cut, NUL-terminated) and returns it. */
 char *shape_text(const struct shape *shape, char *text, size_t bytes);
 
-/* Writes "adam(lr=0.001, beta1=0.9)" into `text` (cut, NUL-terminated) and returns it. Numbers are shortest round-trip. */
+/* Writes "adam(lr=0.001, beta1=0.9)" into `text` (cut, NUL-terminated) and returns it. Numbers are shortest round-trip.
+ */
 char *optimizer_spec_text(const struct optimizer_spec *spec, char *text, size_t bytes);
 
 /* Same name and the same settings, in whatever order they come, value for value. */

@@ -10,25 +10,26 @@ extern "C" {
 #endif
 
 enum canyon_status {
-    CANYON_OK = 0,                 /* done */
-    CANYON_INVALID_ARGUMENT = 1,   /* a value in the call makes no sense whatever the state; nothing was sent or changed */
-    CANYON_NOT_FOUND = 2,          /* no tensor of that name or id */
-    CANYON_MISMATCH = 3,           /* it exists with another shape, optimizer or setting; the text names both */
-    CANYON_TIMEOUT = 4,            /* the deadline passed before the call began to change anything, or it changes nothing */
-    CANYON_UNAVAILABLE = 5,        /* a server cannot be reached or went away; the text names it */
-    CANYON_OUTCOME_UNKNOWN = 6,    /* sent, but its answer never came: it may or may not have been applied */
-    CANYON_STATE_LOST = 7,         /* a server came back without the parameters it held */
-    CANYON_REFUSED = 8,            /* some pieces of a push were refused, the others were applied; see the item's counters */
-    CANYON_NOT_FINITE = 9,         /* a gradient or value holds NaN or infinity; that piece was not applied */
-    CANYON_NO_MEMORY = 10,         /* memory could not be had, or a limit on it was reached */
-    CANYON_TOO_LARGE = 11,         /* a length is above a limit; the text names both */
-    CANYON_PROTOCOL = 12,          /* the peer sent bytes that are not Canyon's protocol */
-    CANYON_UNSUPPORTED = 13,       /* a protocol version or feature the peer does not know */
-    CANYON_CONFIGURATION = 14,     /* servers or clients are configured differently; the text names both */
-    CANYON_BUSY = 15,              /* a limit on waiting or queued work was reached; try again */
-    CANYON_CLOSED = 16,            /* the client was closed while the call was under way */
-    CANYON_CONFLICT = 17,          /* the tensor is being created or dropped by someone else, or is not complete */
-    CANYON_INTERNAL = 18           /* a bug in Canyon; the text has what is needed to report it */
+    CANYON_OK = 0, /* done */
+    CANYON_INVALID_ARGUMENT =
+        1,                  /* a value in the call makes no sense whatever the state; nothing was sent or changed */
+    CANYON_NOT_FOUND = 2,   /* no tensor of that name or id */
+    CANYON_MISMATCH = 3,    /* it exists with another shape, optimizer or setting; the text names both */
+    CANYON_TIMEOUT = 4,     /* the deadline passed before the call began to change anything, or it changes nothing */
+    CANYON_UNAVAILABLE = 5, /* a server cannot be reached or went away; the text names it */
+    CANYON_OUTCOME_UNKNOWN = 6, /* sent, but its answer never came: it may or may not have been applied */
+    CANYON_STATE_LOST = 7,      /* a server came back without the parameters it held */
+    CANYON_REFUSED = 8,      /* some pieces of a push were refused, the others were applied; see the item's counters */
+    CANYON_NOT_FINITE = 9,   /* a gradient or value holds NaN or infinity; that piece was not applied */
+    CANYON_NO_MEMORY = 10,   /* memory could not be had, or a limit on it was reached */
+    CANYON_TOO_LARGE = 11,   /* a length is above a limit; the text names both */
+    CANYON_PROTOCOL = 12,    /* the peer sent bytes that are not Canyon's protocol */
+    CANYON_UNSUPPORTED = 13, /* a protocol version or feature the peer does not know */
+    CANYON_CONFIGURATION = 14, /* servers or clients are configured differently; the text names both */
+    CANYON_BUSY = 15,          /* a limit on waiting or queued work was reached; try again */
+    CANYON_CLOSED = 16,        /* the client was closed while the call was under way */
+    CANYON_CONFLICT = 17,      /* the tensor is being created or dropped by someone else, or is not complete */
+    CANYON_INTERNAL = 18       /* a bug in Canyon; the text has what is needed to report it */
 };
 
 #ifdef __cplusplus
