@@ -29,7 +29,6 @@ enum outcome cli_print(json_t *value) {
 
 enum outcome cli_connect(const struct cli *cli, canyon_client **client) {
     struct canyon_options options;
-    char doing[512];
     canyon_options_init(&options);
     options.servers = cli->servers;
     options.name = "canyon";
@@ -38,8 +37,7 @@ enum outcome cli_connect(const struct cli *cli, canyon_client **client) {
         options.connect_ms = options.timeout_ms;
     }
     enum canyon_status status = canyon_connect(&options, client);
-    snprintf(doing, sizeof doing, "connect to %s", cli->servers);
-    enum outcome outcome = outcome_report("canyon", doing, status);
+    enum outcome outcome = outcome_report("canyon", "connect", status); /* the text names the address */
     /* The only argument that came from the command line is the list. */
     return status == CANYON_INVALID_ARGUMENT ? OUTCOME_USAGE : outcome;
 }

@@ -11,24 +11,24 @@
 
 static enum outcome print_text(const struct canyon_tensor_info *info, const struct summary *summary, uint64_t version) {
     char text[256], blocks[NUMBER_BYTES], number[NUMBER_BYTES];
-    printf("%-14s%s\n", "tensor", info->name);
-    printf("%-14s%s\n", "shape", describe_shape(info, text, sizeof text));
-    printf("%-14s%s in %s block%s\n", "parameters", number_grouped(info->elements, number, sizeof number),
+    printf("%-16s%s\n", "tensor", info->name);
+    printf("%-16s%s\n", "shape", describe_shape(info, text, sizeof text));
+    printf("%-16s%s in %s block%s\n", "parameters", number_grouped(info->elements, number, sizeof number),
            number_grouped(info->blocks, blocks, sizeof blocks), info->blocks == 1 ? "" : "s");
-    printf("%-14s%s\n", "initializer", describe_initializer(info, text, sizeof text));
-    printf("%-14s%s\n", "optimizer", info->optimizer);
+    printf("%-16s%s\n", "initializer", describe_initializer(info, text, sizeof text));
+    printf("%-16s%s\n", "optimizer", info->optimizer);
     for (uint32_t i = 0; i < info->setting_count; i++) {
-        printf("  %-12s%s\n", info->settings[i].name, number_shortest(info->settings[i].value, number, sizeof number));
+        printf("  %-14s%s\n", info->settings[i].name, number_shortest(info->settings[i].value, number, sizeof number));
     }
-    printf("%-14s%s (assigns and pushes; the least among its blocks)\n", "version",
+    printf("%-16s%s (assigns and pushes; the least among its blocks)\n", "version",
            number_grouped(version, number, sizeof number));
-    printf("%-14s%s finite, %" PRIu64 " not\n", "weights", number_grouped(summary->finite, number, sizeof number),
+    printf("%-16s%s finite, %" PRIu64 " not\n", "weights", number_grouped(summary->finite, number, sizeof number),
            summary->not_finite);
     if (summary->finite > 0) {
-        printf("  %-12s%.7g\n", "minimum", summary->minimum);
-        printf("  %-12s%.7g\n", "maximum", summary->maximum);
-        printf("  %-12s%.7g\n", "mean", summary->mean);
-        printf("  %-12s%.7g\n", "deviation", summary->deviation);
+        printf("  %-14s%.7g\n", "minimum", summary->minimum);
+        printf("  %-14s%.7g\n", "maximum", summary->maximum);
+        printf("  %-14s%.7g\n", "mean", summary->mean);
+        printf("  %-14s%.7g\n", "deviation", summary->deviation);
     }
     return OUTCOME_DONE;
 }

@@ -27,11 +27,7 @@ enum outcome outcome_report(const char *program, const char *doing, enum canyon_
     const char *text = canyon_error_text();
     fprintf(stderr, "%s: cannot %s: %s\n", program, doing, text[0] != '\0' ? text : canyon_status_name(status));
     if (status == CANYON_UNAVAILABLE) {
-        fprintf(
-            stderr,
-            "%s: is canyon-server running at that address, and can this machine reach it? --servers HOST:PORT names "
-            "another\n",
-            program);
+        fprintf(stderr, "%s: start canyon-server there, or name another address with --servers HOST:PORT\n", program);
     }
     return outcome_of(status);
 }

@@ -196,9 +196,9 @@ static void test_tensors(void **state) {
 static void test_show(void **state) {
     (void)state;
     canyon(0, "show layer/bias");
-    expect_in(result.out, "optimizer     sgd\n");
-    expect_in(result.out, "  lr          0.5\n");
-    expect_in(result.out, "  minimum     -2\n");
+    expect_in(result.out, "optimizer       sgd\n");
+    expect_in(result.out, "  lr            0.5\n");
+    expect_in(result.out, "  minimum       -2\n");
     expect_in(result.out, "3 finite, 0 not");
     canyon(0, "show layer/bias --json");
     json_t *object = printed_json(), *statistics = member(object, "statistics");
