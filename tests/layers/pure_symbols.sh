@@ -10,7 +10,7 @@ shift
 
 # Exactly rounded by IEEE-754, so the same everywhere.
 exact='sqrt|sqrtf|fabs|fabsf'
-libc='memcpy|memmove|memset|memcmp|memchr|strlen|strnlen|strcmp|strncmp|snprintf|vsnprintf'
+libc='memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|strcmp|strncmp|snprintf|vsnprintf'
 memory='malloc|calloc|realloc|free|aligned_alloc|posix_memalign'
 # What the compiler itself puts there: assert, stack protection, fortified calls, sanitizers.
 compiler='__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__[a-z]+_chk'
