@@ -89,11 +89,14 @@ static void dial_connected(struct dial *dial) {
 
 static void dial_on_poll(uv_poll_t *poll, int status, int events) {
     struct dial *dial = poll->data;
-    int failure = status < 0 ? -status : 0;
+    int failure = 0;
     socklen_t length = sizeof failure;
     (void)events;
-    if (failure == 0 && getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &failure, &length) != 0)
+    /* The socket knows why; libuv calls every refused connection a bad descriptor. */
+    if (getsockopt(dial->descriptor, SOL_SOCKET, SO_ERROR, &failure, &length) != 0)
         failure = errno;
+    if (failure == 0 && status < 0)
+        failure = -status;
     if (failure == 0) {
         dial_connected(dial);
         return;

@@ -378,7 +378,8 @@ static void test_no_server(void **state) {
         snprintf(words, sizeof words, "--servers 127.0.0.1:1 --timeout 2000 %s", commands[i]);
         canyon(3, words);
         assert_string_equal(result.out, "");
-        expect_in(result.err, "127.0.0.1:1");
+        expect_in(result.err, "127.0.0.1:1 ");
+        expect_in(result.err, strerror(ECONNREFUSED));
         expect_in(result.err, "canyon-server");
     }
 }
