@@ -1,0 +1,29 @@
+// The public header as C++ sees it: every function is named, so that a signature C++ cannot take is an error here.
+#include <canyon.h>
+
+namespace {
+
+template <typename... Functions> bool all_there(Functions... functions) {
+    const bool there[] = {(functions != nullptr)...};
+    for (bool one : there)
+        if (!one)
+            return false;
+    return true;
+}
+
+} // namespace
+
+int main() {
+    canyon_options options;
+    canyon_options_init(&options);
+    canyon_tensor_spec spec;
+    canyon_tensor_spec_init(&spec);
+    const bool there = all_there(
+        canyon_version, canyon_status_name, canyon_error_text, canyon_options_init, canyon_connect, canyon_close,
+        canyon_job, canyon_tensor_spec_init, canyon_tensor_spec_optimizer, canyon_tensor_create, canyon_tensor_open,
+        canyon_tensor_close, canyon_tensor_describe, canyon_tensor_list, canyon_tensor_drop, canyon_assign, canyon_pull,
+        canyon_push, canyon_push_pull, canyon_step, canyon_step_async, canyon_future_wait, canyon_future_done,
+        canyon_future_then, canyon_future_release, canyon_join, canyon_barrier, canyon_statistics, canyon_shard_digest,
+        canyon_optimizers, canyon_free);
+    return there && options.size == sizeof options && spec.rank == 0 ? 0 : 1;
+}

@@ -1,0 +1,14 @@
+# The public header compiles as C++, and by itself as strict C. The project itself needs no C++ compiler.
+find_program(CANYON_CXX NAMES c++ g++ clang++)
+set(header_includes -I${PROJECT_SOURCE_DIR}/client/include -I${PROJECT_SOURCE_DIR}/common/include)
+if(CANYON_CXX)
+  add_test(NAME client.header_cxx COMMAND ${CANYON_CXX} -std=c++11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
+    ${header_includes} ${CMAKE_CURRENT_LIST_DIR}/header.cpp)
+else()
+  add_test(NAME client.header_cxx
+    COMMAND ${CMAKE_COMMAND} -E echo "skipped: no C++ compiler (c++, g++, clang++) on this machine")
+  set_tests_properties(client.header_cxx PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: no C.. compiler")
+endif()
+add_test(NAME client.header_c COMMAND ${CMAKE_C_COMPILER} -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
+  -x c ${header_includes} ${PROJECT_SOURCE_DIR}/client/include/canyon.h)
+set_tests_properties(client.header_cxx client.header_c PROPERTIES LABELS quick TIMEOUT 60)
