@@ -250,6 +250,7 @@ static void lane_adopt(struct lane *lane, int descriptor) {
 
 static void lane_dialed(void *user, int descriptor, const char *text) {
     struct lane *lane = user;
+    uv_stop(&lane->loop); /* the next turn is prepared for the new state; this one may have no timer left */
     pthread_mutex_lock(&lane->lock);
     lane->dial = NULL;
     if (lane->state != LANE_DIALING) {
@@ -275,8 +276,10 @@ static void lane_dial(struct lane *lane) {
 
 /* ---- driving ---- */
 
+/* Ends the turn. A timer that is due when the turn begins fires before the loop waits: without the stop it would then
+ * wait with no timer left. */
 static void lane_on_timer(uv_timer_t *timer) {
-    (void)timer; /* it ended the turn, which is all it is for */
+    uv_stop(timer->loop);
 }
 
 static void lane_on_wake(uv_async_t *wake) {
