@@ -300,9 +300,8 @@ struct cluster *cluster_start(const struct cluster_options *options) {
         struct server *server = &cluster->servers[i];
         server->reservation = port_reserve(cluster->options.ipv6, server->address);
         snprintf(server->log, sizeof server->log, "%.200s/server-%u.log", cluster->directory, i);
-        if (i > 0)
-            strcat(cluster->list, ",");
-        strcat(cluster->list, server->address);
+        size_t used = strlen(cluster->list);
+        snprintf(cluster->list + used, sizeof cluster->list - used, "%s%s", i == 0 ? "" : ",", server->address);
     }
     size_t place = 0;
     while (place < CLUSTERS && clusters[place])
