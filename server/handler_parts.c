@@ -130,10 +130,6 @@ enum canyon_status serve_define(struct handler *handler, const struct request *r
     if (status == CANYON_OK) {
         status = shard_canonical_spec(&info.spec, error);
     }
-    if (status == CANYON_OK && info.id == 0) {
-        status = error_set(error, CANYON_INVALID_ARGUMENT, "DEFINE of tensor '%s' with id 0, which is no id",
-                           info.spec.name);
-    }
     if (status != CANYON_OK) {
         return status;
     }
