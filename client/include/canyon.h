@@ -104,7 +104,8 @@ CANYON_API void canyon_options_init(struct canyon_options *options);
 CANYON_API enum canyon_status canyon_connect(const struct canyon_options *options, canyon_client **client);
 
 /* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), closes the connections and
- * frees the client. Its tensors must have been closed; futures may still be released afterwards. Safe on NULL. */
+ * frees the client. Afterwards all that may be done with its tensors is closing them, and with futures asking for their
+ * outcome and releasing them. Safe on NULL. */
 CANYON_API void canyon_close(canyon_client *client);
 
 struct canyon_job {
