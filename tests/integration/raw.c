@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static int socket_to(const char *address, int receive_bytes) {
         check_fail("%s", error.text);
     bool ipv6 = strchr(parsed.host, ':') != NULL;
     int descriptor = socket(ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    check(descriptor >= 0);
+    int one = 1;
+    check(descriptor >= 0 && setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
     if (receive_bytes > 0)
         check(setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes) == 0);
     int bad;

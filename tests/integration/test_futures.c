@@ -285,9 +285,9 @@ static void closed_under_way(void **state) {
     canyon_future *released = begin(subject, PATIENCE_MS);
     check_ok(canyon_future_then(future, tell, &told));
     canyon_future_release(released);
-    canyon_tensor_close(subject->tensor);
     uint64_t begun = now_ms();
     canyon_close(subject->client);
+    canyon_tensor_close(subject->tensor);
     check(now_ms() - begun < SLACK_MS);
     check(atomic_load(&told.calls) == 1);
     check(atomic_load(&told.status) == (int)CANYON_CLOSED);
