@@ -18,6 +18,16 @@
 #include "server/shard.h"
 #include "tests/unit/common/seed.h"
 
+/* So that an allocation of terabytes answers NULL under the sanitizers as it does without. */
+const char *__asan_default_options(void);
+const char *__tsan_default_options(void);
+const char *__asan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+const char *__tsan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+
 struct digest {
     uint8_t bytes[HASH_BYTES];
 };
@@ -93,6 +103,16 @@ static inline uint32_t fixture_first_block(const struct job *job, uint32_t shard
         block++;
     }
     return block;
+}
+
+/* Where every allocation succeeds, one of terabytes would be used: tests of NO_MEMORY are skipped there. */
+static inline bool fixture_overcommits(void) {
+    FILE *file = fopen("/proc/sys/vm/overcommit_memory", "r");
+    int mode = file == NULL ? '1' : fgetc(file);
+    if (file != NULL) {
+        fclose(file);
+    }
+    return mode == '1';
 }
 
 #endif

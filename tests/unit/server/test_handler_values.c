@@ -303,6 +303,20 @@ static void the_limit_on_memory_is_kept(void **state) {
     client_succeeds(client, ask_define(client, &second), FRAME_DEFINED);
 }
 
+/* Without a limit the allocation itself fails; nothing of the tensor is left then, not even its name. */
+static void a_definition_that_fails_leaves_nothing(void **state) {
+    (void)state;
+    if (fixture_overcommits()) {
+        skip();
+    }
+    struct tensor_info huge = {9, TENSOR_CREATING, fixture_spec("w", LIMIT_ELEMENTS, "adam")},
+                       small = {10, TENSOR_CREATING, fixture_spec("w", 8 * BLOCK, "adam")};
+    struct bench_digests before = digests_now();
+    client_fails(&worker.clients[1], ask_define(&worker.clients[1], &huge), CANYON_NO_MEMORY, "1649267441664 bytes");
+    nothing_changed_since(&before);
+    client_succeeds(&worker.clients[1], ask_define(&worker.clients[1], &small), FRAME_DEFINED);
+}
+
 /* Steady pushing and pulling takes no memory: the heap's use in bytes and its blocks stay what they were. */
 static void swallow(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
     (void)peer;
@@ -336,10 +350,15 @@ static void pushing_allocates_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(push_pull_answers_what_pull_would), TEST(assign_then_push_then_pull),
-        TEST(each_piece_is_judged_alone),        TEST(frames_that_make_no_sense_change_nothing),
-        TEST(blocks_elsewhere_are_pointed_to),   TEST(a_server_that_came_back_empty_is_found_out),
-        TEST(defining_is_repeatable_and_undone), TEST(the_limit_on_memory_is_kept),
+        TEST(push_pull_answers_what_pull_would),
+        TEST(assign_then_push_then_pull),
+        TEST(each_piece_is_judged_alone),
+        TEST(frames_that_make_no_sense_change_nothing),
+        TEST(blocks_elsewhere_are_pointed_to),
+        TEST(a_server_that_came_back_empty_is_found_out),
+        TEST(defining_is_repeatable_and_undone),
+        TEST(the_limit_on_memory_is_kept),
+        TEST(a_definition_that_fails_leaves_nothing),
         TEST(pushing_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

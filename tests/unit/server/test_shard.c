@@ -9,12 +9,6 @@
 #define BLOCK  1024
 #define SHARDS 4
 
-/* So that an allocation of terabytes answers NULL under the address sanitizer as it does without. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void) {
-    return "allocator_may_return_null=1";
-}
-
 static struct job job;
 
 static int setup(void **state) {
@@ -179,19 +173,9 @@ static void specs_that_are_not_canonical_are_refused(void **state) {
     shard_destroy(shard);
 }
 
-/* Where every allocation succeeds, one that large would be used. */
-static bool memory_is_overcommitted(void) {
-    FILE *file = fopen("/proc/sys/vm/overcommit_memory", "r");
-    int mode = file == NULL ? 1 : fgetc(file);
-    if (file != NULL) {
-        fclose(file);
-    }
-    return mode == 1 || mode == '1';
-}
-
 static void a_part_beyond_memory_changes_nothing(void **state) {
     (void)state;
-    if (memory_is_overcommitted()) {
+    if (fixture_overcommits()) {
         skip();
     }
     struct tensor_spec huge = fixture_spec("huge", LIMIT_ELEMENTS, "adam");
