@@ -375,7 +375,11 @@ void cluster_restart(struct cluster *cluster, unsigned server, const struct clus
 }
 
 void cluster_pause(struct cluster *cluster, unsigned server) {
-    check(kill(cluster->servers[server].pid, SIGSTOP) == 0);
+    int status = 0;
+    pid_t pid = cluster->servers[server].pid;
+    check(kill(pid, SIGSTOP) == 0);
+    /* The signal takes its time to reach every thread. */
+    check(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
 }
 
 void cluster_resume(struct cluster *cluster, unsigned server) {

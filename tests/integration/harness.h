@@ -90,7 +90,7 @@ int cluster_terminate(struct cluster *cluster, unsigned server, uint32_t bound_m
  * (its address and the list of servers stay). */
 void cluster_restart(struct cluster *cluster, unsigned server, const struct cluster_options *options);
 
-/* SIGSTOP and SIGCONT. */
+/* SIGSTOP, returning when all its threads stand still; and SIGCONT. */
 void cluster_pause(struct cluster *cluster, unsigned server);
 void cluster_resume(struct cluster *cluster, unsigned server);
 
