@@ -46,13 +46,14 @@ double curve_loss(const struct curve *curve, size_t point) {
 void curve_smooth(const struct curve *curve, double *values) {
     size_t reach = curve->count / 40;
     for (size_t i = 0; i < curve->count; i++) {
-        size_t before = i, after = curve->count - 1 - i;
-        size_t side = before < after ? before : after;
-        double sum = 0.0;
-        side = side < reach ? side : reach;
-        for (size_t k = i - side; k <= i + side; k++) {
-            sum += curve_loss(curve, k);
+        size_t back = i < reach ? i : reach;
+        size_t last = i + back < curve->count ? i + back : curve->count - 1;
+        double sum = 0.0, weights = 0.0;
+        for (size_t k = i - back; k <= last; k++) {
+            double weight = (double)(reach + 1 - (k < i ? i - k : k - i));
+            sum += weight * curve_loss(curve, k);
+            weights += weight;
         }
-        values[i] = sum / (double)(2 * side + 1);
+        values[i] = sum / weights;
     }
 }

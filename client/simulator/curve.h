@@ -25,8 +25,9 @@ void curve_add(struct curve *curve, double loss);
 double curve_step(const struct curve *curve, size_t point);
 double curve_loss(const struct curve *curve, size_t point);
 
-/* Writes count values: at each point the mean of the points within a fortieth of the curve on both sides (fewer, but
- * equally many on both sides, near the ends), so that mini-batch noise does not hide where a run goes. */
+/* Writes count values: at each point a mean of the points within a fortieth of the curve on both sides, the nearer the
+ * weightier, so that mini-batch noise does not hide where a run goes. Near the beginning, where losses fall fast, it
+ * reaches no further forward than back; near the end it has less ahead than behind. */
 void curve_smooth(const struct curve *curve, double *values);
 
 #endif

@@ -69,9 +69,9 @@ static void plot_settings(FILE *out, const char *path, const char *file, const c
     fputs("\nset xlabel 'step (batches applied, all workers together)'\n"
           "set ylabel 'training loss (mean cross-entropy in nats, smoothed)'\n"
           "set logscale y\nset format y '%g'\nset xrange [0:*]\n"
-          "set grid xtics ytics mytics lc rgb '#DDDDDD', lc rgb '#EEEEEE'\n"
+          "set grid xtics ytics lt 1 lw 1 dt 1 lc rgb '#D8D8D8'\n"
           "set border 3\nset tics nomirror\n"
-          "set key top right reverse Left samplen 3\n",
+          "set key top right reverse Left samplen 3 width 2\n",
           out);
 }
 

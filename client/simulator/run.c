@@ -180,7 +180,9 @@ static void run_turn(struct run *run) {
     if (interrupt_signal() != 0) {
         run_fail(run, OUTCOME_FAILED, "", "interrupted; stopping");
     }
-    run_show(run);
+    if (!run_failed(run)) {
+        run_show(run);
+    }
 }
 
 static void run_collect(struct run *run) {

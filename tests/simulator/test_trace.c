@@ -1,0 +1,277 @@
+/* canyon-sim trace: against PyTorch, through real servers; and what it says to bad input. */
+#include "program.h"
+
+#include <math.h>
+
+#include "canyon.h"
+#include "client/simulator/vector.h"
+#include "client/tools/local.h"
+
+#define VALUES_HIGH 16
+#define STEPS_HIGH  200
+
+/* One case of trace_golden.txt. */
+struct golden {
+    char optimizer[200], init[200];
+    FILE *gradients;
+    size_t steps, count; /* count: numbers a vector */
+    float weights[STEPS_HIGH][VALUES_HIGH];
+};
+
+static void read_vector(const char *line, float values[VALUES_HIGH], size_t *count) {
+    char text[VECTOR_TEXT_BYTES];
+    if (!vector_read(line, strlen(line), values, VALUES_HIGH, count, text, sizeof text)) {
+        fail_msg("'%s': %s", line, text);
+    }
+}
+
+/* The next case of the file; false at the end. */
+static bool next_case(FILE *file, struct golden *golden) {
+    char line[1000];
+    memset(golden, 0, sizeof *golden);
+    long begin = ftell(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "case ", 5) == 0 && golden->gradients != NULL) {
+            fseek(file, begin, SEEK_SET);
+            break;
+        }
+        begin = ftell(file);
+        line[strcspn(line, "\n")] = '\0';
+        if (strncmp(line, "case ", 5) == 0) {
+            snprintf(golden->optimizer, sizeof golden->optimizer, "%.190s", line + 5);
+            golden->gradients = tmpfile();
+            assert_non_null(golden->gradients);
+        } else if (strncmp(line, "init ", 5) == 0) {
+            snprintf(golden->init, sizeof golden->init, "%.190s", line + 5);
+        } else if (strncmp(line, "g ", 2) == 0) {
+            fprintf(golden->gradients, "%s\n", line + 2);
+        } else if (strncmp(line, "w ", 2) == 0) {
+            read_vector(line + 2, golden->weights[golden->steps++], &golden->count);
+        }
+    }
+    if (golden->gradients != NULL) {
+        fflush(golden->gradients);
+    }
+    return golden->gradients != NULL;
+}
+
+static void check_case(const struct golden *golden, const char *said) {
+    size_t steps = 0;
+    assert_in_range(golden->steps, 100, STEPS_HIGH);
+    for (const char *line = said; *line != '\0'; steps++) {
+        float values[VALUES_HIGH];
+        char copy[1000];
+        size_t count = 0, length = strcspn(line, "\n");
+        assert_true(length < sizeof copy && line[length] == '\n' && steps < golden->steps);
+        snprintf(copy, sizeof copy, "%.*s", (int)length, line);
+        read_vector(copy, values, &count);
+        assert_int_equal(count, golden->count);
+        for (size_t i = 0; i < count; i++) {
+            double wanted = (double)golden->weights[steps][i], bound = 2e-6 * fmax(1.0, fabs(wanted));
+            if (!(fabs((double)values[i] - wanted) <= bound)) {
+                fail_msg("%s, step %zu, element %zu: %.9g where PyTorch has %.9g", golden->optimizer, steps + 1, i,
+                         (double)values[i], wanted);
+            }
+        }
+        line += length + 1;
+    }
+    assert_int_equal(steps, golden->steps);
+}
+
+/* Servers that the tests of this file share. */
+static struct local *local;
+
+static int start_servers(void **state) {
+    struct local_options options;
+    char text[LOCAL_TEXT_BYTES];
+    (void)state;
+    local_options_init(&options);
+    options.servers = 2;
+    options.block_elements = 1024;
+    options.program = CANYON_BINARY_DIR "/bin/canyon-server";
+    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
+        print_error("%s\n", text);
+        return -1;
+    }
+    return 0;
+}
+
+static int stop_servers(void **state) {
+    (void)state;
+    return local_stop(local) ? 0 : -1;
+}
+
+static void all_eight_are_pytorchs(void **state) {
+    FILE *file = fopen(CANYON_SOURCE_DIR "/tests/simulator/trace_golden.txt", "r");
+    struct golden *golden = malloc(sizeof *golden);
+    size_t cases = 0;
+    (void)state;
+    assert_true(file != NULL && golden != NULL);
+    for (; next_case(file, golden); cases++) {
+        struct program program;
+        program_run(&program, golden->gradients, 0,
+                    WORDS("trace", "--servers", local_servers(local), "--optimizer", golden->optimizer, "--init",
+                          golden->init));
+        check_case(golden, program.said);
+        assert_string_equal(program.told, "");
+        program_finish(&program);
+        fclose(golden->gradients);
+    }
+    assert_int_equal(cases, 16); /* eight, with defaults and with other settings */
+    free(golden);
+    fclose(file);
+}
+
+static FILE *input_of(const char *text, size_t bytes) {
+    FILE *input = tmpfile();
+    assert_non_null(input);
+    assert_int_equal(fwrite(text, 1, bytes, input), bytes);
+    fflush(input);
+    return input;
+}
+
+static void trace(struct program *program, const char *gradients, int code) {
+    FILE *input = input_of(gradients, strlen(gradients));
+    program_run(program, input, code,
+                WORDS("trace", "--servers", local_servers(local), "-o", "sgd:lr=1", "--init", "1,2"));
+    fclose(input);
+}
+
+static void output_is_the_weights_and_nothing_else(void **state) {
+    struct program program;
+    (void)state;
+    trace(&program, "0.5, 0.25\n0 -1e-1\r\n 1\t1", 0);
+    assert_string_equal(program.said, "0.5 1.75\n0.5 1.85000002\n-0.5 0.850000024\n");
+    assert_string_equal(program.told, "");
+    program_finish(&program);
+    trace(&program, "", 0);
+    assert_string_equal(program.said, "");
+    program_finish(&program);
+}
+
+static void a_wrong_line_is_named(void **state) {
+    static const struct {
+        const char *gradients, *told;
+    } wrong[] = {
+        {"1 1\n1 1\n1 x\n1 1\n", "line 3: 'x' is not a decimal number"},
+        {"1 1\n1 1\n1\n", "line 3: 1 numbers, but --init has 2"},
+        {"1 1\n1 1\n1 2 3\n", "line 3: 3 numbers, but --init has 2"},
+        {"1 1\n1 1\n\n1 1\n", "line 3: there are no numbers"},
+        {"1 1\n1 1\n1,,1\n", "line 3: a number is missing"},
+        {"1 1\n1 1\nnan 1\n", "line 3: 'nan' is not a decimal number"},
+        {"1 1\n1 1\n1e99 1\n", "line 3: '1e99' is outside the range"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct program program;
+        trace(&program, wrong[i].gradients, 2);
+        assert_string_equal(program.said, "0 1\n-1 0\n"); /* what came before it was done */
+        expect_part(program.told, wrong[i].told);
+        program_finish(&program);
+    }
+}
+
+static void wrong_command_lines_are_refused(void **state) {
+    static const char *const optimizers[][2] = {
+        {"nosuch", "nosuch"}, {"adam:lr=-1", "lr"}, {"adam:beta1=1", "beta1"}, {"adam:speed=1", "speed"}};
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 2, WORDS("trace", "--init", "1"));
+    expect_part(program.told, "--optimizer is missing");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("trace", "--optimizer", "sgd"));
+    expect_part(program.told, "--init is missing");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("trace", "--optimizer", "sgd", "--init", "1,x"));
+    expect_part(program.told, "--init: 'x'");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("trace", "--optimizer", "sgd:lr", "--init", "1"));
+    expect_part(program.told, "--optimizer");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("trace", "-o", "sgd", "--init", "1", "-s", "127.0.0.1:1", "--local", "1"));
+    expect_part(program.told, "--local");
+    program_finish(&program);
+    for (size_t i = 0; i < 4; i++) { /* these only a server can know */
+        program_run(&program, NULL, 1,
+                    WORDS("trace", "-s", local_servers(local), "-o", optimizers[i][0], "--init", "1"));
+        expect_part(program.told, optimizers[i][1]);
+        assert_string_equal(program.said, "");
+        program_finish(&program);
+    }
+}
+
+static void without_servers_the_exit_code_is_3(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 3, WORDS("trace", "-s", "127.0.0.1:1", "-o", "sgd", "--init", "1"));
+    expect_part(program.told, "127.0.0.1:1");
+    program_finish(&program);
+}
+
+static void local_servers_come_and_go(void **state) {
+    struct program program;
+    FILE *input = input_of("1\n2\n", 4);
+    (void)state;
+    program_run(&program, input, 0, WORDS("trace", "--local", "3", "--threads=2", "-o", "sgd:lr=1", "--init", "10"));
+    assert_string_equal(program.said, "9\n7\n");
+    assert_string_equal(program.told, "");
+    program_finish(&program);
+    fclose(input);
+}
+
+/* Reads while it has nothing to read, and is told to stop. */
+static void an_interrupt_ends_it(void **state) {
+    struct program program;
+    int ends[2];
+    pid_t servers[PROGRAM_PROCESSES];
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFD, FD_CLOEXEC), 0);
+    FILE *input = fdopen(ends[0], "r");
+    assert_non_null(input);
+    program_start(&program, input, WORDS("trace", "--local", "2", "-o", "sgd:lr=1", "--init", "10"));
+    assert_int_equal(write(ends[1], "1\n", 2), 2);
+    struct timespec pause = {.tv_nsec = 10000000};
+    for (unsigned turns = 0; turns < 3000 && (fseek(program.out, 0, SEEK_END) != 0 || ftell(program.out) < 2);
+         turns++) {
+        nanosleep(&pause, NULL); /* until the first step is done, hence all is set up */
+    }
+    size_t count = program_wait_children(program.process, "canyon-server", 2, servers);
+    kill(program.process, SIGINT);
+    program_wait(&program, 30);
+    assert_int_equal(program.code, 130);
+    assert_string_equal(program.said, "9\n");
+    program_expect_gone(servers, count);
+    program_finish(&program);
+    close(ends[1]);
+    fclose(input);
+}
+
+static void no_tensor_is_left(void **state) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    struct canyon_tensor_info *infos = NULL;
+    size_t count = 99;
+    (void)state;
+    canyon_options_init(&options);
+    options.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
+    assert_int_equal(count, 0);
+    canyon_free(infos);
+    canyon_close(client);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_eight_are_pytorchs),
+        cmocka_unit_test(output_is_the_weights_and_nothing_else),
+        cmocka_unit_test(a_wrong_line_is_named),
+        cmocka_unit_test(wrong_command_lines_are_refused),
+        cmocka_unit_test(without_servers_the_exit_code_is_3),
+        cmocka_unit_test(local_servers_come_and_go),
+        cmocka_unit_test(an_interrupt_ends_it),
+        cmocka_unit_test(no_tensor_is_left), /* by all of them */
+    };
+    return cmocka_run_group_tests(tests, start_servers, stop_servers);
+}

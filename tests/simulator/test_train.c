@@ -1,0 +1,334 @@
+/* canyon-sim train: what it prints, that it learns, and that it cleans up whatever happens. */
+#include "program.h"
+
+#include <jansson.h>
+
+#include "canyon.h"
+#include "client/tools/local.h"
+
+static struct local *local; /* servers that some of the tests share */
+
+static int start_servers(void **state) {
+    struct local_options options;
+    char text[LOCAL_TEXT_BYTES];
+    (void)state;
+    local_options_init(&options);
+    options.servers = 2;
+    options.block_elements = 1024;
+    options.program = CANYON_BINARY_DIR "/bin/canyon-server";
+    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
+        print_error("%s\n", text);
+        return -1;
+    }
+    return 0;
+}
+
+static int stop_servers(void **state) {
+    (void)state;
+    return local_stop(local) ? 0 : -1;
+}
+
+static void expect_no_tensors(void) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    struct canyon_tensor_info *infos = NULL;
+    size_t count = 99;
+    canyon_options_init(&options);
+    options.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
+    assert_int_equal(count, 0);
+    canyon_free(infos);
+    canyon_close(client);
+}
+
+/* The object on line `line` of the output, counted from 0; owned. */
+static json_t *object_of(const struct program *program, size_t line) {
+    json_error_t error;
+    const char *at = program->said;
+    for (; line > 0; line--) {
+        at = strchr(at, '\n');
+        assert_non_null(at);
+        at++;
+    }
+    json_t *object = json_loadb(at, strcspn(at, "\n"), 0, &error);
+    if (object == NULL) {
+        fail_msg("%s in:\n%s", error.text, at);
+    }
+    return object;
+}
+
+static double number_of(const json_t *object, const char *key) {
+    const json_t *value = json_object_get(object, key);
+    assert_true(json_is_number(value));
+    return json_number_value(value);
+}
+
+static void json_has_its_keys_and_numbers(void **state) {
+    static const char *const keys[] = {"optimizer",     "batch",          "workers",       "servers",
+                                       "epochs",        "steps",          "pushes",        "final_loss",
+                                       "test_accuracy", "staleness_mean", "staleness_max", "seconds"};
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 0,
+                WORDS("train", "--local", "2", "--workers", "4", "--model", "mlp", "--optimizer", "adam:lr=0.005",
+                      "--batch", "32", "--epochs", "8", "--seed", "3", "--json"));
+    json_t *object = object_of(&program, 0);
+    assert_int_equal(json_object_size(object), 12);
+    for (size_t i = 0; i < 12; i++) {
+        assert_non_null(json_object_get(object, keys[i]));
+    }
+    assert_string_equal(json_string_value(json_object_get(object, "optimizer")), "adam:lr=0.005");
+    assert_true(number_of(object, "batch") == 32 && number_of(object, "workers") == 4);
+    assert_true(number_of(object, "servers") == 2 && number_of(object, "epochs") == 8);
+    /* Shares are 325, 324, 324, 324 images: 11 batches each. */
+    assert_true(number_of(object, "steps") == 4 * 11 * 8);
+    assert_true(number_of(object, "pushes") == 4 * 4 * 11 * 8);
+    assert_true(number_of(object, "test_accuracy") >= 0.9 && number_of(object, "test_accuracy") <= 1.0);
+    assert_true(number_of(object, "final_loss") > 0.0 && number_of(object, "final_loss") < 0.4);
+    assert_true(number_of(object, "staleness_mean") >= 0.0);
+    assert_true(number_of(object, "staleness_max") >= number_of(object, "staleness_mean"));
+    assert_true(number_of(object, "seconds") > 0.0);
+    json_decref(object);
+    assert_null(strchr(strchr(program.said, '\n') + 1, '\n')); /* one line */
+    program_finish(&program);
+}
+
+/* One worker sees nobody's updates but its own, so servers and threads change nothing, to the last bit. */
+static void a_lone_worker_is_never_stale_and_repeats_itself(void **state) {
+    static const char *const places[][2] = {{"1", "1"}, {"3", "2"}};
+    double losses[2] = {0};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct program program;
+        program_run(&program, NULL, 0,
+                    WORDS("train", "--local", places[i][0], "--threads", places[i][1], "--workers", "1", "--optimizer",
+                          "nadam", "--epochs", "3", "--json"));
+        json_t *object = object_of(&program, 0);
+        assert_true(number_of(object, "staleness_max") == 0.0);
+        assert_true(number_of(object, "staleness_mean") == 0.0);
+        losses[i] = number_of(object, "final_loss");
+        json_decref(object);
+        program_finish(&program);
+    }
+    assert_true(losses[0] == losses[1]);
+}
+
+static void batches_are_full_one_or_many(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 0,
+                WORDS("train", "-s", local_servers(local), "-w", "3", "-m", "softmax", "-o", "sgd", "-b", "full", "-e",
+                      "5", "--json"));
+    json_t *object = object_of(&program, 0);
+    assert_string_equal(json_string_value(json_object_get(object, "batch")), "full");
+    assert_true(number_of(object, "steps") == 15 && number_of(object, "pushes") == 30);
+    json_decref(object);
+    program_finish(&program);
+    program_run(&program, NULL, 0,
+                WORDS("train", "-s", local_servers(local), "-w", "3", "-m", "softmax", "-o", "sgd:lr=0.05", "-b", "1",
+                      "-e", "1", "--json"));
+    object = object_of(&program, 0);
+    assert_true(number_of(object, "steps") == 1297);
+    assert_true(number_of(object, "test_accuracy") > 0.8);
+    json_decref(object);
+    program_finish(&program);
+    expect_no_tensors();
+}
+
+static void all_are_eight_lines_of_a_table(void **state) {
+    static const char *const names[] = {"\nsgd ",      "\nmomentum ", "\nnag ",  "\nadagrad ",
+                                        "\nadadelta ", "\nrmsprop ",  "\nadam ", "\nnadam "};
+    struct program program;
+    size_t lines = 0;
+    (void)state;
+    program_run(&program, NULL, 0,
+                WORDS("train", "-s", local_servers(local), "-w", "2", "-o", "all", "-o", "adam:lr=0.01", "-e", "1"));
+    for (size_t i = 0; i < 8; i++) {
+        expect_part(program.said, names[i]);
+    }
+    expect_part(program.said, "adam:lr=0.01 ");
+    for (const char *c = program.said; *c != '\0'; c++) {
+        lines += *c == '\n';
+    }
+    assert_int_equal(lines, 2 + 9);
+    program_finish(&program);
+    expect_no_tensors();
+}
+
+static void wrong_command_lines_are_refused(void **state) {
+    static const struct {
+        const char *option, *value;
+    } wrong[] = {{"--batch", "0"},          {"--batch", "half"}, {"--batch", "5000"},     {"--workers", "0"},
+                 {"--workers", "1000"},     {"--epochs", "0"},   {"--model", "cnn"},      {"--optimizer", "adam:lr"},
+                 {"--plot", "picture.jpg"}, {"--local", "0"},    {"--plot", "/no/a.png"}, {"--nonsense", "1"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct program program;
+        program_run(&program, NULL, 2, WORDS("train", wrong[i].option, wrong[i].value));
+        expect_part(program.told, wrong[i].option);
+        assert_string_equal(program.said, "");
+        program_finish(&program);
+    }
+}
+
+static void what_servers_refuse_is_told_once(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 1, WORDS("train", "-s", local_servers(local), "-o", "adam:beta1=2"));
+    expect_part(program.told, "beta1");
+    assert_string_equal(program.said, "");
+    program_finish(&program);
+    program_run(&program, NULL, 3, WORDS("train", "-s", "127.0.0.1:1", "-o", "adam"));
+    expect_part(program.told, "127.0.0.1:1");
+    program_finish(&program);
+    expect_no_tensors();
+}
+
+static void a_run_that_diverges_says_so(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 1, WORDS("train", "-s", local_servers(local), "-o", "sgd", "-o", "sgd:lr=100000"));
+    expect_part(program.told, "sgd:lr=100000");
+    expect_part(program.told, "smaller lr");
+    expect_part(program.said, "\nsgd "); /* the run before it is reported */
+    program_finish(&program);
+    expect_no_tensors();
+}
+
+static void without_gnuplot_the_table_is_printed_all_the_same(void **state) {
+    struct program program;
+    char *path = strdup(getenv("PATH"));
+    (void)state;
+    setenv("PATH", "/nonexistent", 1);
+    program_run(&program, NULL, 1,
+                WORDS("train", "-s", local_servers(local), "-o", "sgd", "-e", "1", "-p", "/tmp/canyon-none.png"));
+    setenv("PATH", path, 1);
+    free(path);
+    expect_part(program.said, "\nsgd ");
+    expect_part(program.told, "apt-get install gnuplot-nox");
+    program_finish(&program);
+}
+
+/* A run that would take days, once it is under way: two workers, an observer and perhaps servers. */
+static void start_long_run(struct program *program, bool own_servers, pid_t sims[PROGRAM_PROCESSES],
+                           pid_t servers[PROGRAM_PROCESSES]) {
+    const char *where = own_servers ? "--local" : "--servers", *which = own_servers ? "2" : local_servers(local);
+    program_start(program, NULL, WORDS("train", where, which, "-w", "2", "-m", "softmax", "-b", "1", "-e", "1000000"));
+    if (own_servers) {
+        assert_int_equal(program_wait_children(program->process, "canyon-server", 2, servers), 2);
+    }
+    assert_int_equal(program_wait_children(program->process, "canyon-sim", 3, sims), 3);
+    struct timespec pause = {.tv_nsec = 10000000};
+    for (unsigned turns = 0; turns < 3000; turns++) { /* until a line of progress tells of steps */
+        char *told = program_text(program->err);
+        bool running = strstr(told, "loss") != NULL;
+        free(told);
+        if (running) {
+            return;
+        }
+        nanosleep(&pause, NULL);
+    }
+    fail_msg("no step was done");
+}
+
+static void a_killed_worker_ends_the_run(void **state) {
+    struct program program;
+    pid_t sims[PROGRAM_PROCESSES];
+    (void)state;
+    for (size_t victim = 0; victim < 3; victim++) { /* the workers and the observer */
+        start_long_run(&program, false, sims, NULL);
+        kill(sims[victim], SIGKILL);
+        program_wait(&program, 60);
+        assert_int_equal(program.code, 1);
+        expect_part(program.told, "signal 9");
+        assert_string_equal(program.said, "");
+        program_expect_gone(sims, 3);
+        program_finish(&program);
+    }
+}
+
+static void a_killed_server_ends_the_run(void **state) {
+    struct program program;
+    pid_t sims[PROGRAM_PROCESSES], servers[PROGRAM_PROCESSES];
+    (void)state;
+    start_long_run(&program, true, sims, servers);
+    kill(servers[1], SIGKILL);
+    program_wait(&program, 60);
+    assert_true(program.code == 1 || program.code == 3);
+    expect_part(program.told, "worker");
+    expect_part(program.told, "127.0.0.1:");
+    program_expect_gone(sims, 3);
+    program_expect_gone(servers, 2);
+    program_finish(&program);
+}
+
+static void signals_leave_nothing_behind(void **state) {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct program program;
+    pid_t sims[PROGRAM_PROCESSES], servers[PROGRAM_PROCESSES];
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        start_long_run(&program, i == 0, sims, servers);
+        kill(program.process, signals[i]);
+        program_wait(&program, 60);
+        assert_int_equal(program.code, 128 + signals[i]);
+        expect_part(program.told, "interrupted");
+        program_expect_gone(sims, 3);
+        program_expect_gone(servers, i == 0 ? 2 : 0);
+        program_finish(&program);
+        expect_no_tensors();
+    }
+}
+
+static void a_killed_parent_takes_all_with_it(void **state) {
+    struct program program;
+    pid_t sims[PROGRAM_PROCESSES], servers[PROGRAM_PROCESSES];
+    (void)state;
+    start_long_run(&program, true, sims, servers);
+    kill(program.process, SIGKILL);
+    program_wait(&program, 30);
+    assert_int_equal(program.code, 128 + SIGKILL);
+    program_expect_gone(sims, 3);
+    program_expect_gone(servers, 2);
+    program_finish(&program);
+}
+
+static void help_and_version_are_there(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 0, WORDS("--version"));
+    assert_string_equal(program.said, "canyon-sim " CANYON_VERSION_TEXT "\n");
+    program_finish(&program);
+    program_run(&program, NULL, 0, WORDS("help"));
+    expect_part(program.said, "trace");
+    program_finish(&program);
+    program_run(&program, NULL, 0, WORDS("help", "train"));
+    expect_part(program.said, "pushes");
+    program_finish(&program);
+    program_run(&program, NULL, 0, WORDS("trace", "--help"));
+    expect_part(program.said, "--init");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("trian"));
+    expect_part(program.told, "did you mean 'train'?");
+    program_finish(&program);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_has_its_keys_and_numbers),
+        cmocka_unit_test(a_lone_worker_is_never_stale_and_repeats_itself),
+        cmocka_unit_test(batches_are_full_one_or_many),
+        cmocka_unit_test(all_are_eight_lines_of_a_table),
+        cmocka_unit_test(wrong_command_lines_are_refused),
+        cmocka_unit_test(what_servers_refuse_is_told_once),
+        cmocka_unit_test(a_run_that_diverges_says_so),
+        cmocka_unit_test(without_gnuplot_the_table_is_printed_all_the_same),
+        cmocka_unit_test(a_killed_worker_ends_the_run),
+        cmocka_unit_test(a_killed_server_ends_the_run),
+        cmocka_unit_test(signals_leave_nothing_behind),
+        cmocka_unit_test(a_killed_parent_takes_all_with_it),
+        cmocka_unit_test(help_and_version_are_there),
+    };
+    return cmocka_run_group_tests(tests, start_servers, stop_servers);
+}
