@@ -17,9 +17,6 @@ case ${1:-} in
 esac
 
 sh deploy/packages.sh test
-export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}
-export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS:-}
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:${TSAN_OPTIONS:-}
 jobs=$(nproc)
 
 # make NAME SANITIZER COMPILER
