@@ -11,7 +11,6 @@
 #include "server/connection.h"
 
 #define MIB                   ((size_t)1024 * 1024)
-#define PAYLOAD_LEAST         MIB /* many small pieces share a frame whatever the block size */
 #define HIGH_WATER_LEAST      (8 * MIB)
 #define POOL_KEEP             (16 * MIB)
 #define POOL_CROWDED          (256 * MIB)
@@ -22,6 +21,7 @@
 
 struct reactor {
     struct reactor_options options;
+    struct handler_environment environment; /* of the handler */
     struct connection_host host;
     uv_loop_t loop;
     uv_async_t async;     /* something was delivered, or stop was asked for */
@@ -50,7 +50,11 @@ static void environment_random(void *user, void *bytes, size_t count) {
     random_fill(bytes, count);
 }
 
-static const struct handler_environment environment = {.now = environment_now, .random = environment_random};
+/* This thread's share of three quarters of the machine's memory, so that no tensor, however large, ends the server. */
+static uint64_t state_limit(uint32_t threads) {
+    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes / 4 * 3 / threads : 0;
+}
 
 /* ---- stopping ---- */
 
@@ -196,10 +200,10 @@ static void on_async(uv_async_t *async) {
 static void host_init(struct reactor *reactor) {
     struct connection_host *host = &reactor->host;
     size_t block_bytes = (size_t)reactor->options.job->block * sizeof(float);
-    size_t payload = block_bytes > PAYLOAD_LEAST ? block_bytes : PAYLOAD_LEAST;
+    uint32_t payload = handler_payload_limit(reactor->options.job);
     host->loop = &reactor->loop;
     host->log = reactor->options.log;
-    host->payload_limit = (uint32_t)payload;
+    host->payload_limit = payload;
     host->high_water = 2 * block_bytes > HIGH_WATER_LEAST ? 2 * block_bytes : HIGH_WATER_LEAST;
     /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
     host->outbox_cap = host->high_water + FRAME_PAYLOAD_LIMIT +
@@ -242,9 +246,12 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
         goto no_memory;
     }
     reactor->options = *options;
+    reactor->environment.now = environment_now;
+    reactor->environment.random = environment_random;
+    reactor->environment.state_limit = state_limit(options->threads);
     host_init(reactor);
     reactor->host.handler =
-        handler_create(options->job, options->server, options->thread, options->threads, &environment);
+        handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
     if (reactor->host.handler == NULL) {
         goto no_handler;
     }

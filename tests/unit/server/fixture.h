@@ -19,8 +19,8 @@
 #include "tests/unit/common/seed.h"
 
 /* So that an allocation of terabytes answers NULL under the sanitizers as it does without. */
-const char *__asan_default_options(void);
-const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
 const char *__asan_default_options(void) {
     return "allocator_may_return_null=1";
 }
