@@ -72,18 +72,16 @@ static void open_terminal(struct terminal *terminal, unsigned short columns) {
     assert_non_null(terminal->file);
 }
 
-/* Everything written so far, NUL-terminated. Closes the terminal. */
+/* Everything written so far, NUL-terminated. Closes the terminal: only then is it sure that what was written has come
+ * over to this side, and the end shows as an error. */
 static void read_terminal(struct terminal *terminal, char *text, size_t bytes) {
     size_t length = 0;
     ssize_t have;
-    int waiting = 0;
-    fflush(terminal->file);
-    while (length + 1 < bytes && ioctl(terminal->master, FIONREAD, &waiting) == 0 && waiting > 0 &&
-           (have = read(terminal->master, text + length, bytes - 1 - length)) > 0) {
+    fclose(terminal->file);
+    while (length + 1 < bytes && (have = read(terminal->master, text + length, bytes - 1 - length)) > 0) {
         length += (size_t)have;
     }
     text[length] = '\0';
-    fclose(terminal->file);
     close(terminal->master);
 }
 
