@@ -253,6 +253,7 @@ static void lane_dialed(void *user, int descriptor, const char *text) {
     uv_stop(&lane->loop); /* the next turn is prepared for the new state; this one may have no timer left */
     pthread_mutex_lock(&lane->lock);
     lane->dial = NULL;
+    uv_stop(&lane->loop); /* perhaps called by a timer, before the turn waits: others are to hear of it first */
     if (lane->state != LANE_DIALING) {
         if (descriptor >= 0)
             close(descriptor);
