@@ -9,7 +9,7 @@
 
 #include "client/simulator/news.h"
 
-#define CREW_HIGH       257 /* most members */
+#define CREW_HIGH       258 /* most members */
 #define CREW_TEXT_BYTES 256 /* room enough for every text */
 
 struct crew_member {

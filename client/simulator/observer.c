@@ -9,24 +9,24 @@
 #include "client/simulator/parameters.h"
 
 #define MEASURE_MS 250 /* between two looks at the test images: enough for a progress bar, nothing for the servers */
-#define DROP_MS    (OBSERVER_ABORT_MS / MODEL_TENSORS)
 
 struct observer {
     const struct plan *plan;
     int news, orders;
-    bool dropped; /* the tensors, after the result */
     struct parameters parameters;
 };
 
-/* The next order, or 0 when wait_ms passed without one. */
-static char observer_wait(const struct observer *observer, int wait_ms) {
+/* True once OBSERVER_FINISH has come, false when wait_ms passed first. *gone is set when the parent has no more to say.
+ */
+static bool observer_wait(const struct observer *observer, int wait_ms, bool *gone) {
     struct pollfd wait = {.fd = observer->orders, .events = POLLIN};
-    char order = OBSERVER_ABORT;
+    char order = 0;
     int ready = poll(&wait, 1, wait_ms);
     if (ready == 0 || (ready < 0 && errno == EINTR)) {
-        return 0;
+        return false;
     }
-    return read(observer->orders, &order, 1) == 1 ? order : OBSERVER_ABORT;
+    *gone = read(observer->orders, &order, 1) != 1;
+    return order == OBSERVER_FINISH;
 }
 
 static struct model_score observer_score(const struct observer *observer, const uint32_t *indices, size_t count) {
@@ -56,28 +56,21 @@ static enum canyon_status observer_result(struct observer *observer) {
                         .accuracy = test.accuracy,
                         .rate = parameters_rate(&observer->parameters),
                         .servers = job.servers};
-    status = parameters_drop(&observer->parameters, 0);
+    status = parameters_drop(&observer->parameters);
     if (status == CANYON_OK) {
-        observer->dropped = true;
         news_write(observer->news, &news);
     }
     return status;
 }
 
-/* Until the run is over, one way or the other. */
 static enum canyon_status observer_watch(struct observer *observer) {
     enum canyon_status status = CANYON_OK;
-    char order = 0;
-    while (status == CANYON_OK && order == 0) {
-        order = observer_wait(observer, MEASURE_MS);
-        if (order == 0) {
-            status = observer_measure(observer);
-        }
+    bool finish = false, gone = false;
+    while (status == CANYON_OK && !finish && !gone) {
+        finish = observer_wait(observer, MEASURE_MS, &gone);
+        status = finish || gone ? CANYON_OK : observer_measure(observer);
     }
-    if (status == CANYON_OK && order == OBSERVER_FINISH) {
-        status = observer_result(observer);
-    }
-    return status;
+    return status == CANYON_OK && finish ? observer_result(observer) : status;
 }
 
 int observer_task(void *context, uint32_t index, int news_descriptor, int orders) {
@@ -92,12 +85,6 @@ int observer_task(void *context, uint32_t index, int news_descriptor, int orders
         struct news news = {.kind = NEWS_FAILED, .status = status};
         memcpy(news.text, parameters->text, sizeof news.text);
         news_write(observer.news, &news);
-        /* Workers may still create tensors: what is dropped before they are gone would come back. */
-        while (observer_wait(&observer, -1) == 0) {
-        }
-    }
-    if (parameters->client != NULL && !observer.dropped) {
-        parameters_drop(parameters, DROP_MS);
     }
     parameters_close(parameters);
     return status == CANYON_OK ? 0 : 1;

@@ -5,12 +5,8 @@
 
 #include <stdint.h>
 
-/* Its orders, see crew_order. End of file is OBSERVER_ABORT. */
-#define OBSERVER_FINISH 'f' /* all workers are done: tell the result, drop the tensors */
-#define OBSERVER_ABORT  'a' /* the run failed: drop the tensors */
-
-/* Longest that it needs after OBSERVER_ABORT unless a call was under way. */
-#define OBSERVER_ABORT_MS 5000u
+/* The order, see crew_order, that all workers are done: it tells the result and ends. */
+#define OBSERVER_FINISH 'f'
 
 /* A crew_task; `context` is a struct plan, `index` means nothing. */
 int observer_task(void *context, uint32_t index, int news, int orders);

@@ -109,13 +109,13 @@ double parameters_rate(const struct parameters *parameters) {
     return -1.0;
 }
 
-enum canyon_status parameters_drop(struct parameters *parameters, uint32_t timeout_ms) {
+enum canyon_status parameters_drop(struct parameters *parameters) {
     enum canyon_status result = CANYON_OK;
     for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {
         struct canyon_tensor_spec spec;
         enum canyon_status status = parameters_spec(parameters, t, NULL, &spec);
         if (status == CANYON_OK) {
-            status = canyon_tensor_drop(parameters->client, spec.name, timeout_ms);
+            status = canyon_tensor_drop(parameters->client, spec.name, 0);
         }
         if (status != CANYON_OK && status != CANYON_NOT_FOUND && result == CANYON_OK) {
             result = fail(parameters, status, "drop the tensor '%s'", spec.name);

@@ -35,9 +35,9 @@ enum canyon_status parameters_step(struct parameters *parameters);
 /* The learning rate in force, or -1 when the optimizer has no setting "lr". */
 double parameters_rate(const struct parameters *parameters);
 
-/* Drops all tensors that this process could have created; ones that do not exist count as dropped. Each call waits at
- * most timeout_ms. The first failure is the result, the others are tried all the same. */
-enum canyon_status parameters_drop(struct parameters *parameters, uint32_t timeout_ms);
+/* Drops all the run's tensors; ones that do not exist count as dropped. The first failure is the result, the others are
+ * tried all the same. */
+enum canyon_status parameters_drop(struct parameters *parameters);
 
 /* Closes handles and connection and frees. Safe on a zeroed one. */
 void parameters_close(struct parameters *parameters);

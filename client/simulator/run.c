@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/simulator/cleaner.h"
 #include "client/simulator/crew.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/observer.h"
@@ -20,6 +21,8 @@
 #define RECORDS_TURN 256  /* read from one member before the next has its turn */
 #define LEAVE_MS     5000 /* a worker that is done closes its connections and ends */
 #define SMOOTHING    0.05 /* weight of the newest loss in the one the bar shows */
+
+_Static_assert(RUN_WORKERS_HIGH + 2 <= CREW_HIGH, "workers, the observer and the cleaner");
 
 struct run {
     const struct plan *plan;
@@ -197,15 +200,23 @@ static void run_collect(struct run *run) {
     }
 }
 
-/* After a failure: workers first, so that none makes a tensor anew, then the observer drops what there is. */
+/* After a failure. Local servers are stopped soon and take everything with them; others must be left as they were. */
 static void run_abort(struct run *run) {
-    size_t workers = run->crew.count < run->plan->workers ? run->crew.count : run->plan->workers;
-    for (size_t i = 0; i < workers; i++) {
+    char text[CREW_TEXT_BYTES] = "";
+    size_t cleaner = run->crew.count;
+    for (size_t i = 0; i < cleaner; i++) {
         crew_end(&run->crew, i, 0);
     }
-    if (run->crew.count > run_observer(run)) {
-        crew_order(&run->crew, run_observer(run), OBSERVER_ABORT);
-        crew_end(&run->crew, run_observer(run), run->local != NULL ? 0 : OBSERVER_ABORT_MS + run->plan->timeout_ms);
+    if (run->local != NULL || cleaner == 0) {
+        return;
+    }
+    bool added = crew_add(&run->crew, cleaner_task, (void *)(uintptr_t)run->plan, 0, text, sizeof text);
+    if (added) {
+        crew_end(&run->crew, cleaner, CLEANER_MS);
+    }
+    if (!added || run->crew.members[cleaner].status != 0) {
+        fprintf(stderr, "%s: tensors named %s... may be left on the servers: canyon drop takes them off\n", PROGRAM,
+                run->plan->prefix);
     }
 }
 
@@ -230,7 +241,7 @@ enum outcome run_train(const struct plan *plan, struct local *local, const char 
         fprintf(stderr, "%s: no memory for a run\n", PROGRAM);
         return outcome;
     }
-    assert(plan->workers + 1 <= CREW_HIGH);
+    assert(plan->workers <= RUN_WORKERS_HIGH);
     memset(result, 0, sizeof *result);
     curve_init(&result->curve);
     *run = (struct run){.plan = plan, .local = local, .label = label, .result = result, .loss = -1.0, .accuracy = -1.0};

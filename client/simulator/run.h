@@ -10,6 +10,8 @@
 #include "client/tools/local.h"
 #include "client/tools/outcome.h"
 
+#define RUN_WORKERS_HIGH 256
+
 struct run_result {
     const char *optimizer; /* the plan's */
     double rate;           /* the learning rate in force; negative when the optimizer has none */

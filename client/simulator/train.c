@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/simulator/crew.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/place.h"
 #include "client/simulator/plot.h"
@@ -107,7 +106,7 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
          .kind = ARGUMENT_UNSIGNED,
          .target = &train->workers,
          .low = 1,
-         .high = CREW_HIGH - 1},
+         .high = RUN_WORKERS_HIGH},
         {.name = "model",
          .letter = 'm',
          .value = "softmax|mlp",

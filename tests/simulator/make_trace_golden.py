@@ -12,7 +12,7 @@ float32 with nine digits, so both sides read the same bits.
 import torch
 
 STEPS = 120
-SCALES = [1.0, 1.0, 0.01, 30.0, 1e-4, 1.0]  # of the gradients of each element
+SCALES = [1.0, 0.3, 0.01, 1.0, 1e-4, 0.5]  # of the gradients of each element
 INIT = [1.0, -2.5, 0.125, 40.0, -0.001, 0.0]
 
 # name -> (class, arguments where the default is Canyon's own or differs from the class's)

@@ -188,8 +188,9 @@ static void what_servers_refuse_is_told_once(void **state) {
 static void a_run_that_diverges_says_so(void **state) {
     struct program program;
     (void)state;
-    program_run(&program, NULL, 1, WORDS("train", "-s", local_servers(local), "-o", "sgd", "-o", "sgd:lr=100000"));
-    expect_part(program.told, "sgd:lr=100000");
+    program_run(&program, NULL, 1,
+                WORDS("train", "-s", local_servers(local), "-o", "sgd", "-o", "sgd:lr=100000,weight_decay=1000"));
+    expect_part(program.told, "sgd:lr=100000,weight_decay=1000");
     expect_part(program.told, "smaller lr");
     expect_part(program.said, "\nsgd "); /* the run before it is reported */
     program_finish(&program);
@@ -245,6 +246,7 @@ static void a_killed_worker_ends_the_run(void **state) {
         assert_string_equal(program.said, "");
         program_expect_gone(sims, 3);
         program_finish(&program);
+        expect_no_tensors();
     }
 }
 
