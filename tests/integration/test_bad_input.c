@@ -73,11 +73,26 @@ static void bad_hyperparameters(void **state) {
         const char *optimizer, *setting;
         double value;
     } cases[] = {
-        {"sgd", "lr", 0},           {"sgd", "lr", -0.1},        {"sgd", "lr", NAN},      {"sgd", "lr", INFINITY},
-        {"adam", "lr", -1},         {"adam", "beta1", 1},       {"adam", "beta1", -0.1}, {"adam", "beta2", 1},
-        {"adam", "beta2", NAN},     {"adam", "eps", -1},        {"nadam", "beta1", 1.5}, {"momentum", "momentum", -1},
-        {"nag", "momentum", NAN},   {"rmsprop", "alpha", -0.5}, {"adadelta", "rho", 2},  {"adagrad", "lr", 0},
-        {"adagrad", "eps", -1e-10}, {"sgd", "no_such", 1},      {"adam", "", 1},         {"adam", "lr=0.1", 1},
+        {"sgd", "lr", 0},
+        {"sgd", "lr", -0.1},
+        {"sgd", "lr", (double)NAN},
+        {"sgd", "lr", HUGE_VAL},
+        {"adam", "lr", -1},
+        {"adam", "beta1", 1},
+        {"adam", "beta1", -0.1},
+        {"adam", "beta2", 1},
+        {"adam", "beta2", (double)NAN},
+        {"adam", "eps", -1},
+        {"nadam", "beta1", 1.5},
+        {"momentum", "momentum", -1},
+        {"nag", "momentum", (double)NAN},
+        {"rmsprop", "alpha", -0.5},
+        {"adadelta", "rho", 2},
+        {"adagrad", "lr", 0},
+        {"adagrad", "eps", -1e-10},
+        {"sgd", "no_such", 1},
+        {"adam", "", 1},
+        {"adam", "lr=0.1", 1},
     };
     struct subject subject;
     subject_start(&subject);
@@ -134,7 +149,7 @@ static void bad_shapes_and_names(void **state) {
 
     spec_of(&spec, "bad");
     spec.initializer = CANYON_NORMAL;
-    spec.b = NAN;
+    spec.b = (double)NAN;
     check_status(canyon_tensor_create(subject.client, &spec, PATIENCE_MS, &tensor), CANYON_INVALID_ARGUMENT);
     spec.initializer = CANYON_VALUES;
     spec.b = 0;
