@@ -1,0 +1,451 @@
+/* Connections against a server that misbehaves on demand: a thread with a socket that speaks just enough of the
+ * protocol. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/include/canyon.h"
+#include "common/clock.h"
+#include "common/frame.h"
+#include "common/job.h"
+#include "common/message.h"
+
+enum { ELEMENTS = 200000, BLOCK = 65536 }; /* four blocks: three whole ones and a short one */
+
+/* What the server does with a pull or a push. */
+enum behaviour {
+    ANSWER = 0,       /* as it should: every element is 1 */
+    ANSWER_TOO_FEW,   /* a result less than pieces */
+    ANSWER_TOO_SHORT, /* a payload that is an element short */
+    ANSWER_HALF,      /* half of the payload now, the rest when told */
+    HANG_UP,          /* close the connection */
+    STOP_READING,     /* neither read nor answer until told */
+    SEND_GARBAGE
+};
+
+struct fake {
+    int listener;
+    char address[64];
+    pthread_t thread;
+    struct job job;
+    struct message_welcome welcome; /* changed between connections only */
+    _Atomic int behaviour;
+    _Atomic int told; /* goes on with what it held back */
+    _Atomic int stopping;
+    _Atomic int connections;
+    _Atomic int restarts; /* log lines "server_restarted" */
+};
+
+/* ---- the server ---- */
+
+static void send_all(int descriptor, const void *bytes, size_t count) {
+    const uint8_t *at = bytes;
+    while (count > 0) {
+        ssize_t sent = send(descriptor, at, count, MSG_NOSIGNAL);
+        if (sent <= 0)
+            return;
+        at += sent;
+        count -= (size_t)sent;
+    }
+}
+
+static void send_head(int descriptor, uint16_t type, uint64_t request, const uint8_t *message, size_t message_bytes,
+                      size_t payload_bytes) {
+    uint8_t header_bytes[FRAME_HEADER_BYTES];
+    struct frame_header header = {.type = type,
+                                  .request = request,
+                                  .message_bytes = (uint32_t)message_bytes,
+                                  .payload_bytes = (uint32_t)payload_bytes};
+    frame_header_encode(&header, header_bytes);
+    send_all(descriptor, header_bytes, sizeof header_bytes);
+    send_all(descriptor, message, message_bytes);
+}
+
+static void wait_until_told(struct fake *fake) {
+    while (!atomic_load(&fake->told) && !atomic_load(&fake->stopping))
+        usleep(1000);
+}
+
+static void answer_values(struct fake *fake, int descriptor, const struct frame *frame, enum behaviour behaviour) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    struct message_pieces pieces;
+    struct message_piece_results results = {.text = ""};
+    size_t payload_bytes = 0;
+    assert_int_equal(message_unpack_pieces(frame->message, frame->header.message_bytes, &pieces, NULL), CANYON_OK);
+    results.count = pieces.count - (behaviour == ANSWER_TOO_FEW ? 1 : 0);
+    for (uint32_t i = 0; i < results.count; i++) {
+        results.results[i].version = 1;
+        payload_bytes += pieces.pieces[i].elements * sizeof(float);
+    }
+    if (behaviour == ANSWER_TOO_SHORT)
+        payload_bytes -= sizeof(float);
+    if (frame->header.type != FRAME_PULL)
+        payload_bytes = 0;
+    send_head(descriptor, (uint16_t)(frame->header.type + 1), frame->header.request, message,
+              message_pack_piece_results(&results, message), payload_bytes);
+    float *ones = malloc(payload_bytes + sizeof *ones);
+    assert_non_null(ones);
+    for (size_t i = 0; i < payload_bytes / sizeof *ones; i++)
+        ones[i] = 1.0f;
+    size_t now = behaviour == ANSWER_HALF ? payload_bytes / 2 : payload_bytes;
+    send_all(descriptor, ones, now);
+    if (now < payload_bytes) {
+        wait_until_told(fake);
+        send_all(descriptor, (const uint8_t *)ones + now, payload_bytes - now);
+    }
+    free(ones);
+}
+
+/* One request; false hangs up. */
+static bool answer(struct fake *fake, int descriptor, const struct frame *frame) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    uint64_t id = frame->header.request;
+    enum behaviour behaviour = (enum behaviour)atomic_load(&fake->behaviour);
+    struct tensor_info info = {.id = 77, .state = TENSOR_COMPLETE};
+    switch (frame->header.type) {
+    case FRAME_HELLO:
+        send_head(descriptor, FRAME_WELCOME, id, message, message_pack_welcome(&fake->welcome, message),
+                  strlen(fake->address));
+        send_all(descriptor, fake->address, strlen(fake->address));
+        return true;
+    case FRAME_OPEN:
+        strcpy(info.spec.name, "w");
+        strcpy(info.spec.optimizer.name, "sgd");
+        info.spec.shape.rank = 1;
+        info.spec.shape.dims[0] = ELEMENTS;
+        send_head(descriptor, FRAME_OPENED, id, message, message_pack_opened(&info, message), 0);
+        return true;
+    case FRAME_DEFINE:
+        send_head(descriptor, FRAME_DEFINED, id, NULL, 0, 0);
+        return true;
+    default:
+        break;
+    }
+    if (behaviour == HANG_UP)
+        return false;
+    if (behaviour == SEND_GARBAGE) {
+        send_all(descriptor, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+        return true;
+    }
+    answer_values(fake, descriptor, frame, behaviour);
+    return true;
+}
+
+static void serve(struct fake *fake, int descriptor) {
+    struct frame_reader reader;
+    bool open = true;
+    assert_int_equal(frame_reader_init(&reader, FRAME_PAYLOAD_LIMIT, NULL, NULL, NULL), CANYON_OK);
+    while (open && !atomic_load(&fake->stopping)) {
+        struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
+        uint8_t *at = NULL;
+        size_t room = 0;
+        if (poll(&waiting, 1, 5) == 0)
+            continue;
+        if (atomic_load(&fake->behaviour) == STOP_READING) {
+            wait_until_told(fake);
+            break;
+        }
+        frame_reader_space(&reader, &at, &room);
+        ssize_t got = recv(descriptor, at, room, 0);
+        if (got <= 0)
+            break;
+        frame_reader_received(&reader, (size_t)got);
+        struct frame frame;
+        while (open && frame_reader_next(&reader, &frame, NULL) == FRAME_READER_FRAME)
+            open = answer(fake, descriptor, &frame);
+    }
+    frame_reader_finish(&reader);
+    close(descriptor);
+}
+
+static void *fake_main(void *user) {
+    struct fake *fake = user;
+    while (!atomic_load(&fake->stopping)) {
+        struct pollfd waiting = {.fd = fake->listener, .events = POLLIN};
+        if (poll(&waiting, 1, 5) <= 0)
+            continue;
+        int descriptor = accept(fake->listener, NULL, NULL);
+        if (descriptor < 0)
+            continue;
+        atomic_fetch_add(&fake->connections, 1);
+        serve(fake, descriptor);
+    }
+    return NULL;
+}
+
+static struct fake *fake_start(void) {
+    struct fake *fake = calloc(1, sizeof *fake);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    assert_non_null(fake);
+    fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fake->listener >= 0);
+    assert_int_equal(bind(fake->listener, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fake->listener, 8), 0);
+    assert_int_equal(getsockname(fake->listener, (struct sockaddr *)&address, &length), 0);
+    snprintf(fake->address, sizeof fake->address, "127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    job_init(&fake->job);
+    strcpy(fake->job.name, "fake");
+    fake->job.shards = 4;
+    fake->job.block = BLOCK;
+    assert_int_equal(job_set_servers(&fake->job, fake->address, strlen(fake->address), ',', NULL), CANYON_OK);
+    fake->welcome = (struct message_welcome){
+        .protocol = FRAME_VERSION, .threads = 1, .job = "fake", .shards = 4, .block = BLOCK, .version = "fake"};
+    memset(fake->welcome.boot, 1, sizeof fake->welcome.boot);
+    job_digest(&fake->job, fake->welcome.digest);
+    assert_int_equal(pthread_create(&fake->thread, NULL, fake_main, fake), 0);
+    return fake;
+}
+
+static void fake_stop(struct fake *fake) {
+    atomic_store(&fake->stopping, 1);
+    pthread_join(fake->thread, NULL);
+    close(fake->listener);
+    job_finish(&fake->job);
+    free(fake);
+}
+
+/* ---- the client ---- */
+
+static void count_restarts(void *user, enum canyon_log_level level, const char *text) {
+    struct fake *fake = user;
+    (void)level;
+    if (strstr(text, "server_restarted") != NULL)
+        atomic_fetch_add(&fake->restarts, 1);
+}
+
+static enum canyon_status try_connect(struct fake *fake, canyon_client **client) {
+    struct canyon_options options;
+    canyon_options_init(&options);
+    options.servers = fake->address;
+    options.log = count_restarts;
+    options.log_user = fake;
+    return canyon_connect(&options, client);
+}
+
+struct user {
+    struct fake *fake;
+    canyon_client *client;
+    canyon_tensor *tensor;
+    float *values;
+};
+
+static struct user begin(void) {
+    struct user user = {.fake = fake_start(), .values = calloc(ELEMENTS, sizeof(float))};
+    assert_non_null(user.values);
+    assert_int_equal(try_connect(user.fake, &user.client), CANYON_OK);
+    assert_int_equal(canyon_tensor_open(user.client, "w", 0, &user.tensor), CANYON_OK);
+    return user;
+}
+
+static void end(struct user *user) {
+    canyon_tensor_close(user->tensor);
+    canyon_close(user->client);
+    fake_stop(user->fake);
+    free(user->values);
+}
+
+static void check_address_in_text(const struct user *user) {
+    assert_non_null(strstr(canyon_error_text(), user->fake->address));
+}
+
+static void check_pulls(struct user *user) {
+    atomic_store(&user->fake->behaviour, ANSWER);
+    memset(user->values, 0, ELEMENTS * sizeof(float));
+    assert_int_equal(canyon_pull(user->tensor, user->values, 0), CANYON_OK);
+    for (size_t i = 0; i < ELEMENTS; i++)
+        assert_true(user->values[i] == 1.0f);
+}
+
+/* ---- tests ---- */
+
+static void test_values_arrive_in_place(void **state) {
+    (void)state;
+    struct user user = begin();
+    check_pulls(&user);
+    assert_int_equal(canyon_push(user.tensor, user.values, 0), CANYON_OK);
+    end(&user);
+}
+
+static void test_replies_that_do_not_fit_the_request(void **state) {
+    (void)state;
+    static const enum behaviour wrong[] = {ANSWER_TOO_FEW, ANSWER_TOO_SHORT, SEND_GARBAGE};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct user user = begin();
+        atomic_store(&user.fake->behaviour, (int)wrong[i]);
+        assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_PROTOCOL);
+        check_address_in_text(&user);
+        check_pulls(&user);
+        end(&user);
+    }
+}
+
+static void test_hanging_up_tells_pull_from_push(void **state) {
+    (void)state;
+    struct user user = begin();
+    atomic_store(&user.fake->behaviour, HANG_UP);
+    assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+    check_address_in_text(&user);
+    assert_int_equal(canyon_push(user.tensor, user.values, 2000), CANYON_OUTCOME_UNKNOWN);
+    check_address_in_text(&user);
+    check_pulls(&user);
+    end(&user);
+}
+
+/* After a timeout in the middle of a reply the memory is the caller's, and the connection goes on. */
+static void test_timeout_in_the_middle_of_a_reply(void **state) {
+    (void)state;
+    struct user user = begin();
+    int connections = atomic_load(&user.fake->connections);
+    atomic_store(&user.fake->behaviour, ANSWER_HALF);
+    assert_int_equal(canyon_pull(user.tensor, user.values, 150), CANYON_TIMEOUT);
+    float *before = user.values;
+    user.values = calloc(ELEMENTS, sizeof(float));
+    assert_non_null(user.values);
+    free(before); /* a write to it would be found by the address sanitizer */
+    atomic_store(&user.fake->told, 1);
+    check_pulls(&user);
+    assert_int_equal(atomic_load(&user.fake->connections), connections);
+    end(&user);
+}
+
+/* A push that is half in the socket when its deadline passes: its memory is free at once, the connection is not used
+ * on. */
+static void test_timeout_in_the_middle_of_a_request(void **state) {
+    (void)state;
+    struct user user = begin();
+    struct canyon_tensor_info info;
+    assert_int_equal(canyon_tensor_describe(user.tensor, &info), CANYON_OK);
+    int connections = atomic_load(&user.fake->connections);
+    atomic_store(&user.fake->behaviour, STOP_READING);
+    canyon_future *futures[40];
+    float *gradient = calloc(ELEMENTS, sizeof(float));
+    assert_non_null(gradient);
+    struct canyon_item items[40];
+    for (size_t i = 0; i < 40; i++) {
+        items[i] = (struct canyon_item){.tensor = user.tensor, .gradient = gradient};
+        assert_int_equal(canyon_step_async(user.client, &items[i], 1, 300, &futures[i]), CANYON_OK);
+    }
+    for (size_t i = 0; i < 40; i++) {
+        enum canyon_status status = canyon_future_wait(futures[i], UINT32_MAX);
+        assert_true(status == CANYON_OUTCOME_UNKNOWN || status == CANYON_TIMEOUT || status == CANYON_UNAVAILABLE);
+        canyon_future_release(futures[i]);
+    }
+    free(gradient);
+    atomic_store(&user.fake->behaviour, ANSWER);
+    atomic_store(&user.fake->told, 1);
+    check_pulls(&user);
+    assert_true(atomic_load(&user.fake->connections) > connections);
+    end(&user);
+}
+
+/* The server closes an idle connection: the next call finds out before it sends, and connects again. */
+static void test_restarted_while_idle(void **state) {
+    (void)state;
+    struct user user = begin();
+    atomic_store(&user.fake->behaviour, HANG_UP);
+    assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+    memset(user.fake->welcome.boot, 2, sizeof user.fake->welcome.boot);
+    assert_int_equal(atomic_load(&user.fake->restarts), 0);
+    check_pulls(&user);
+    assert_int_equal(atomic_load(&user.fake->restarts), 1);
+    check_pulls(&user);
+    assert_int_equal(atomic_load(&user.fake->restarts), 1);
+    end(&user);
+}
+
+static void test_another_server_at_the_same_address(void **state) {
+    (void)state;
+    for (int change = 0; change < 2; change++) {
+        struct user user = begin();
+        atomic_store(&user.fake->behaviour, HANG_UP);
+        assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+        if (change == 0)
+            user.fake->welcome.threads = 3;
+        else
+            user.fake->welcome.digest[0] ^= 1;
+        atomic_store(&user.fake->behaviour, ANSWER);
+        assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_CONFIGURATION);
+        check_address_in_text(&user);
+        end(&user);
+    }
+}
+
+static void test_digest_that_is_not_of_the_job(void **state) {
+    (void)state;
+    struct fake *fake = fake_start();
+    canyon_client *client = NULL;
+    fake->welcome.digest[3] ^= 1;
+    assert_int_equal(try_connect(fake, &client), CANYON_PROTOCOL);
+    assert_null(client);
+    fake_stop(fake);
+}
+
+/* A name that cannot be looked up, and one that can. */
+static void test_names_are_looked_up(void **state) {
+    (void)state;
+    struct fake *fake = fake_start();
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    char address[64];
+    canyon_options_init(&options);
+    options.connect_ms = 2000;
+    options.servers = "no-such-host.invalid:7077";
+    assert_int_equal(canyon_connect(&options, &client), CANYON_UNAVAILABLE);
+    assert_non_null(strstr(canyon_error_text(), "no-such-host.invalid"));
+    snprintf(address, sizeof address, "localhost:%s", strchr(fake->address, ':') + 1);
+    options.servers = address;
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    canyon_close(client);
+    fake_stop(fake);
+}
+
+/* Closing ends what is under way, at once, and the futures can be asked and released afterwards. */
+static void test_close_ends_what_is_under_way(void **state) {
+    (void)state;
+    struct user user = begin();
+    canyon_future *future = NULL;
+    struct canyon_item item = {.tensor = user.tensor, .weights = user.values};
+    atomic_store(&user.fake->behaviour, ANSWER_HALF);
+    assert_int_equal(canyon_step_async(user.client, &item, 1, 60000, &future), CANYON_OK);
+    usleep(20000);
+    uint64_t before = clock_now();
+    canyon_tensor *tensor = user.tensor;
+    canyon_close(user.client);
+    assert_true(clock_now() - before < 5000000000u);
+    assert_int_equal(canyon_future_done(future), 1);
+    assert_int_equal(canyon_future_wait(future, 0), CANYON_CLOSED);
+    canyon_future_release(future);
+    canyon_tensor_close(tensor);
+    fake_stop(user.fake);
+    free(user.values);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values_arrive_in_place),
+        cmocka_unit_test(test_replies_that_do_not_fit_the_request),
+        cmocka_unit_test(test_hanging_up_tells_pull_from_push),
+        cmocka_unit_test(test_timeout_in_the_middle_of_a_reply),
+        cmocka_unit_test(test_timeout_in_the_middle_of_a_request),
+        cmocka_unit_test(test_restarted_while_idle),
+        cmocka_unit_test(test_another_server_at_the_same_address),
+        cmocka_unit_test(test_digest_that_is_not_of_the_job),
+        cmocka_unit_test(test_names_are_looked_up),
+        cmocka_unit_test(test_close_ends_what_is_under_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
