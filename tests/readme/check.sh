@@ -1,0 +1,32 @@
+#!/bin/sh
+# The README's program is the one that is compiled, its links lead somewhere, and the commands it shows exist.
+#
+#   sh check.sh SOURCE-DIRECTORY BUILD-DIRECTORY
+set -u
+cd "$1" || exit 2
+build=$2
+failures=0
+fail() { echo "README.md: $1"; failures=1; }
+
+sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' | diff -u client/examples/first.c - ||
+    fail "its C program differs from client/examples/first.c"
+
+for link in $(grep -o '](\([^)#]*\))' README.md | sed 's/^](//;s/)$//' | grep -v '^http' | sort -u); do
+    [ -e "$link" ] || fail "the link to $link leads nowhere"
+done
+
+# Every option of a command line shown must be one that the program's help knows.
+options() { # PROGRAM COMMAND-LINE-PATTERN HELP...
+    program=$1
+    pattern=$2
+    shift 2
+    help=$("$build/bin/$program" "$@" 2>&1)
+    for option in $(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' README.md | grep -E "$pattern" | grep -o -E -- '--[a-z-]+' | sort -u); do
+        echo "$help" | grep -q -e "$option" || fail "$program does not know $option"
+    done
+}
+options canyon-server 'bin/canyon-server' --help
+options canyon-sim 'bin/canyon-sim train' train --help
+options canyon-sim 'bin/canyon-sim trace' trace --help
+options canyon 'bin/canyon ' --help
+exit $failures
