@@ -12,3 +12,10 @@ endif()
 add_test(NAME client.header_c COMMAND ${CMAKE_C_COMPILER} -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
   -x c ${header_includes} ${PROJECT_SOURCE_DIR}/client/include/canyon.h)
 set_tests_properties(client.header_cxx client.header_c PROPERTIES LABELS quick TIMEOUT 60)
+
+# One client under many threads, against real servers.
+add_executable(client_threads ${CMAKE_CURRENT_LIST_DIR}/test_threads.c)
+target_link_libraries(client_threads PRIVATE canyon_integration_support)
+add_dependencies(client_threads canyon-server)
+add_test(NAME client.threads COMMAND client_threads)
+set_tests_properties(client.threads PROPERTIES LABELS "quick;threads" TIMEOUT 180)
