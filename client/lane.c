@@ -2,70 +2,16 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <uv.h>
 
 #include "client/condition.h"
-#include "client/lane_dial.h"
-#include "common/address.h"
+#include "client/lane_state.h"
 #include "common/clock.h"
 
-#define MILLISECOND 1000000u
-#define SLICES      64    /* of one sendmsg */
-#define READS       16    /* of one turn, so that writing gets its turn too */
-#define MUCH_BYTES  65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
-
-enum lane_state { LANE_DOWN = 0, LANE_DIALING = 1, LANE_GREETING = 2, LANE_UP = 3 };
-
-/* A socket with its place in the loop. Only the driver may close it. */
-struct link {
-    uv_poll_t poll;
-    int descriptor;
-    int events; /* polled for now */
-};
-
-struct lane {
-    pthread_mutex_t lock; /* of everything below, and of the session */
-    pthread_cond_t turn;  /* the token is free, or something ended: for waiting callers */
-    pthread_cond_t work;  /* for the I/O thread */
-    pthread_t thread;
-    bool driving; /* the token: whoever set it may use the loop and its handles */
-    bool closing, stopping;
-    unsigned waiters;
-    uint64_t wakeup; /* when the driver's turn ends at the latest */
-
-    uv_loop_t loop;
-    uv_async_t wake;
-    uv_timer_t timer;
-    struct dial *dial;
-    struct link *link;
-
-    enum lane_state state;
-    bool wanted;  /* somebody wants it connected */
-    bool blocked; /* the socket took less than there is to send */
-    uint64_t attempt_deadline;
-    struct session *session;
-    struct lane_task *tasks, **last_task;
-
-    bool expects;
-    uint8_t digest[JOB_DIGEST_BYTES];
-    uint32_t server, threads;
-    bool has_boot;
-    uint8_t boot[BOOT_BYTES];
-    uint32_t restarts;
-    struct error failure; /* of the last attempt or connection */
-
-    struct lane_options options;
-    char address_text[LIMIT_ADDRESS_BYTES];
-    struct address address;
-};
+#define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
 
@@ -90,189 +36,6 @@ void lane_defer(struct lane *lane, struct lane_task *task) {
     task->next = NULL;
     *lane->last_task = task;
     lane->last_task = &task->next;
-}
-
-/* ---- the connection ---- */
-
-/* The connection is over, or the attempt failed: every request ends. The link itself is closed by the driver. */
-static void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...) {
-    bool was_up = lane->state == LANE_UP;
-    lane->failure.status = status;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(lane->failure.text, sizeof lane->failure.text, format, arguments);
-    va_end(arguments);
-    lane->state = LANE_DOWN;
-    lane->wanted = false;
-    lane->blocked = false;
-    session_fail(lane->session, status, lane->failure.text);
-    if (lane->link != NULL)
-        shutdown(lane->link->descriptor, SHUT_RDWR);
-    if (status != CANYON_CLOSED) {
-        char reason[ERROR_TEXT_BYTES * 2];
-        log_event(lane->options.log, LOG_WARNING, was_up ? "disconnected" : "connect_failed",
-                  "address=%s thread=%u reason=%s", lane->address_text, lane->options.thread,
-                  log_quote(lane->failure.text, reason, sizeof reason));
-    }
-    pthread_cond_broadcast(&lane->turn);
-}
-
-static void link_closed(uv_handle_t *handle) {
-    struct link *link = handle->data;
-    close(link->descriptor);
-    free(link);
-}
-
-static void lane_close_link(struct lane *lane) {
-    if (lane->link == NULL)
-        return;
-    uv_close((uv_handle_t *)&lane->link->poll, link_closed);
-    lane->link = NULL;
-}
-
-/* Offers the socket what the session has to send. */
-static void lane_flush(struct lane *lane) {
-    struct iovec slices[SLICES];
-    lane->blocked = false;
-    while (lane->state >= LANE_GREETING) {
-        size_t count = session_output(lane->session, slices, SLICES);
-        if (count == 0)
-            return;
-        struct msghdr message = {.msg_iov = slices, .msg_iovlen = count};
-        ssize_t sent = sendmsg(lane->link->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0) {
-            session_sent(lane->session, (size_t)sent);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            lane->blocked = true;
-            return;
-        } else if (errno != EINTR) {
-            lane_lose(lane, CANYON_UNAVAILABLE, "the connection to %s broke while sending: %s", lane->address_text,
-                      strerror(errno));
-        }
-    }
-}
-
-/* The session is through its greeting: is this the server it should be? */
-static void lane_greeted(struct lane *lane) {
-    const struct message_welcome *welcome = session_welcome(lane->session);
-    if (lane->expects && memcmp(welcome->digest, lane->digest, sizeof lane->digest) != 0) {
-        lane_lose(lane, CANYON_CONFIGURATION,
-                  "%s now serves another configuration (job \"%s\", %u shards, blocks of %u) than when this client "
-                  "connected: connect anew",
-                  lane->address_text, welcome->job, welcome->shards, welcome->block);
-        return;
-    }
-    if (lane->expects && (welcome->server != lane->server || welcome->threads != lane->threads)) {
-        lane_lose(lane, CANYON_CONFIGURATION,
-                  "%s is now server %u with %u threads, it was server %u with %u threads: connect anew",
-                  lane->address_text, welcome->server, welcome->threads, lane->server, lane->threads);
-        return;
-    }
-    if (lane->has_boot && memcmp(welcome->boot, lane->boot, sizeof lane->boot) != 0) {
-        lane->restarts++;
-        log_event(lane->options.log, LOG_WARNING, "server_restarted", "address=%s thread=%u", lane->address_text,
-                  lane->options.thread);
-    }
-    lane->has_boot = true;
-    memcpy(lane->boot, welcome->boot, sizeof lane->boot);
-    lane->state = LANE_UP;
-    lane->wanted = false;
-    log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u", lane->address_text,
-              lane->options.thread);
-    pthread_cond_broadcast(&lane->turn);
-}
-
-/* Reads what has come, up to a turn's share. */
-static void lane_read(struct lane *lane) {
-    for (int reads = 0; reads < READS && lane->state >= LANE_GREETING; reads++) {
-        uint8_t *at = NULL;
-        size_t room = 0;
-        session_space(lane->session, &at, &room);
-        ssize_t got = recv(lane->link->descriptor, at, room, MSG_DONTWAIT);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
-        if (got <= 0) {
-            lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection%s%s; is it still running?",
-                      lane->address_text, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
-            return;
-        }
-        struct error error = {.status = CANYON_OK};
-        enum canyon_status status = session_received(lane->session, (size_t)got, &error);
-        if (status != CANYON_OK) {
-            lane_lose(lane, status, "%s", error.text);
-            return;
-        }
-        if (lane->state == LANE_GREETING && session_state(lane->session) == SESSION_READY)
-            lane_greeted(lane);
-        if ((size_t)got < room)
-            return;
-    }
-}
-
-static void lane_on_poll(uv_poll_t *poll, int status, int events) {
-    struct lane *lane = poll->loop->data;
-    (void)events;
-    pthread_mutex_lock(&lane->lock);
-    if (lane->link != NULL && &lane->link->poll == poll && lane->state >= LANE_GREETING) {
-        if (status < 0)
-            lane_lose(lane, CANYON_UNAVAILABLE, "the connection to %s broke: %s", lane->address_text,
-                      uv_strerror(status));
-        lane_read(lane);
-        lane_flush(lane);
-    }
-    pthread_mutex_unlock(&lane->lock);
-}
-
-static void lane_adopt(struct lane *lane, int descriptor) {
-    struct error error = {.status = CANYON_OK};
-    struct link *link = calloc(1, sizeof *link);
-    if (link == NULL || uv_poll_init_socket(&lane->loop, &link->poll, descriptor) != 0) {
-        free(link);
-        close(descriptor);
-        lane_lose(lane, CANYON_NO_MEMORY, "no memory for the connection to %s", lane->address_text);
-        return;
-    }
-    link->descriptor = descriptor;
-    link->poll.data = link;
-    lane->link = link;
-    if (session_begin(lane->session, lane->expects ? lane->digest : NULL, &error) != CANYON_OK) {
-        lane_lose(lane, error.status, "%s", error.text);
-        return;
-    }
-    lane->state = LANE_GREETING;
-    lane_flush(lane);
-}
-
-static void lane_dialed(void *user, int descriptor, const char *text) {
-    struct lane *lane = user;
-    uv_stop(&lane->loop); /* the next turn is prepared for the new state; this one may have no timer left */
-    pthread_mutex_lock(&lane->lock);
-    lane->dial = NULL;
-    uv_stop(&lane->loop); /* perhaps called by a timer, before the turn waits: others are to hear of it first */
-    if (lane->state != LANE_DIALING) {
-        if (descriptor >= 0)
-            close(descriptor);
-    } else if (descriptor >= 0) {
-        lane_adopt(lane, descriptor);
-    } else {
-        lane_lose(lane, CANYON_UNAVAILABLE, "%s cannot be reached: %s; is the server running there?",
-                  lane->address_text, text);
-    }
-    pthread_mutex_unlock(&lane->lock);
-}
-
-static void lane_dial(struct lane *lane) {
-    lane->attempt_deadline = clock_now() + (uint64_t)lane->options.connect_ms * MILLISECOND;
-    lane->dial = dial_start(&lane->loop, &lane->address, lane->attempt_deadline, lane_dialed, lane);
-    if (lane->dial != NULL)
-        lane->state = LANE_DIALING;
-    else
-        lane_lose(lane, CANYON_NO_MEMORY, "no memory to connect to %s", lane->address_text);
 }
 
 /* ---- driving ---- */
@@ -313,12 +76,7 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
     }
     if (lane->state == LANE_DOWN && lane->wanted && !lane->closing)
         lane_dial(lane);
-    if (lane->link != NULL) {
-        int events = UV_READABLE | (lane->blocked ? UV_WRITABLE : 0);
-        if (events != lane->link->events)
-            uv_poll_start(&lane->link->poll, events, lane_on_poll);
-        lane->link->events = events;
-    }
+    lane_poll_link(lane);
     lane->wakeup = session_wakeup(lane->session);
     if (lane->state == LANE_GREETING && lane->attempt_deadline < lane->wakeup)
         lane->wakeup = lane->attempt_deadline;
@@ -327,7 +85,7 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
     uv_timer_stop(&lane->timer);
     if (lane->wakeup != UINT64_MAX) {
         uint64_t now = clock_now();
-        uint64_t wait = lane->wakeup > now ? (lane->wakeup - now + MILLISECOND - 1) / MILLISECOND : 0;
+        uint64_t wait = lane->wakeup > now ? (lane->wakeup - now + LANE_MILLISECOND - 1) / LANE_MILLISECOND : 0;
         uv_update_time(&lane->loop);
         uv_timer_start(&lane->timer, lane_on_timer, wait, 0);
     }

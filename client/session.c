@@ -5,13 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/request_list.h"
+
 /* A welcome carries at most the whole server list, one address a line. */
 #define GREETING_PAYLOAD_LIMIT (LIMIT_SERVERS * LIMIT_ADDRESS_BYTES)
-
-struct request_list {
-    struct session_request *first, *last;
-    size_t count;
-};
 
 struct session {
     struct session_options options;
@@ -31,58 +28,6 @@ struct session {
     char *servers;
     size_t servers_bytes;
 };
-
-/* ---- lists of requests ---- */
-
-static void list_append(struct request_list *list, struct session_request *request) {
-    request->next = NULL;
-    request->previous = list->last;
-    if (list->last != NULL)
-        list->last->next = request;
-    else
-        list->first = request;
-    list->last = request;
-    list->count++;
-}
-
-static void list_remove(struct request_list *list, struct session_request *request) {
-    if (request->previous != NULL)
-        request->previous->next = request->next;
-    else
-        list->first = request->next;
-    if (request->next != NULL)
-        request->next->previous = request->previous;
-    else
-        list->last = request->previous;
-    request->next = request->previous = NULL;
-    list->count--;
-}
-
-static struct session_request *list_find(const struct request_list *list, uint64_t id) {
-    struct session_request *request = list->first;
-    while (request != NULL && request->id != id)
-        request = request->next;
-    return request;
-}
-
-static size_t request_bytes(const struct session_request *request) {
-    return FRAME_HEADER_BYTES + request->message_bytes + request->payload_bytes;
-}
-
-/* What a request takes of the window: the larger of what it sends and what comes back. */
-static uint64_t request_cost(const struct session_request *request) {
-    size_t bytes = request_bytes(request);
-    return bytes > request->reply_bytes ? bytes : request->reply_bytes;
-}
-
-static bool request_is_sent(const struct session_request *request) {
-    return request->sent == request_bytes(request);
-}
-
-static enum canyon_status request_verdict(const struct session_request *request, enum canyon_status status) {
-    bool unknown = request->changes_state && request->sent > 0 && status != CANYON_CLOSED;
-    return unknown ? CANYON_OUTCOME_UNKNOWN : status;
-}
 
 /* ---- life ---- */
 
@@ -167,14 +112,14 @@ void session_submit(struct session *session, struct session_request *request) {
                                   .payload_bytes = request->payload_bytes,
                                   .request = request->id};
     frame_header_encode(&header, request->header);
-    list_append(&session->queue, request);
+    request_list_append(&session->queue, request);
     if (request->deadline < session->earliest)
         session->earliest = request->deadline;
 }
 
 /* Takes a request out of its list and the window. */
 static void session_forget(struct session *session, struct session_request *request) {
-    list_remove(request_is_sent(request) ? &session->sent : &session->queue, request);
+    request_list_remove(request_is_sent(request) ? &session->sent : &session->queue, request);
     if (request->sent > 0)
         session->in_flight -= request_cost(request);
 }
@@ -340,8 +285,8 @@ void session_sent(struct session *session, size_t count) {
         request->sent += step;
         count -= step;
         if (request_is_sent(request)) {
-            list_remove(&session->queue, request);
-            list_append(&session->sent, request);
+            request_list_remove(&session->queue, request);
+            request_list_append(&session->sent, request);
         }
     }
 }
@@ -354,7 +299,7 @@ static void *session_target(void *user, const struct frame_header *header, const
     session->receiving = NULL;
     if (session->state != SESSION_READY)
         return NULL;
-    struct session_request *request = list_find(&session->sent, header->request);
+    struct session_request *request = request_list_find(&session->sent, header->request);
     if (request == NULL || request->destination == NULL || header->type != request->type + 1 ||
         header->payload_bytes != request->destination_bytes)
         return NULL;
@@ -411,16 +356,16 @@ static enum canyon_status session_greeted(struct session *session, const struct 
 /* A reply whose request is not among those wholly sent. */
 static enum canyon_status session_stray(struct session *session, const struct frame *frame, struct error *error) {
     uint64_t id = frame->header.request;
-    if (frame->header.type == FRAME_ERROR && (id == 0 || list_find(&session->queue, id) != NULL))
+    if (frame->header.type == FRAME_ERROR && (id == 0 || request_list_find(&session->queue, id) != NULL))
         return session_refused(session, frame, "ended the connection", error);
-    if (id == 0 || id >= session->next_id || list_find(&session->queue, id) != NULL)
+    if (id == 0 || id >= session->next_id || request_list_find(&session->queue, id) != NULL)
         return error_set(error, CANYON_PROTOCOL, "%s sent %s for request %llu, which was never made",
                          session->options.address, frame_type_name(frame->header.type), (unsigned long long)id);
     return CANYON_OK; /* its owner gave up before */
 }
 
 static enum canyon_status session_replied(struct session *session, const struct frame *frame, struct error *error) {
-    struct session_request *request = list_find(&session->sent, frame->header.request);
+    struct session_request *request = request_list_find(&session->sent, frame->header.request);
     session->receiving = NULL;
     if (request == NULL)
         return session_stray(session, frame, error);

@@ -1,0 +1,79 @@
+/* What lane.c (who drives, and who submits) and lane_connection.c (the socket under it) share. For them only. */
+#ifndef CANYON_CLIENT_LANE_STATE_H
+#define CANYON_CLIENT_LANE_STATE_H
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "client/lane.h"
+#include "client/lane_dial.h"
+#include "common/address.h"
+
+#define LANE_MILLISECOND 1000000u
+
+enum lane_state { LANE_DOWN = 0, LANE_DIALING = 1, LANE_GREETING = 2, LANE_UP = 3 };
+
+/* A socket with its place in the loop. Only the driver may close it. */
+struct link {
+    uv_poll_t poll;
+    int descriptor;
+    int events; /* polled for now */
+};
+
+struct lane {
+    pthread_mutex_t lock; /* of everything below, and of the session */
+    pthread_cond_t turn;  /* the token is free, or something ended: for waiting callers */
+    pthread_cond_t work;  /* for the I/O thread */
+    pthread_t thread;
+    bool driving; /* the token: whoever set it may use the loop and its handles */
+    bool closing, stopping;
+    unsigned waiters;
+    uint64_t wakeup; /* when the driver's turn ends at the latest */
+
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t timer;
+    struct dial *dial;
+    struct link *link;
+
+    enum lane_state state;
+    bool wanted;  /* somebody wants it connected */
+    bool blocked; /* the socket took less than there is to send */
+    uint64_t attempt_deadline;
+    struct session *session;
+    struct lane_task *tasks, **last_task;
+
+    bool expects;
+    uint8_t digest[JOB_DIGEST_BYTES];
+    uint32_t server, threads;
+    bool has_boot;
+    uint8_t boot[BOOT_BYTES];
+    uint32_t restarts;
+    struct error failure; /* of the last attempt or connection */
+
+    struct lane_options options;
+    char address_text[LIMIT_ADDRESS_BYTES];
+    struct address address;
+};
+
+/* All of these are called with the lane's lock held. Only the driver, who may use the loop, calls dial and close_link.
+ */
+
+/* Begins to connect. */
+void lane_dial(struct lane *lane);
+
+/* Offers the socket what the session has to send. */
+void lane_flush(struct lane *lane);
+
+/* Reads what has come, up to a turn's share. */
+void lane_read(struct lane *lane);
+
+/* The connection is over, or the attempt failed: every request ends. The socket itself is closed by the driver. */
+void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void lane_close_link(struct lane *lane);
+
+/* Polls the socket for what is wanted now. */
+void lane_poll_link(struct lane *lane);
+
+#endif
