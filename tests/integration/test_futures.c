@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/integration/harness.h"
 
@@ -235,6 +236,47 @@ static void buffers_freed_after_a_timeout(void **state) {
     subject_stop(subject);
 }
 
+/* Stalls in the middle of blocks of 16 MiB, on their way out or in, at a later moment each time. The buffers are freed
+ * at once; the connection, perhaps given up for a half-sent frame, works on; and no block is ever half of anything. */
+static void stalled_in_the_middle(void **state) {
+    (void)state;
+    const size_t elements = 1u << 22;
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.block = 1u << 22});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "t", elements, "sgd:lr=1");
+    float *last = malloc(elements * sizeof *last);
+    unsigned cut = 0, pushes = 0;
+    for (unsigned attempt = 0; attempt < 16; attempt++) {
+        float *gradient = malloc(elements * sizeof *gradient), *weights = malloc(elements * sizeof *weights);
+        check(gradient && weights && last);
+        for (size_t i = 0; i < elements; i++)
+            gradient[i] = -1.0f;
+        struct canyon_item item = {
+            .tensor = tensor, .gradient = attempt % 2 ? gradient : NULL, .weights = attempt % 4 == 1 ? NULL : weights};
+        canyon_future *future = NULL;
+        check_ok(canyon_step_async(client, &item, 1, 150, &future));
+        usleep(attempt * 1000);
+        cluster_pause(cluster, 0);
+        enum canyon_status status = canyon_future_wait(future, UINT32_MAX);
+        check(status == CANYON_OK || status == CANYON_TIMEOUT || status == CANYON_OUTCOME_UNKNOWN);
+        cut += status != CANYON_OK;
+        pushes += attempt % 2;
+        canyon_future_release(future);
+        free(gradient);
+        free(weights);
+        cluster_resume(cluster, 0);
+        check_ok(canyon_pull(tensor, last, PATIENCE_MS));
+        check(last[0] >= 0.0f && last[0] <= (float)pushes);
+        for (size_t i = 1; i < elements; i++)
+            check(last[i] == last[0]);
+    }
+    check(cut > 0);
+    free(last);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* Released under way: it goes on and ends. */
 static void released_before_done(void **state) {
     (void)state;
@@ -327,6 +369,7 @@ int main(void) {
         integration_test(callbacks_may_start_steps),
         integration_test(deadlines),
         integration_test(buffers_freed_after_a_timeout),
+        integration_test(stalled_in_the_middle),
         integration_test(released_before_done),
         integration_test(closed_under_way),
         integration_test(nothing_begun),
