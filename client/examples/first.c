@@ -1,10 +1,10 @@
 #include <canyon.h>
 #include <stdio.h>
 
-int main(void) {
+int main(int argc, char **argv) {
     struct canyon_options options;
     canyon_options_init(&options);
-    options.servers = "127.0.0.1:7077"; /* any one server of the job */
+    options.servers = argc > 1 ? argv[1] : "127.0.0.1:7077"; /* any one server of the job */
     canyon_client *client = NULL;
     if (canyon_connect(&options, &client) != CANYON_OK)
         return fprintf(stderr, "%s\n", canyon_error_text()), 1;
