@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "client/include/canyon.h"
+#include "client/lane.h"
 #include "common/clock.h"
 #include "common/frame.h"
 #include "common/job.h"
@@ -32,6 +33,7 @@ enum behaviour {
     ANSWER_TOO_SHORT, /* a payload that is an element short */
     ANSWER_HALF,      /* half of the payload now, the rest when told */
     HANG_UP,          /* close the connection */
+    CLOSE_IDLE,       /* close the connection as soon as nothing comes */
     STOP_READING,     /* neither read nor answer until told */
     SEND_GARBAGE
 };
@@ -45,7 +47,7 @@ struct fake {
     _Atomic int behaviour;
     _Atomic int told; /* goes on with what it held back */
     _Atomic int stopping;
-    _Atomic int connections;
+    _Atomic int connections, closed;
     _Atomic int restarts; /* log lines "server_restarted" */
 };
 
@@ -152,8 +154,10 @@ static void serve(struct fake *fake, int descriptor) {
         struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
         uint8_t *at = NULL;
         size_t room = 0;
-        if (poll(&waiting, 1, 5) == 0)
+        if (poll(&waiting, 1, 5) == 0) {
+            open = atomic_load(&fake->behaviour) != CLOSE_IDLE;
             continue;
+        }
         if (atomic_load(&fake->behaviour) == STOP_READING) {
             wait_until_told(fake);
             break;
@@ -169,6 +173,7 @@ static void serve(struct fake *fake, int descriptor) {
     }
     frame_reader_finish(&reader);
     close(descriptor);
+    atomic_fetch_add(&fake->closed, 1);
 }
 
 static void *fake_main(void *user) {
@@ -352,19 +357,60 @@ static void test_timeout_in_the_middle_of_a_request(void **state) {
     end(&user);
 }
 
-/* The server closes an idle connection: the next call finds out before it sends, and connects again. */
+/* The server goes away while nothing is under way: the next call finds out before it sends, and connects again. */
 static void test_restarted_while_idle(void **state) {
     (void)state;
     struct user user = begin();
-    atomic_store(&user.fake->behaviour, HANG_UP);
-    assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+    int closed = atomic_load(&user.fake->closed);
+    atomic_store(&user.fake->behaviour, CLOSE_IDLE);
+    while (atomic_load(&user.fake->closed) == closed)
+        usleep(1000);
+    atomic_store(&user.fake->behaviour, ANSWER);
     memset(user.fake->welcome.boot, 2, sizeof user.fake->welcome.boot);
     assert_int_equal(atomic_load(&user.fake->restarts), 0);
-    check_pulls(&user);
+    assert_int_equal(canyon_push(user.tensor, user.values, 0), CANYON_OK);
     assert_int_equal(atomic_load(&user.fake->restarts), 1);
     check_pulls(&user);
     assert_int_equal(atomic_load(&user.fake->restarts), 1);
     end(&user);
+}
+
+/* ---- a lane by itself ---- */
+
+static void note_status(struct session_request *request, enum canyon_status status, const char *text,
+                        const struct frame *reply) {
+    (void)text;
+    (void)reply;
+    *(enum canyon_status *)request->user = status;
+}
+
+static bool has_status(void *user) {
+    return *(const enum canyon_status *)user != CANYON_INTERNAL;
+}
+
+/* A deadline that is over before anybody drives ends the request all the same. */
+static void test_deadline_that_is_over(void **state) {
+    (void)state;
+    struct fake *fake = fake_start();
+    struct log log = {.threshold = LOG_SILENT, .descriptor = -1};
+    struct lane_options options = {
+        .address = fake->address, .name = "test", .window_bytes = 1 << 20, .connect_ms = 1000, .log = &log};
+    struct lane *lane = lane_create(&options, NULL);
+    assert_non_null(lane);
+    for (int connected = 0; connected < 2; connected++) {
+        enum canyon_status status = CANYON_INTERNAL;
+        struct session_request request = {
+            .type = FRAME_LIST, .deadline = clock_now() - 1, .done = note_status, .user = &status};
+        lane_submit(lane, &request, LANE_DRIVEN);
+        lane_drive(lane, has_status, &status, UINT64_MAX);
+        assert_int_equal(status, CANYON_TIMEOUT);
+        lane_connect(lane);
+        assert_int_equal(lane_wait_connected(lane, NULL, NULL, NULL), CANYON_OK);
+        atomic_store(&fake->behaviour, STOP_READING); /* a quick answer would come before the deadline is looked at */
+    }
+    lane_close(lane);
+    lane_destroy(lane);
+    fake_stop(fake);
 }
 
 static void test_another_server_at_the_same_address(void **state) {
@@ -442,6 +488,7 @@ int main(void) {
         cmocka_unit_test(test_timeout_in_the_middle_of_a_reply),
         cmocka_unit_test(test_timeout_in_the_middle_of_a_request),
         cmocka_unit_test(test_restarted_while_idle),
+        cmocka_unit_test(test_deadline_that_is_over),
         cmocka_unit_test(test_another_server_at_the_same_address),
         cmocka_unit_test(test_digest_that_is_not_of_the_job),
         cmocka_unit_test(test_names_are_looked_up),
