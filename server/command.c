@@ -76,6 +76,12 @@ size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes) {
     return (size_t)(at - bytes);
 }
 
+bool command_specs_equal(const struct tensor_spec *one, const struct tensor_spec *other) {
+    uint8_t first[COMMAND_SPEC_LIMIT], second[COMMAND_SPEC_LIMIT];
+    size_t bytes = command_spec_encode(one, first);
+    return bytes == command_spec_encode(other, second) && memcmp(first, second, bytes) == 0;
+}
+
 size_t command_bytes(const struct command *command) {
     const struct fields *fields = &fields_of[command->kind];
     size_t bytes = COMMAND_HEAD_BYTES;

@@ -5,6 +5,7 @@
 #ifndef CANYON_SERVER_COMMAND_H
 #define CANYON_SERVER_COMMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -73,5 +74,6 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
 /* The spec's part alone, at most COMMAND_SPEC_LIMIT bytes; equal strings, equal specs. */
 size_t command_spec_bytes(const struct tensor_spec *spec);
 size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes);
+bool command_specs_equal(const struct tensor_spec *one, const struct tensor_spec *other);
 
 #endif

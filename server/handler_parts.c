@@ -40,6 +40,23 @@ static void undefine(struct handler *handler, uint64_t id) {
     }
 }
 
+/* Ids are never used again, so whoever defines a tensor that was undefined here does so for a drop it has not heard of;
+ * parts made for it would stay for ever, and keep its name from the next tensor. */
+static bool was_undefined(const struct handler *handler, uint64_t id) {
+    size_t i = 0;
+    while (i < HANDLER_UNDEFINED && handler->undefined[i] != id) {
+        i++;
+    }
+    return i < HANDLER_UNDEFINED;
+}
+
+static void remember_undefined(struct handler *handler, uint64_t id) {
+    if (!was_undefined(handler, id)) {
+        handler->undefined[handler->undefined_next] = id;
+        handler->undefined_next = (handler->undefined_next + 1) % HANDLER_UNDEFINED;
+    }
+}
+
 static uint64_t bytes_wanted(const struct handler *handler, const struct tensor_spec *spec) {
     uint64_t bytes = 0;
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
@@ -52,6 +69,10 @@ static uint64_t bytes_wanted(const struct handler *handler, const struct tensor_
 
 /* Notes a tensor before its parts are made, within the limit on memory. */
 static enum canyon_status note(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    if (was_undefined(handler, info->id)) {
+        return error_set(error, CANYON_CONFLICT, "tensor '%s' with id %016" PRIx64 " was dropped: create it anew",
+                         info->spec.name, info->id);
+    }
     uint64_t bytes = bytes_wanted(handler, &info->spec), limit = handler->environment->state_limit;
     if (limit > 0 && (bytes > limit || handler->state_bytes > limit - bytes)) {
         return error_set(error, CANYON_NO_MEMORY,
@@ -67,7 +88,7 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
         return error_set(error, CANYON_STATE_LOST,
                          "another tensor '%s' (id %016" PRIx64 ", asked: %016" PRIx64
                          ") is here: the server of the catalogue lost its state; restart all servers of the job",
-                         stale->name, stale->key.id, info->id);
+                         stale->key.name, stale->key.id, info->id);
     }
     if (handler->tensors.count >= LIMIT_TENSORS) {
         return error_set(error, CANYON_TOO_LARGE, "%d tensors are defined here, the most that may", LIMIT_TENSORS);
@@ -76,9 +97,9 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     if (tensor == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to note tensor '%s'", info->spec.name);
     }
-    memcpy(tensor->name, info->spec.name, sizeof tensor->name);
-    tensor->key = (struct directory_key){.id = info->id, .name = tensor->name};
-    tensor->home = job_home(tensor->name);
+    tensor->spec = info->spec;
+    tensor->key = (struct directory_key){.id = info->id, .name = tensor->spec.name};
+    tensor->home = job_home(tensor->key.name);
     (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
     tensor->blocks = job_block_count(handler->job, tensor->elements);
     tensor->bytes = bytes;
@@ -88,9 +109,11 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
 }
 
 static enum canyon_status define(struct handler *handler, const struct tensor_info *info, struct error *error) {
-    bool known = directory_find_id(&handler->tensors, info->id) != NULL;
-    enum canyon_status status = known ? CANYON_OK : note(handler, info, error);
-    bool noted = !known && status == CANYON_OK;
+    const struct handler_tensor *known = tensor_of(directory_find_id(&handler->tensors, info->id));
+    /* Judged for the thread as a whole: shard by shard, some would have made their parts before one refuses. */
+    enum canyon_status status =
+        known != NULL ? shard_same_spec(&known->spec, &info->spec, error) : note(handler, info, error);
+    bool noted = known == NULL && status == CANYON_OK;
     for (uint32_t shard = 0; status == CANYON_OK && shard < handler->job->shards; shard++) {
         if (handler->shards[shard] != NULL) {
             status = apply(handler, shard, COMMAND_DEFINE, info->id, &info->spec, error);
@@ -158,6 +181,7 @@ enum canyon_status serve_undefine(struct handler *handler, const struct request 
     }
     if (status == CANYON_OK) {
         undefine(handler, message.id);
+        remember_undefined(handler, message.id);
         reply_send(handler, request, FRAME_UNDEFINED, 0, 0);
     }
     return status;

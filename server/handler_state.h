@@ -13,11 +13,14 @@
 
 /* A tensor that was defined on this thread, whether or not a block of it is here: what it takes to route its blocks. */
 struct handler_tensor {
-    struct directory_key key;
-    char name[LIMIT_NAME_BYTES];
+    struct directory_key key;        /* id, and the name in spec */
+    struct tensor_spec spec;         /* canonical */
     uint64_t home, elements, blocks; /* of the whole tensor */
     uint64_t bytes;                  /* of its state in this thread's shards */
 };
+
+/* Ids that were undefined last: a DEFINE that arrives after the UNDEFINE of its id came too late. */
+#define HANDLER_UNDEFINED 4096
 
 struct handler {
     const struct job *job;
@@ -27,6 +30,8 @@ struct handler {
     struct shard **shards; /* job->shards of them; NULL where another thread owns it */
     struct directory tensors;
     uint64_t state_bytes; /* of all tensors here */
+    uint64_t undefined[HANDLER_UNDEFINED];
+    size_t undefined_next; /* place of the oldest, which the next one takes */
     struct handler_peer *peers;
     struct parked_list parked;
     struct workers *workers;

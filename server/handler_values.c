@@ -67,19 +67,20 @@ static enum canyon_status locate(const struct handler *handler, const struct mes
     }
     if (piece->block >= tensor->blocks) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s' has %" PRIu64 " blocks, none of number %u",
-                         tensor->name, tensor->blocks, piece->block);
+                         tensor->key.name, tensor->blocks, piece->block);
     }
     uint32_t index = job_shard_of(handler->job, tensor->home, piece->block);
     *shard = handler->shards[index];
     if (*shard == NULL) {
         return error_set(error, CANYON_INVALID_ARGUMENT,
-                         "block %u of tensor '%s' is on %s; this is server %u, thread %u", piece->block, tensor->name,
-                         handler_owner_text(handler, index, owner, sizeof owner), handler->server, handler->thread);
+                         "block %u of tensor '%s' is on %s; this is server %u, thread %u", piece->block,
+                         tensor->key.name, handler_owner_text(handler, index, owner, sizeof owner), handler->server,
+                         handler->thread);
     }
     uint32_t elements = job_block_elements(handler->job, tensor->elements, piece->block);
     if (piece->elements != elements) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %u elements, not %u",
-                         piece->block, tensor->name, elements, piece->elements);
+                         piece->block, tensor->key.name, elements, piece->elements);
     }
     return CANYON_OK;
 }

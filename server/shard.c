@@ -40,18 +40,12 @@ void shard_destroy(struct shard *shard) {
     }
 }
 
-static bool specs_equal(const struct tensor_spec *one, const struct tensor_spec *other) {
-    uint8_t first[COMMAND_SPEC_LIMIT], second[COMMAND_SPEC_LIMIT];
-    size_t bytes = command_spec_encode(one, first);
-    return bytes == command_spec_encode(other, second) && memcmp(first, second, bytes) == 0;
-}
-
 /* A command from a byte string may hold anything that can be encoded; only what shard_canonical_spec makes is applied.
  */
 static enum canyon_status check_canonical(const struct command *command, struct error *error) {
     struct tensor_spec spec = *command->spec;
     enum canyon_status status = shard_canonical_spec(&spec, error);
-    if (status == CANYON_OK && !specs_equal(&spec, command->spec)) {
+    if (status == CANYON_OK && !command_specs_equal(&spec, command->spec)) {
         status = error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s': its spec is not in canonical form", spec.name);
     }
     if (status == CANYON_OK && command->tensor == 0) {
@@ -132,24 +126,6 @@ static enum canyon_status apply_state(struct shard *shard, const struct command 
 
 /* ---- Parts ---- */
 
-static enum canyon_status refuse_other_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
-                                            struct error *error) {
-    char shapes[2][80], optimizers[2][96];
-    if (strcmp(here->name, asked->name) != 0) {
-        return error_set(error, CANYON_MISMATCH, "the part here of that id is of tensor '%s'; asked: '%s'", here->name,
-                         asked->name);
-    }
-    return error_set(error, CANYON_MISMATCH,
-                     "tensor '%s' has its part here with initializer %d, seed %" PRIu64
-                     ", shape %s and %s; asked: %d, %" PRIu64 ", %s and %s",
-                     here->name, (int)here->initializer.kind, here->initializer.seed,
-                     shape_text(&here->shape, shapes[0], sizeof shapes[0]),
-                     optimizer_spec_text(&here->optimizer, optimizers[0], sizeof optimizers[0]),
-                     (int)asked->initializer.kind, asked->initializer.seed,
-                     shape_text(&asked->shape, shapes[1], sizeof shapes[1]),
-                     optimizer_spec_text(&asked->optimizer, optimizers[1], sizeof optimizers[1]));
-}
-
 static enum canyon_status apply_define(struct shard *shard, const struct command *command, struct error *error) {
     const struct tensor_spec *spec = command->spec;
     struct dense_size size;
@@ -159,7 +135,7 @@ static enum canyon_status apply_define(struct shard *shard, const struct command
     }
     const struct dense *here = part_of(directory_find_id(&shard->parts, command->tensor));
     if (here != NULL) {
-        return specs_equal(&here->spec, spec) ? CANYON_OK : refuse_other_spec(&here->spec, spec, error);
+        return shard_same_spec(&here->spec, spec, error);
     }
     here = part_of(directory_find_name(&shard->parts, spec->name));
     if (here != NULL) {

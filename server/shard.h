@@ -52,6 +52,10 @@ uint64_t shard_define_bytes(const struct shard *shard, const struct tensor_spec 
  * order; unused initializer numbers zero. Errors name the optimizer, the setting, its value and its range. Pure. */
 enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *error);
 
+/* OK when two canonical specs are equal; otherwise MISMATCH, with a text that names both. Pure. */
+enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
+                                   struct error *error);
+
 /* Applies one command. On an error nothing has changed. All memory is taken before anything changes.
  *   CREATE    CONFLICT when the name exists
  *   ADOPT     NOT_FOUND; CONFLICT unless CREATING

@@ -1,4 +1,5 @@
-/* The canonical form of a spec: shard.h's shard_canonical_spec. */
+/* Specs as shards judge them: shard.h's shard_canonical_spec and shard_same_spec. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -93,4 +94,25 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
         *spec = result;
     }
     return status;
+}
+
+enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
+                                   struct error *error) {
+    char shapes[2][80], optimizers[2][96];
+    if (command_specs_equal(here, asked)) {
+        return CANYON_OK;
+    }
+    if (strcmp(here->name, asked->name) != 0) {
+        return error_set(error, CANYON_MISMATCH, "the part here of that id is of tensor '%s'; asked: '%s'", here->name,
+                         asked->name);
+    }
+    return error_set(error, CANYON_MISMATCH,
+                     "tensor '%s' has its part here with initializer %d, seed %" PRIu64
+                     ", shape %s and %s; asked: %d, %" PRIu64 ", %s and %s",
+                     here->name, (int)here->initializer.kind, here->initializer.seed,
+                     shape_text(&here->shape, shapes[0], sizeof shapes[0]),
+                     optimizer_spec_text(&here->optimizer, optimizers[0], sizeof optimizers[0]),
+                     (int)asked->initializer.kind, asked->initializer.seed,
+                     shape_text(&asked->shape, shapes[1], sizeof shapes[1]),
+                     optimizer_spec_text(&asked->optimizer, optimizers[1], sizeof optimizers[1]));
 }

@@ -1,4 +1,4 @@
-/* DEFINE, UNDEFINE and the requests that carry values: routing, refusal piece by piece, replies that are never torn. */
+/* The requests that carry values: routing, refusal piece by piece, replies that are never torn. */
 #include "tests/unit/server/handler_fixture.h"
 
 #include <malloc.h>
@@ -254,69 +254,6 @@ static void a_server_that_came_back_empty_is_found_out(void **state) {
     nothing_changed_since(&before);
 }
 
-static void defining_is_repeatable_and_undone(void **state) {
-    (void)state;
-    struct tensor_spec spec = fixture_spec("w", 8 * BLOCK, "adam"), other = fixture_spec("w", 7 * BLOCK, "adam");
-    struct tensor_info info = {.id = 9, .state = TENSOR_CREATING, .spec = spec}, changed = {9, TENSOR_CREATING, other};
-    struct message_statistics statistics;
-    worker_define(&worker, &info);
-    struct bench_digests before = digests_now();
-    worker_define(&worker, &info);
-    statistics = client_statistics(&worker.clients[1]);
-    assert_int_equal(statistics.tensors, 1);
-    assert_int_equal(statistics.parameters, 2 * BLOCK);
-    assert_int_equal(statistics.state_bytes, 3 * 2 * BLOCK * sizeof(float));
-    assert_int_equal(statistics.shards, 2);
-    client_fails(&worker.clients[0], ask_define(&worker.clients[0], &changed), CANYON_MISMATCH, "[7168]");
-    info.id = 0;
-    client_fails(&worker.clients[0], ask_define(&worker.clients[0], &info), CANYON_PROTOCOL, "id is 0");
-    info.id = 9;
-    info.state = TENSOR_DROPPING;
-    client_fails(&worker.clients[0], ask_define(&worker.clients[0], &info), CANYON_CONFLICT, "dropped");
-    nothing_changed_since(&before);
-    for (int i = 0; i < 8; i++) {
-        client_succeeds(&worker.clients[i % 4], ask_tensor(&worker.clients[i % 4], FRAME_UNDEFINE, 9, "w"),
-                        FRAME_UNDEFINED);
-    }
-    statistics = client_statistics(&worker.clients[1]);
-    assert_int_equal(statistics.tensors + statistics.parameters + statistics.state_bytes, 0);
-    client_fails(&worker.clients[0], ask_tensor(&worker.clients[0], FRAME_UNDEFINE, 0, "w"), CANYON_INVALID_ARGUMENT,
-                 "0");
-}
-
-static void the_limit_on_memory_is_kept(void **state) {
-    (void)state;
-    struct tensor_spec spec = fixture_spec("w", 8 * BLOCK, "adam"), more = fixture_spec("v", 8 * BLOCK, "sgd"),
-                       huge = fixture_spec("huge", LIMIT_ELEMENTS, "adam");
-    struct tensor_info first = {.id = 9, .state = TENSOR_CREATING, .spec = spec}, second = {10, TENSOR_CREATING, more},
-                       third = {11, TENSOR_CREATING, huge};
-    struct client *client = &worker.clients[0];
-    bench.environment.state_limit = 4 * 2 * BLOCK * sizeof(float) - 1; /* adam's three arrays, but not sgd's one more */
-    worker_define(&worker, &first);
-    struct bench_digests before = digests_now();
-    client_fails(client, ask_define(client, &second), CANYON_NO_MEMORY,
-                 "takes 8192 bytes here; 24576 of at most 32767");
-    client_fails(client, ask_define(client, &third), CANYON_NO_MEMORY, "takes 3298534883328 bytes");
-    nothing_changed_since(&before);
-    client_succeeds(client, ask_define(client, &first), FRAME_DEFINED); /* it is there, and takes nothing more */
-    client_succeeds(client, ask_tensor(client, FRAME_UNDEFINE, 9, "w"), FRAME_UNDEFINED);
-    client_succeeds(client, ask_define(client, &second), FRAME_DEFINED);
-}
-
-/* Without a limit the allocation itself fails; nothing of the tensor is left then, not even its name. */
-static void a_definition_that_fails_leaves_nothing(void **state) {
-    (void)state;
-    if (fixture_overcommits()) {
-        skip();
-    }
-    struct tensor_info huge = {9, TENSOR_CREATING, fixture_spec("w", LIMIT_ELEMENTS, "adam")},
-                       small = {10, TENSOR_CREATING, fixture_spec("w", 8 * BLOCK, "adam")};
-    struct bench_digests before = digests_now();
-    client_fails(&worker.clients[1], ask_define(&worker.clients[1], &huge), CANYON_NO_MEMORY, "1649267441664 bytes");
-    nothing_changed_since(&before);
-    client_succeeds(&worker.clients[1], ask_define(&worker.clients[1], &small), FRAME_DEFINED);
-}
-
 /* Steady pushing and pulling takes no memory: the heap's use in bytes and its blocks stay what they were. */
 static void swallow(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
     (void)peer;
@@ -350,15 +287,9 @@ static void pushing_allocates_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(push_pull_answers_what_pull_would),
-        TEST(assign_then_push_then_pull),
-        TEST(each_piece_is_judged_alone),
-        TEST(frames_that_make_no_sense_change_nothing),
-        TEST(blocks_elsewhere_are_pointed_to),
-        TEST(a_server_that_came_back_empty_is_found_out),
-        TEST(defining_is_repeatable_and_undone),
-        TEST(the_limit_on_memory_is_kept),
-        TEST(a_definition_that_fails_leaves_nothing),
+        TEST(push_pull_answers_what_pull_would), TEST(assign_then_push_then_pull),
+        TEST(each_piece_is_judged_alone),        TEST(frames_that_make_no_sense_change_nothing),
+        TEST(blocks_elsewhere_are_pointed_to),   TEST(a_server_that_came_back_empty_is_found_out),
         TEST(pushing_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
