@@ -8,7 +8,7 @@
  * Polyak, "Some methods of speeding up the convergence of iteration methods", 1964, the two-step method; in the form of
  * Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 1
  * and 2, but with lr outside the buffer, so that a change of lr acts at once. PyTorch: torch.optim.SGD(momentum=...,
- * dampening=...), the same but for roundings, with its first step free of dampening and with dampening ignored when
+ * dampening=...), the same, rounded alike, with its first step free of dampening and with dampening ignored when
  * momentum is 0. PyTorch has no default lr and momentum 0; the defaults here are ours: 0.9, and an lr whose steps add
  * up to those of sgd, lr / (1 - momentum) = 0.1.
  *
@@ -38,9 +38,9 @@ static void run(const float *restrict prepared, size_t n, const float *restrict 
                 float *restrict buffer) {
     const float lr = prepared[0], keep = prepared[1], take = prepared[2], weight_decay = prepared[3];
     for (size_t i = 0; i < n; i++) {
-        const float b = keep * buffer[i] + take * decayed(g[i], weight_decay, w[i]);
+        const float b = fused(take, fused(weight_decay, w[i], g[i]), keep * buffer[i]);
         buffer[i] = b;
-        w[i] -= lr * b;
+        w[i] = fused(-lr, b, w[i]);
     }
 }
 

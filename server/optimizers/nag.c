@@ -7,7 +7,7 @@
  * Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)", 1983; in the form of
  * Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 3
  * and 4, rewritten for the weights at which the next gradient is taken, with lr outside the buffer. PyTorch:
- * torch.optim.SGD(momentum=..., nesterov=True), the same but for roundings; PyTorch refuses momentum 0, which here is
+ * torch.optim.SGD(momentum=..., nesterov=True), the same, rounded alike; PyTorch refuses momentum 0, which here is
  * plain sgd. The defaults are ours, as in momentum.c.
  *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
@@ -33,10 +33,10 @@ static void run(const float *restrict prepared, size_t n, const float *restrict 
                 float *restrict buffer) {
     const float lr = prepared[0], keep = prepared[1], ahead = prepared[2], weight_decay = prepared[3];
     for (size_t i = 0; i < n; i++) {
-        const float d = decayed(g[i], weight_decay, w[i]);
+        const float d = fused(weight_decay, w[i], g[i]);
         const float b = keep * buffer[i] + d;
         buffer[i] = b;
-        w[i] -= lr * (d + ahead * b);
+        w[i] = fused(-lr, fused(ahead, b, d), w[i]);
     }
 }
 

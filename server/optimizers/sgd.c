@@ -4,8 +4,8 @@
  *     w <- w - lr * g'
  *
  * Robbins and Monro, "A stochastic approximation method", 1951; Goodfellow, Bengio and Courville, "Deep learning",
- * 2016, algorithm 8.1. PyTorch: torch.optim.SGD without momentum, the same but for roundings; it has no default lr, the
- * one here is ours.
+ * 2016, algorithm 8.1. PyTorch: torch.optim.SGD without momentum, rounded alike; it has no default lr, the one here is
+ * ours.
  *
  * No epsilon. Memory: the weight alone, 4 bytes a parameter. */
 #include "server/optimizers/kernel.h"
@@ -28,7 +28,7 @@ static void update(const float *prepared, size_t n, const float *restrict g, flo
     (void)slots;
     const float lr = prepared[0], weight_decay = prepared[1];
     for (size_t i = 0; i < n; i++)
-        w[i] -= lr * decayed(g[i], weight_decay, w[i]);
+        w[i] = fused(-lr, fused(weight_decay, w[i], g[i]), w[i]);
 }
 
 const struct optimizer optimizer_sgd = {
