@@ -118,9 +118,15 @@ static bool batch_count_down(struct batch *batch) {
     return --batch->pending == 0;
 }
 
+/* The first failure counts, except that "perhaps applied" must not hide behind "not reached" on another lane. */
+static bool batch_is_graver(enum canyon_status before, enum canyon_status after) {
+    bool unreached = before == CANYON_TIMEOUT || before == CANYON_UNAVAILABLE;
+    return after != CANYON_OK && (before == CANYON_OK || (unreached && after == CANYON_OUTCOME_UNKNOWN));
+}
+
 void batch_ended(struct batch *batch, size_t lane, const struct error *error) {
     pthread_mutex_lock(&batch->future.lock);
-    if (error->status != CANYON_OK && batch->error.status == CANYON_OK)
+    if (batch_is_graver(batch->error.status, error->status))
         batch->error = *error;
     assert(batch->lanes[lane].pending > 0);
     batch->lanes[lane].pending--;

@@ -42,7 +42,7 @@ void batch_add(struct batch *batch, size_t lane, struct session_request *request
 void batch_submit(struct batch *batch, bool attended);
 
 /* A request of the batch ended; called under its lane's lock. `error` with another status than OK becomes the batch's,
- * if it is the first. */
+ * if it is the first; OUTCOME_UNKNOWN also in place of TIMEOUT and UNAVAILABLE. */
 void batch_ended(struct batch *batch, size_t lane, const struct error *error);
 
 #endif

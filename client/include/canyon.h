@@ -1,7 +1,7 @@
 /* libcanyon: push gradients to parameter servers and receive fresh weights.
  *
- * A program connects to any one server of a job, creates or opens tensors, and then, step after step, sends the gradient
- * it computed and receives the weights the server made of it:
+ * A program connects to any one server of a job, creates or opens tensors, and then, step after step, sends the
+ * gradient it computed and receives the weights the server made of it:
  *
  *     struct canyon_options options;
  *     canyon_options_init(&options);
@@ -15,20 +15,21 @@
  * canyon_error_text() says, on the same thread, what was wrong, with the values, and what to do.
  *
  * DEADLINES. Every call that talks to a server has one: the timeout_ms argument, in milliseconds from the call; 0 means
- * the client's default (options.timeout_ms). A server that is not there, dies or restarts gives an error within it; no call
- * hangs. A call that changes something and whose answer did not come is CANYON_OUTCOME_UNKNOWN: it may have been applied.
+ * the client's default (options.timeout_ms). A server that is not there, dies or restarts gives an error within it; no
+ * call hangs. A call that changes something and whose answer did not come is CANYON_OUTCOME_UNKNOWN: it may have been
+ * applied.
  *
  * THREADS. All calls may be made from any thread at any time on the same client, tensor or future, except that close,
  * tensor_close and future_release must be the last call on their object. A blocking call drives the network on the
  * caller's own thread when no other thread does; asynchronous calls use the client's own threads.
  *
  * BUFFERS. Gradients and weights are the caller's memory, used without a copy: the library reads a gradient from, and
- * writes weights to, that memory until the call returns, or, for an asynchronous call, until its future is done. Until then
- * do not change a gradient, nor read the weights. After CANYON_TIMEOUT or CANYON_OUTCOME_UNKNOWN the memory is the caller's
- * again. Two calls under way must not write to the same weights.
+ * writes weights to, that memory until the call returns, or, for an asynchronous call, until its future is done. Until
+ * then do not change a gradient, nor read the weights. After CANYON_TIMEOUT or CANYON_OUTCOME_UNKNOWN the memory is the
+ * caller's again. Two calls under way must not write to the same weights.
  *
- * FORK. A client does not survive fork(): in the child every call on it, canyon_close too, is an error or undefined. Fork
- * first and connect in each process.
+ * FORK. A client does not survive fork(): in the child every call on it, canyon_close too, is an error or undefined.
+ * Fork first and connect in each process.
  *
  * The library never prints, never changes signal handlers or the locale, and never exits. */
 #ifndef CANYON_H
@@ -53,10 +54,10 @@ typedef struct canyon_client canyon_client;
 typedef struct canyon_tensor canyon_tensor;
 typedef struct canyon_future canyon_future;
 
-#define CANYON_MAX_RANK 8
+#define CANYON_MAX_RANK     8
 #define CANYON_MAX_SETTINGS 16
-#define CANYON_MAX_SLOTS 4
-#define CANYON_NAME_BYTES 128 /* of names, with the NUL */
+#define CANYON_MAX_SLOTS    4
+#define CANYON_NAME_BYTES   128 /* of names, with the NUL */
 #define CANYON_DIGEST_BYTES 32
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
@@ -67,7 +68,8 @@ CANYON_API const char *canyon_version(void);
 /* The name of a code: "NOT_FOUND". Static memory; "UNKNOWN_STATUS" for a number this version does not know. */
 CANYON_API const char *canyon_status_name(enum canyon_status status);
 
-/* What the last failed call on this thread had to say; "" before the first. Valid until the next call on this thread. */
+/* What the last failed call on this thread had to say; "" before the first. Valid until the next call on this thread.
+ */
 CANYON_API const char *canyon_error_text(void);
 
 /* ---- Connecting ------------------------------------------------------------------------------------------------ */
@@ -78,34 +80,34 @@ enum canyon_log_level { CANYON_LOG_DEBUG = 0, CANYON_LOG_INFO = 1, CANYON_LOG_WA
  * threads, one call at a time per client, and must not call into the library. */
 typedef void (*canyon_log_callback)(void *user, enum canyon_log_level level, const char *text);
 
-/* Always begin with canyon_options_init; it sets `size`, so that a program built against an older header keeps working. */
+/* Always begin with canyon_options_init; it sets `size`, so that a program built against an older header keeps working.
+ */
 struct canyon_options {
     size_t size;
-    const char *servers;      /* "HOST:PORT[,HOST:PORT...]", IPv6 as "[::1]:7077": one is enough, others are tried in turn.
-                                 Copied. Required. */
-    const char *job;          /* the job these servers must serve; NULL for any. Copied. */
-    const char *name;         /* of this worker, for logs and tables; NULL for "worker". Copied. */
-    uint32_t timeout_ms;      /* the default deadline of calls: 10,000 */
-    uint32_t connect_ms;      /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes;    /* most bytes sent and unanswered per connection: 8 MiB */
-    canyon_log_callback log;  /* NULL for none */
+    const char *servers;   /* "HOST:PORT[,HOST:PORT...]", IPv6 as "[::1]:7077": one is enough, others are tried in turn.
+                              Copied. Required. */
+    const char *job;       /* the job these servers must serve; NULL for any. Copied. */
+    const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
+    uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
+    uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection: 8 MiB */
+    canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
 };
 
 CANYON_API void canyon_options_init(struct canyon_options *options);
 
-/* Reaches one of the servers, learns the job and the shard map from it, and opens one connection to every thread of every
- * server. On success *client is owned by the caller: canyon_close it.
- *   UNAVAILABLE    no server answered in connect_ms each; the text has each one's reason
- *   CONFIGURATION  two servers were started with different jobs, shards, blocks or server lists, or options.job is another:
- *                  the text names both and what differs
- *   UNSUPPORTED    the server speaks another protocol version */
+/* Reaches one of the servers, learns the job and the shard map from it, and opens one connection to every thread of
+ * every server. On success *client is owned by the caller: canyon_close it. UNAVAILABLE    no server answered in
+ * connect_ms each; the text has each one's reason CONFIGURATION  two servers were started with different jobs, shards,
+ * blocks or server lists, or options.job is another: the text names both and what differs UNSUPPORTED    the server
+ * speaks another protocol version */
 CANYON_API enum canyon_status canyon_connect(const struct canyon_options *options, canyon_client **client);
 
 /* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), closes the connections and
  * frees the client. Afterwards all that may be done with its tensors is closing them, and with futures asking for their
- * outcome and releasing them. Safe on NULL. */
+ * outcome and releasing them. It may have to wait for a host name's lookup that has begun. Safe on NULL. */
 CANYON_API void canyon_close(canyon_client *client);
 
 struct canyon_job {
@@ -113,7 +115,7 @@ struct canyon_job {
     uint32_t shards;         /* units of ownership, a power of two */
     uint32_t block_elements; /* consecutive elements that are placed, sent and updated together */
     uint32_t servers;
-    uint32_t threads;        /* of all servers together: as many connections has this client */
+    uint32_t threads; /* of all servers together: as many connections has this client */
 };
 
 /* What the servers said when this client connected. Never talks to a server. */
@@ -121,8 +123,8 @@ CANYON_API enum canyon_status canyon_job(canyon_client *client, struct canyon_jo
 
 /* ---- Tensors --------------------------------------------------------------------------------------------------- */
 
-/* How the first values of a tensor come to be. Random ones depend on (seed, tensor name, element index) only: not on the
- * number of servers, and not on who creates. fan_in and fan_out are PyTorch's for the same shape. */
+/* How the first values of a tensor come to be. Random ones depend on (seed, tensor name, element index) only: not on
+ * the number of servers, and not on who creates. fan_in and fan_out are PyTorch's for the same shape. */
 enum canyon_initializer {
     CANYON_ZEROS = 0,
     CANYON_CONSTANT = 1, /* a: the value */
@@ -146,7 +148,8 @@ struct canyon_tensor_spec {
     uint64_t dims[CANYON_MAX_RANK];
     char optimizer[32]; /* "sgd", "adam", ...: canyon_optimizer lists what the servers have */
     uint32_t setting_count;
-    struct canyon_setting settings[CANYON_MAX_SETTINGS]; /* hyperparameters by PyTorch's names; those left out get defaults */
+    struct canyon_setting
+        settings[CANYON_MAX_SETTINGS]; /* hyperparameters by PyTorch's names; those left out get defaults */
     enum canyon_initializer initializer;
     uint64_t seed;
     double a, b;
@@ -155,15 +158,15 @@ struct canyon_tensor_spec {
 
 CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
 
-/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. INVALID_ARGUMENT when it is not of that
- * form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
+/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. INVALID_ARGUMENT when it is not of
+ * that form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
 
-/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings. Of several workers that race
- * exactly one initialises it; the others wait and open what it made. On success *tensor is owned: canyon_tensor_close it.
- *   MISMATCH          it exists otherwise; the text names both
- *   INVALID_ARGUMENT  unknown optimizer or setting, a setting out of its range, a bad name or shape
- *   STATE_LOST        it is complete but a server came back without its part; drop it, then create it anew */
+/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings. Of several workers that
+ * race exactly one initialises it; the others wait and open what it made. On success *tensor is owned:
+ * canyon_tensor_close it. MISMATCH          it exists otherwise; the text names both INVALID_ARGUMENT  unknown
+ * optimizer or setting, a setting out of its range, a bad name or shape STATE_LOST        it is complete but a server
+ * came back without its part; drop it, then create it anew */
 CANYON_API enum canyon_status canyon_tensor_create(canyon_client *client, const struct canyon_tensor_spec *spec,
                                                    uint32_t timeout_ms, canyon_tensor **tensor);
 
@@ -192,7 +195,8 @@ struct canyon_tensor_info {
 /* What this handle was opened with. Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_describe(const canyon_tensor *tensor, struct canyon_tensor_info *info);
 
-/* All tensors of the job in byte order of their names. *infos is an array of *count, owned: free it with canyon_free. */
+/* All tensors of the job in byte order of their names. *infos is an array of *count, owned: free it with canyon_free.
+ */
 CANYON_API enum canyon_status canyon_tensor_list(canyon_client *client, uint32_t timeout_ms,
                                                  struct canyon_tensor_info **infos, size_t *count);
 
@@ -201,19 +205,21 @@ CANYON_API enum canyon_status canyon_tensor_drop(canyon_client *client, const ch
 
 /* ---- Values ---------------------------------------------------------------------------------------------------- */
 
-/* All of a tensor's elements travel, row-major. A push applies the tensor's optimizer once to every block, atomically per
- * block; there is no atomicity across blocks. On return from push_pull, `weights` are those this push made, or later ones. */
+/* All of a tensor's elements travel, row-major. A push applies the tensor's optimizer once to every block, atomically
+ * per block; there is no atomicity across blocks. On return from push_pull, `weights` are those this push made, or
+ * later ones. */
 
 /* Replaces the weights; optimizer state stays. NOT_FINITE when values hold NaN or infinity. */
 CANYON_API enum canyon_status canyon_assign(canyon_tensor *tensor, const float *values, uint32_t timeout_ms);
 
 CANYON_API enum canyon_status canyon_pull(canyon_tensor *tensor, float *weights, uint32_t timeout_ms);
 
-/* Staleness is measured against the weights this handle received last. */
+/* Staleness is measured against the weights this handle received last (by pull, push_pull or assign); before the first,
+ * against the tensor's first values, version 0. */
 CANYON_API enum canyon_status canyon_push(canyon_tensor *tensor, const float *gradient, uint32_t timeout_ms);
 
-/* Gradient in, fresh weights out, in one round trip. `gradient` and `weights` may be the same memory: then the gradient is
- * lost block by block as the weights arrive, and whatever was refused holds neither. */
+/* Gradient in, fresh weights out, in one round trip. `gradient` and `weights` may be the same memory: then the gradient
+ * is lost block by block as the weights arrive, and whatever was refused holds neither. */
 CANYON_API enum canyon_status canyon_push_pull(canyon_tensor *tensor, const float *gradient, float *weights,
                                                uint32_t timeout_ms);
 
@@ -223,15 +229,16 @@ struct canyon_item {
     const float *gradient; /* borrowed until the step is done, or NULL */
     float *weights;        /* borrowed until the step is done, or NULL */
     /* Filled in when the step is done: */
-    uint64_t version;        /* the lowest version among the blocks, after */
-    uint64_t staleness;      /* the largest among the blocks pushed */
-    uint64_t refused;        /* blocks refused */
-    uint64_t refused_block;  /* the first of them */
+    uint64_t version;       /* the lowest version among the blocks, after */
+    uint64_t staleness;     /* the largest among the blocks pushed */
+    uint64_t refused;       /* blocks refused */
+    uint64_t refused_block; /* the first of them */
 };
 
 /* A model's step: all items at once, blocks of all tensors to all servers in parallel, small tensors of one connection
- * sharing frames. `items` is borrowed until the call returns (until the future is done). Blocks that a server refused are
- * counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, NOT_FOUND, STATE_LOST when that is why). */
+ * sharing frames. `items` is borrowed until the call returns (until the future is done). Blocks that a server refused
+ * are counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, NOT_FOUND, STATE_LOST when that is why).
+ */
 CANYON_API enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count,
                                           uint32_t timeout_ms);
 
@@ -241,8 +248,8 @@ CANYON_API enum canyon_status canyon_step_async(canyon_client *client, struct ca
 
 /* ---- Futures --------------------------------------------------------------------------------------------------- */
 
-/* Waits until it is done and returns its outcome; CANYON_BUSY when wait_ms passed first and it is still under way (its own
- * deadline ends it in any case). The calling thread drives the network meanwhile. UINT32_MAX: until it is done. */
+/* Waits until it is done and returns its outcome; CANYON_BUSY when wait_ms passed first and it is still under way (its
+ * own deadline ends it in any case). The calling thread drives the network meanwhile. UINT32_MAX: until it is done. */
 CANYON_API enum canyon_status canyon_future_wait(canyon_future *future, uint32_t wait_ms);
 
 /* 1 when it is done, 0 when not. Never blocks. */
@@ -252,7 +259,8 @@ CANYON_API int canyon_future_done(canyon_future *future);
 typedef void (*canyon_future_callback)(void *user, enum canyon_status status, const char *text);
 
 /* Calls back exactly once: at once on this thread when it is done already, else on whichever thread finishes it. The
- * callback may start asynchronous calls and must not make blocking ones. One callback a future: CONFLICT for a second. */
+ * callback may start asynchronous calls and must not make blocking ones. One callback a future: CONFLICT for a second.
+ */
 CANYON_API enum canyon_status canyon_future_then(canyon_future *future, canyon_future_callback callback, void *user);
 
 /* Frees it; when it is still under way, as soon as it is done. Safe on NULL. */
@@ -260,13 +268,15 @@ CANYON_API void canyon_future_release(canyon_future *future);
 
 /* ---- Workers --------------------------------------------------------------------------------------------------- */
 
-/* Enters this client among the job's workers. *rank is the lowest number no present worker has; *count how many there are
- * now. It leaves when the client is closed or its process ends. Repeated, it answers the same rank and the new count. */
+/* Enters this client among the job's workers. *rank is the lowest number no present worker has; *count how many there
+ * are now. It leaves when the client is closed or its process ends. Repeated, it answers the same rank and the new
+ * count. */
 CANYON_API enum canyon_status canyon_join(canyon_client *client, uint32_t timeout_ms, uint32_t *rank, uint32_t *count);
 
-/* Returns when `count` clients have called it with this name (0: as many as have joined). A call that times out is taken
- * out of the count. The name is free for the next round as soon as the barrier opens. */
-CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *name, uint32_t count, uint32_t timeout_ms);
+/* Returns when `count` clients have called it with this name (0: as many as have joined). A call that times out is
+ * taken out of the count. The name is free for the next round as soon as the barrier opens. */
+CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *name, uint32_t count,
+                                             uint32_t timeout_ms);
 
 /* ---- Seeing ---------------------------------------------------------------------------------------------------- */
 
@@ -284,7 +294,8 @@ struct canyon_server_statistics {
     uint64_t staleness_sum, staleness_max;
 };
 
-/* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned: canyon_free. */
+/* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:
+ * canyon_free. */
 CANYON_API enum canyon_status canyon_statistics(canyon_client *client, uint32_t timeout_ms,
                                                 struct canyon_server_statistics **servers, size_t *count);
 
@@ -295,8 +306,8 @@ CANYON_API enum canyon_status canyon_shard_digest(canyon_client *client, uint32_
 
 struct canyon_hyperparameter {
     char name[32];
-    double fallback;  /* the default */
-    double low, high; /* the range; infinite for no bound */
+    double fallback;         /* the default */
+    double low, high;        /* the range; infinite for no bound */
     int low_open, high_open; /* 1: the bound itself is outside */
     char meaning[96];
 };
