@@ -100,20 +100,25 @@ static enum verdict settle(struct handler *handler, const struct request *reques
     return verdict;
 }
 
+/* Something has changed for one who waits: judges it again, which may end its waiting. */
+static void judge_again(struct handler *handler, struct parked *parked) {
+    struct error error;
+    struct request request = {.peer = parked->peer, .id = parked->request};
+    enum verdict verdict = settle(handler, &request, parked->name, parked->spec, &error);
+    if (verdict == VERDICT_REFUSE) {
+        reply_error(handler, &request, &error);
+    }
+    if (verdict != VERDICT_WAIT) {
+        parked_remove(&handler->parked, parked);
+    }
+}
+
 /* Something about this tensor has changed: judges those who wait for it again, in order of arrival. */
 static void wake(struct handler *handler, const char *name) {
     for (struct parked *parked = handler->parked.first, *next; parked != NULL; parked = next) {
         next = parked->next;
         if (parked->type != FRAME_BARRIER && strcmp(parked->name, name) == 0) {
-            struct error error;
-            struct request request = {.peer = parked->peer, .id = parked->request};
-            enum verdict verdict = settle(handler, &request, parked->name, parked->spec, &error);
-            if (verdict == VERDICT_REFUSE) {
-                reply_error(handler, &request, &error);
-            }
-            if (verdict != VERDICT_WAIT) {
-                parked_remove(&handler->parked, parked);
-            }
+            judge_again(handler, parked);
         }
     }
 }
@@ -194,15 +199,17 @@ enum canyon_status serve_open(struct handler *handler, const struct request *req
     return status;
 }
 
+/* Walks those who wait, not the tensors: a session may leave thousands of them, and each would be a walk of its own. */
 void handler_session_gone(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
-    const struct tensor_info *info = shard_next_name(catalogue_shard(handler), "");
-    while (info != NULL) {
-        const uint8_t *creator = shard_creator(catalogue_shard(handler), info->id);
-        if (creator != NULL && memcmp(creator, session, SESSION_BYTES) == 0) {
-            /* Judged anew, the first who waits finds no creator and adopts; waking changes no name. */
-            wake(handler, info->spec.name);
+    for (struct parked *parked = handler->parked.first, *next; parked != NULL; parked = next) {
+        next = parked->next;
+        if (parked->type == FRAME_CREATE) {
+            const struct tensor_info *info = shard_find_name(catalogue_shard(handler), parked->name);
+            const uint8_t *creator = info == NULL ? NULL : shard_creator(catalogue_shard(handler), info->id);
+            if (creator != NULL && memcmp(creator, session, SESSION_BYTES) == 0) {
+                judge_again(handler, parked); /* adopts, so that the next who waits for it finds a creator */
+            }
         }
-        info = shard_next_name(catalogue_shard(handler), info->spec.name);
     }
 }
 

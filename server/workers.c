@@ -28,6 +28,7 @@ struct workers {
     size_t rank_room;
     uint32_t present;
     struct barrier *barriers;
+    size_t barrier_count;
 };
 
 struct workers *workers_create(void) {
@@ -148,6 +149,7 @@ static void unlink_barrier(struct workers *workers, struct barrier *barrier) {
         at = &(*at)->next;
     }
     *at = barrier->next;
+    workers->barrier_count--;
     barrier_destroy(barrier);
 }
 
@@ -160,6 +162,7 @@ static struct barrier *add_barrier(struct workers *workers, const char *name, ui
             at = &(*at)->next;
         }
         *at = barrier;
+        workers->barrier_count++;
         memcpy(barrier->name, name, strlen(name));
         barrier->count = count;
     }
@@ -185,6 +188,10 @@ static enum canyon_status check_arrival(const struct workers *workers, const str
         return error_set(
             error, CANYON_INVALID_ARGUMENT,
             "barrier '%s' of all workers (count 0) is for those who have joined: join first, or give a count", name);
+    }
+    if (barrier == NULL && workers->barrier_count >= WORKERS_BARRIERS) {
+        return error_set(error, CANYON_BUSY, "workers wait at %zu other barriers, the most there may be (%d)",
+                         workers->barrier_count, WORKERS_BARRIERS);
     }
     if (barrier != NULL && barrier->count != count) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "others wait at barrier '%s' with count %u, asked: %u", name,

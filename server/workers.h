@@ -12,6 +12,9 @@
 #include "common/message.h"
 #include "common/status.h"
 
+/* Barriers that may wait at a time: they are searched by name, one after another. Beyond: BUSY. */
+#define WORKERS_BARRIERS 1024
+
 struct workers;
 
 /* NULL when memory cannot be had. destroy is safe on NULL. */
@@ -36,6 +39,7 @@ uint32_t workers_count(const struct workers *workers);
  * means as many as there are workers, however many that is from moment to moment, and is for those who have joined.
  *   INVALID_ARGUMENT  others wait there with another count (the text names both); count 0 without having joined
  *   CONFLICT          the session is waiting there already
+ *   BUSY              WORKERS_BARRIERS others are waited at
  *   NO_MEMORY
  * After it, workers_next_passed says who may go on. */
 enum canyon_status workers_arrive(struct workers *workers, const char *name, const uint8_t session[SESSION_BYTES],

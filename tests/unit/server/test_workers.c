@@ -148,6 +148,25 @@ static void a_barrier_of_all_follows_their_number(void **state) {
     assert_ptr_equal(workers_next_passed(workers), &tokens[0]);
 }
 
+static void barriers_have_a_limit(void **state) {
+    struct workers *workers = *state;
+    char name[16];
+    struct error error;
+    for (int i = 0; i < WORKERS_BARRIERS; i++) {
+        snprintf(name, sizeof name, "b%d", i);
+        arrive(workers, name, 0, 2);
+    }
+    assert_int_equal(workers_arrive(workers, "more", sessions[0], 2, &tokens[0], &error), CANYON_BUSY);
+    assert_non_null(strstr(error.text, "1024"));
+    arrive(workers, "b7", 1, 2); /* those that are there go on, and make room */
+    assert_ptr_equal(workers_next_passed(workers), &tokens[0]);
+    assert_ptr_equal(workers_next_passed(workers), &tokens[1]);
+    arrive(workers, "more", 0, 2);
+    assert_int_equal(workers_arrive(workers, "b7", sessions[0], 2, &tokens[0], &error), CANYON_BUSY);
+    workers_withdraw(workers, "more", &tokens[0]);
+    arrive(workers, "b7", 0, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -159,6 +178,7 @@ int main(void) {
         TEST(differing_counts_and_second_arrivals_are_refused),
         TEST(a_withdrawn_arrival_does_not_count),
         TEST(a_barrier_of_all_follows_their_number),
+        TEST(barriers_have_a_limit),
     };
     workers_destroy(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
