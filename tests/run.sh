@@ -33,7 +33,14 @@ make_build() {
 run_tests() {
     directory=$1
     shift
-    ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$jobs" "$@"
+    outcome=0
+    ctest --test-dir "$directory" --output-on-failure --no-tests=error -j "$jobs" "$@" || outcome=$?
+    # A test that could not run here says why; ctest shows the output of failures only.
+    if grep -h '^SKIPPED: ' "$directory/Testing/Temporary/LastTest.log" >"$build/skipped"; then
+        echo "Not tested on this machine:"
+        sort -u "$build/skipped"
+    fi
+    return $outcome
 }
 
 mkdir -p "$build"

@@ -6,8 +6,8 @@ if(CANYON_CXX)
     ${header_includes} ${CMAKE_CURRENT_LIST_DIR}/header.cpp)
 else()
   add_test(NAME client.header_cxx
-    COMMAND ${CMAKE_COMMAND} -E echo "skipped: no C++ compiler (c++, g++, clang++) on this machine")
-  set_tests_properties(client.header_cxx PROPERTIES SKIP_REGULAR_EXPRESSION "skipped: no C.. compiler")
+    COMMAND ${CMAKE_COMMAND} -E echo "SKIPPED: no C++ compiler (c++, g++, clang++) on this machine")
+  set_tests_properties(client.header_cxx PROPERTIES SKIP_REGULAR_EXPRESSION "SKIPPED: no C.. compiler")
 endif()
 add_test(NAME client.header_c COMMAND ${CMAKE_C_COMPILER} -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
   -x c ${header_includes} ${PROJECT_SOURCE_DIR}/client/include/canyon.h)

@@ -56,6 +56,7 @@ static void test_ipv6(void **state) {
     (void)state;
     int probe = socket(AF_INET6, SOCK_STREAM, 0);
     if (probe < 0 || access("/proc/net/if_inet6", R_OK) != 0) {
+        print_message("SKIPPED: this machine has no IPv6; nothing was tested over it\n");
         skip();
     }
     close(probe);
@@ -318,6 +319,8 @@ static void test_crowd_of_strangers(void **state) {
     limit.rlim_cur = limit.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     if (limit.rlim_cur < 1300) {
+        print_message("SKIPPED: %llu descriptors are allowed, the crowd needs 1300\n",
+                      (unsigned long long)limit.rlim_cur);
         skip();
     }
     struct process *process = process_start(false, NULL, 0);

@@ -109,7 +109,7 @@ static void draw_one(const char *extension, const char *magic) {
 static void pictures_are_drawn(void **state) {
     (void)state;
     if (system("command -v gnuplot > /dev/null") != 0) {
-        print_message("gnuplot is not installed: no picture is drawn\n");
+        print_message("SKIPPED: gnuplot is not installed: no picture was drawn\n");
         skip();
     }
     draw_one("png", "\x89PNG\r\n");

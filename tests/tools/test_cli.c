@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <pty.h>
@@ -296,7 +297,10 @@ static void test_unknown_tensor(void **state) {
 static void drop_on_a_terminal(int code, const char *answer) {
     char program[] = PROGRAM, command[] = "drop", name[] = "temporary", *argv[] = {program, command, name, NULL};
     int master = -1, slave = -1;
-    assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    if (openpty(&master, &slave, NULL, NULL, NULL) != 0) {
+        print_message("SKIPPED: no terminal can be made here (openpty: %s)\n", strerror(errno));
+        skip();
+    }
     assert_int_equal(write(master, answer, strlen(answer)), strlen(answer));
     run_program(&result, argv, slave);
     close(slave);
@@ -387,6 +391,7 @@ static void test_no_server(void **state) {
 static void test_output_that_cannot_be_written(void **state) {
     (void)state;
     if (access("/dev/full", W_OK) != 0) {
+        print_message("SKIPPED: this machine has no /dev/full\n");
         skip();
     }
     char program[] = "/bin/sh", option[] = "-c", command[] = PROGRAM " tensors > /dev/full";

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -67,7 +68,10 @@ struct terminal {
 static void open_terminal(struct terminal *terminal, unsigned short columns) {
     int slave = -1;
     struct winsize size = {.ws_row = 24, .ws_col = columns};
-    assert_int_equal(openpty(&terminal->master, &slave, NULL, NULL, &size), 0);
+    if (openpty(&terminal->master, &slave, NULL, NULL, &size) != 0) {
+        print_message("SKIPPED: no terminal can be made here (openpty: %s)\n", strerror(errno));
+        skip();
+    }
     terminal->file = fdopen(slave, "w");
     assert_non_null(terminal->file);
 }
