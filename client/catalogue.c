@@ -27,7 +27,8 @@ static enum canyon_status define_all(struct canyon_client *client, const struct 
                                        .message = message,
                                        .bytes = message_pack_define(info, message),
                                        .deadline = deadline,
-                                       .changes_state = info->state == TENSOR_CREATING};
+                                       .changes_state = info->state == TENSOR_CREATING,
+                                       .reached_only = info->state == TENSOR_COMPLETE};
     return exchange_tell_all(client, &request, error);
 }
 
@@ -56,12 +57,14 @@ static enum canyon_status finish_drop(struct canyon_client *client, uint64_t id,
     return status == CANYON_NOT_FOUND ? CANYON_OK : status; /* somebody else finished it */
 }
 
-/* Best effort: what is left behind is found CREATING or DROPPING, and finished, by the next who asks. */
+/* Best effort: what is left behind is found CREATING or DROPPING, and finished, by the next who asks. Who dropped it
+ * meanwhile may have been ahead of our parts: they go even when its name is gone already. */
 static void back_out(struct canyon_client *client, const struct tensor_info *info) {
     struct error ignored = {.status = CANYON_OK};
     uint64_t deadline = clock_now() + BACK_OUT;
     const char *name = info->spec.name;
-    if (tell_of(client, FRAME_DROP, info->id, name, deadline, NULL, &ignored) == CANYON_OK)
+    enum canyon_status status = tell_of(client, FRAME_DROP, info->id, name, deadline, NULL, &ignored);
+    if (status == CANYON_OK || status == CANYON_NOT_FOUND)
         finish_drop(client, info->id, name, deadline, &ignored);
 }
 
@@ -232,9 +235,13 @@ static enum canyon_status list_page(struct canyon_client *client, uint64_t deadl
         goto out;
     }
     *infos = grown;
-    for (uint32_t i = 0; i < listed.count; i++) {
+    for (uint32_t i = 0; i < listed.count && status == CANYON_OK; i++) {
+        const char *name = listed.tensors[i].spec.name;
+        if (strcmp(name, list->after) <= 0) /* a server that goes in circles would be listened to until the deadline */
+            status = error_set(error, CANYON_PROTOCOL, "%s listed tensor \"%s\" after \"%s\"",
+                               lane_address(client->lanes[0]), name, list->after);
         tensor_info_publish(client, &listed.tensors[i], &grown[(*count)++]);
-        memcpy(list->after, listed.tensors[i].spec.name, sizeof list->after);
+        memcpy(list->after, name, sizeof list->after);
     }
     *more = listed.more && listed.count > 0;
 out:

@@ -44,6 +44,7 @@ uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms
 uint32_t client_remaining_ms(uint64_t deadline) {
     uint64_t now = clock_now();
     uint64_t left = deadline > now ? (deadline - now) / MILLISECOND : 0;
+    left = left > 0 ? left : 1;
     return left > LIMIT_WAIT_MS ? LIMIT_WAIT_MS : (uint32_t)left;
 }
 
@@ -58,10 +59,10 @@ enum canyon_status canyon_job(canyon_client *client, struct canyon_job *job) {
     if (client == NULL || job == NULL)
         return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_job: the %s is NULL",
                                  client == NULL ? "client" : "job");
-    *job = (struct canyon_job){.shards = client->job.shards,
-                               .block_elements = client->job.block,
-                               .servers = client->job.server_count,
-                               .threads = (uint32_t)client->lane_count};
+    *job = (struct canyon_job){
+        .shards = client->job.shards, .block_elements = client->job.block, .servers = client->job.server_count};
+    for (uint32_t i = 0; i < client->job.server_count; i++)
+        job->threads += client->absent[i] ? 0 : client->threads[i];
     memcpy(job->name, client->job.name, sizeof job->name);
     return CANYON_OK;
 }

@@ -17,7 +17,8 @@ struct canyon_client {
     struct job job;
     uint8_t digest[JOB_DIGEST_BYTES];
     char told_by[LIMIT_ADDRESS_BYTES];  /* the server that told the job */
-    uint32_t *threads;                  /* of each server */
+    uint32_t *threads;                  /* of each server; 1 for an absent one */
+    bool *absent;                       /* of each server: not reached by canyon_connect, with options.partial */
     size_t *first_lanes;                /* of each server: the lane of its thread 0 */
     char (*versions)[LIMIT_NAME_BYTES]; /* of each server's software */
     struct lane **lanes;
@@ -28,6 +29,7 @@ struct canyon_client {
     uint8_t session_id[SESSION_BYTES];
     uint32_t timeout_ms, connect_ms;
     uint64_t window_bytes;
+    bool partial; /* absent servers are allowed */
 
     struct log log;
     pthread_mutex_t log_lock; /* one log callback at a time */
@@ -51,7 +53,7 @@ void client_leave(struct canyon_client *client);
 /* When a call that begins now must end (monotonic ns); 0 means the client's default. */
 uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms);
 
-/* Milliseconds that are left, rounded down, at most LIMIT_WAIT_MS. */
+/* Milliseconds that are left, rounded down, at most LIMIT_WAIT_MS, and at least 1: to a server 0 means not to wait. */
 uint32_t client_remaining_ms(uint64_t deadline);
 
 /* The server a lane leads to. */

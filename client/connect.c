@@ -72,6 +72,7 @@ static struct canyon_client *client_create(const struct canyon_options *options)
     client->timeout_ms = options->timeout_ms;
     client->connect_ms = options->connect_ms;
     client->window_bytes = options->window_bytes;
+    client->partial = options->partial != 0;
     client->log = (struct log){.threshold = LOG_SILENT, .descriptor = -1};
     if (options->log != NULL)
         client->log = (struct log){
@@ -89,6 +90,7 @@ static void client_destroy(struct canyon_client *client) {
         lane_destroy(client->lanes[i]);
     free(client->lanes);
     free(client->threads);
+    free(client->absent);
     free(client->first_lanes);
     free(client->versions);
     job_finish(&client->job);
@@ -181,10 +183,13 @@ static enum canyon_status client_ask(struct canyon_client *client, const char *a
     return status;
 }
 
+static bool is_not_reached(enum canyon_status status) {
+    return status == CANYON_UNAVAILABLE || status == CANYON_TIMEOUT || status == CANYON_BUSY;
+}
+
 /* Whether trying another server may help. */
 static bool is_worth_another(enum canyon_status status) {
-    return status == CANYON_UNAVAILABLE || status == CANYON_TIMEOUT || status == CANYON_PROTOCOL ||
-           status == CANYON_BUSY;
+    return is_not_reached(status) || status == CANYON_PROTOCOL;
 }
 
 /* Adds another reason to a list of them, cut at its room. */
@@ -229,16 +234,23 @@ out:
 
 /* ---- all servers ---- */
 
-static enum canyon_status client_wait_all(struct canyon_client *client, size_t from, struct error *error) {
-    enum canyon_status status = CANYON_OK;
-    for (size_t i = from; i < client->lane_count; i++) {
+/* Keeps the first of several failures, except what options.partial forgives. */
+static void client_note_failure(const struct canyon_client *client, const struct error *failure, struct error *first) {
+    bool forgiven = client->partial && is_not_reached(failure->status);
+    if (failure->status != CANYON_OK && first->status == CANYON_OK && !forgiven)
+        *first = *failure;
+}
+
+static enum canyon_status client_wait_all(struct canyon_client *client, struct error *error) {
+    struct error first = {.status = CANYON_OK};
+    for (size_t i = 0; i < client->lane_count; i++) {
         struct error failure = {.status = CANYON_OK};
-        if (lane_wait_connected(client->lanes[i], NULL, NULL, &failure) != CANYON_OK && status == CANYON_OK) {
-            *error = failure;
-            status = failure.status;
-        }
+        lane_wait_connected(client->lanes[i], NULL, NULL, &failure);
+        client_note_failure(client, &failure, &first);
     }
-    return status;
+    if (first.status != CANYON_OK)
+        *error = first;
+    return first.status;
 }
 
 /* Says what differs between the job as the client knows it and as server `index` tells it. */
@@ -289,6 +301,10 @@ static enum canyon_status client_meet(struct canyon_client *client, uint32_t ind
         client->threads[index] = welcome.threads;
         memcpy(client->versions[index], welcome.version, sizeof client->versions[index]);
         lane_expect(lane, client->digest, index, welcome.threads);
+    } else if (is_not_reached(status)) {
+        client->threads[index] = 1; /* one lane stands for all of it, and says why it is not there */
+        client->absent[index] = true;
+        lane_expect(lane, client->digest, index, 0);
     }
     job_finish(&other);
     free(servers);
@@ -299,10 +315,12 @@ static enum canyon_status client_meet(struct canyon_client *client, uint32_t ind
 static enum canyon_status client_meet_all(struct canyon_client *client, struct error *error) {
     uint32_t count = client->job.server_count;
     client->threads = calloc(count, sizeof *client->threads);
+    client->absent = calloc(count, sizeof *client->absent);
     client->first_lanes = calloc(count, sizeof *client->first_lanes);
     client->versions = calloc(count, sizeof *client->versions);
     client->lanes = calloc(count, sizeof(struct lane *));
-    if (client->threads == NULL || client->first_lanes == NULL || client->versions == NULL || client->lanes == NULL)
+    if (client->threads == NULL || client->absent == NULL || client->first_lanes == NULL || client->versions == NULL ||
+        client->lanes == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for %u servers", count);
     for (uint32_t i = 0; i < count; i++) {
         client->lanes[i] = client_new_lane(client, client->job.servers[i], 0, error);
@@ -311,15 +329,15 @@ static enum canyon_status client_meet_all(struct canyon_client *client, struct e
         client->lane_count++;
         lane_connect(client->lanes[i]);
     }
-    enum canyon_status status = CANYON_OK;
+    struct error first = {.status = CANYON_OK};
     for (uint32_t i = 0; i < count; i++) {
         struct error failure = {.status = CANYON_OK};
-        if (client_meet(client, i, client->lanes[i], &failure) != CANYON_OK && status == CANYON_OK) {
-            *error = failure;
-            status = failure.status;
-        }
+        client_meet(client, i, client->lanes[i], &failure);
+        client_note_failure(client, &failure, &first);
     }
-    return status;
+    if (first.status != CANYON_OK)
+        *error = first;
+    return first.status;
 }
 
 /* Spreads the lanes of the servers' threads 0 out and connects the others between them. */
@@ -351,7 +369,7 @@ static enum canyon_status client_meet_threads(struct canyon_client *client, stru
                                           .threads = client->threads,
                                           .first_lanes = client->first_lanes,
                                           .lane_count = client->lane_count};
-    return client_wait_all(client, 0, error);
+    return client_wait_all(client, error);
 }
 
 enum canyon_status canyon_connect(const struct canyon_options *given, canyon_client **client) {

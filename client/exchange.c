@@ -89,7 +89,8 @@ enum canyon_status exchange_run(struct canyon_client *client, const struct excha
                                                  .changes_state = request->changes_state,
                                                  .done = exchange_done,
                                                  .user = part};
-        batch_add(&exchange->batch, part->lane, &part->request);
+        if (!request->reached_only || !client->absent[client_server_of(client, part->lane)])
+            batch_add(&exchange->batch, part->lane, &part->request);
     }
     batch_submit(&exchange->batch, true);
     struct error outcome;

@@ -10,6 +10,7 @@ struct exchange_request {
     size_t bytes;
     uint64_t deadline;
     bool changes_state;
+    bool reached_only; /* leaves out the servers that canyon_connect could not reach */
 };
 
 /* What one lane answered. */

@@ -37,7 +37,8 @@ void lane_close(struct lane *lane);
 void lane_destroy(struct lane *lane);
 
 /* What the server must say from the next connection on; until then anything is accepted. A server that says otherwise
- * is a CONFIGURATION error. */
+ * is a CONFIGURATION error. `threads` 0: it was not there to say how many it has; should it come, that is UNAVAILABLE,
+ * since nobody knows yet which of its threads owns what. */
 void lane_expect(struct lane *lane, const uint8_t digest[JOB_DIGEST_BYTES], uint32_t server, uint32_t threads);
 
 /* Begins to connect on the I/O thread, and waits for the end of that. `welcome` and `servers` (one a line, owned by the

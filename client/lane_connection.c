@@ -78,6 +78,12 @@ static void lane_greeted(struct lane *lane) {
                   lane->address_text, welcome->job, welcome->shards, welcome->block);
         return;
     }
+    if (lane->expects && lane->threads == 0) {
+        lane_lose(lane, CANYON_UNAVAILABLE,
+                  "%s could not be reached when this client connected; it answers now: connect anew",
+                  lane->address_text);
+        return;
+    }
     if (lane->expects && (welcome->server != lane->server || welcome->threads != lane->threads)) {
         lane_lose(lane, CANYON_CONFIGURATION,
                   "%s is now server %u with %u threads, it was server %u with %u threads: connect anew",

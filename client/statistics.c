@@ -41,7 +41,7 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->refused += part->refused;
     sum->errors += part->errors;
     sum->shards += part->shards;
-    sum->tensors += part->tensors;
+    sum->parts += part->tensors;
     sum->parameters += part->parameters;
     sum->state_bytes += part->state_bytes;
     sum->staleness_sum += part->staleness_sum;
@@ -63,7 +63,7 @@ static void statistics_of_server(const struct canyon_client *client, uint32_t se
         memset(sum, 0, sizeof *sum);
     snprintf(sum->address, sizeof sum->address, "%s", client->job.servers[server]);
     memcpy(sum->version, client->versions[server], sizeof sum->version);
-    sum->threads = client->threads[server];
+    sum->threads = client->absent[server] ? 0 : client->threads[server];
     sum->reachable = error.status == CANYON_OK;
     if (!sum->reachable)
         memcpy(sum->text, error.text, sizeof sum->text);

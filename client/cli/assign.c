@@ -75,7 +75,7 @@ static enum outcome read_and_assign(const struct cli *cli, const char *name, con
     }
     enum outcome outcome = check_finite(&npy, input);
     if (outcome == OUTCOME_DONE) {
-        outcome = cli_connect(cli, &client);
+        outcome = cli_connect(cli, CLI_NEEDS_ALL, &client);
     }
     if (outcome == OUTCOME_DONE) {
         outcome = assign_tensor(cli, client, name, input, &npy);

@@ -27,12 +27,13 @@ enum outcome cli_print(json_t *value) {
                                        : cli_fail("cannot print the result: no memory, or output failed");
 }
 
-enum outcome cli_connect(const struct cli *cli, canyon_client **client) {
+enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_client **client) {
     struct canyon_options options;
     canyon_options_init(&options);
     options.servers = cli->servers;
     options.name = "canyon";
     options.timeout_ms = (uint32_t)cli->timeout_ms;
+    options.partial = needs == CLI_NEEDS_SOME;
     if (options.connect_ms > options.timeout_ms) {
         options.connect_ms = options.timeout_ms;
     }

@@ -53,8 +53,11 @@ cli_run cli_status, cli_tensors, cli_show, cli_pull, cli_assign, cli_drop;
 /* The exit code of a command that does not go on after its command line was parsed. */
 enum outcome cli_parsed(enum arguments_verdict verdict);
 
+/* Who only looks can do so while some of the job's servers are down; who changes something needs all of them. */
+enum cli_needs { CLI_NEEDS_SOME, CLI_NEEDS_ALL };
+
 /* Connects with the common options. On OUTCOME_DONE *client is for the caller to close; otherwise it was said why. */
-enum outcome cli_connect(const struct cli *cli, canyon_client **client);
+enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_client **client);
 
 /* Looks the name up among the job's tensors, so that one that is not there is an error at once and not after the
  * deadline; the text names one of a similar name. */

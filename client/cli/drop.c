@@ -62,7 +62,7 @@ enum outcome cli_drop(struct cli *cli, int argc, char **argv) {
     if (verdict != ARGUMENTS_RUN) {
         return cli_parsed(verdict);
     }
-    enum outcome outcome = cli_connect(cli, &client);
+    enum outcome outcome = cli_connect(cli, CLI_NEEDS_ALL, &client);
     if (outcome == OUTCOME_DONE) {
         outcome = drop_tensor(cli, client, name, yes);
     }

@@ -7,6 +7,15 @@
 #include "client/tools/record.h"
 #include "client/tools/table.h"
 
+/* What the command shows. */
+struct status {
+    struct canyon_job job;
+    bool counted;   /* `tensors` is known: the server of the catalogue answered */
+    size_t tensors; /* of the job */
+    struct canyon_server_statistics *servers;
+    size_t count;
+};
+
 /* Staleness is summed over the blocks pushed. */
 static double staleness_mean(const struct canyon_server_statistics *server) {
     return server->pushes > 0 ? (double)server->staleness_sum / (double)server->pushes : 0.0;
@@ -24,7 +33,7 @@ static void add_row(struct table *table, const struct canyon_server_statistics *
     }
     table_cell(table, "%u", server->threads);
     table_cell(table, "%" PRIu64, server->connections);
-    table_cell(table, "%" PRIu64, server->tensors);
+    table_cell(table, "%" PRIu64, server->parts);
     table_cell(table, "%s", number_grouped(server->parameters, text, sizeof text));
     table_cell(table, "%s", number_bytes((double)server->state_bytes, text, sizeof text));
     table_cell(table, "%s", number_grouped(server->pushes, text, sizeof text));
@@ -35,31 +44,47 @@ static void add_row(struct table *table, const struct canyon_server_statistics *
     table_cell(table, "%s", server->version);
 }
 
-static enum outcome print_table(const struct canyon_job *job, const struct canyon_server_statistics *servers,
-                                size_t count) {
+static void print_job(const struct status *status) {
+    const struct canyon_job *job = &status->job;
+    char block[NUMBER_BYTES];
+    size_t down = 0;
+    for (size_t i = 0; i < status->count; i++) {
+        down += !status->servers[i].reachable;
+    }
+    printf("job %s: %u server%s", job->name, job->servers, job->servers == 1 ? "" : "s");
+    if (down > 0) {
+        printf(" (%zu down)", down);
+    }
+    printf(", %u thread%s, %u shards, blocks of %s parameters", job->threads, job->threads == 1 ? "" : "s", job->shards,
+           number_grouped(job->block_elements, block, sizeof block));
+    if (status->counted) {
+        printf(", %zu tensor%s", status->tensors, status->tensors == 1 ? "" : "s");
+    }
+    fputs("\n\n", stdout);
+}
+
+static enum outcome print_table(const struct status *status) {
     static const struct {
         const char *title;
         enum table_align align;
     } columns[] = {
-        {"server", TABLE_LEFT},   {"state", TABLE_LEFT},       {"threads", TABLE_RIGHT}, {"connections", TABLE_RIGHT},
-        {"tensors", TABLE_RIGHT}, {"parameters", TABLE_RIGHT}, {"memory", TABLE_RIGHT},  {"pushes", TABLE_RIGHT},
-        {"pulls", TABLE_RIGHT},   {"staleness", TABLE_RIGHT},  {"max", TABLE_RIGHT},     {"uptime", TABLE_RIGHT},
+        {"server", TABLE_LEFT},  {"state", TABLE_LEFT},       {"threads", TABLE_RIGHT}, {"connections", TABLE_RIGHT},
+        {"parts", TABLE_RIGHT},  {"parameters", TABLE_RIGHT}, {"memory", TABLE_RIGHT},  {"pushes", TABLE_RIGHT},
+        {"pulls", TABLE_RIGHT},  {"staleness", TABLE_RIGHT},  {"max", TABLE_RIGHT},     {"uptime", TABLE_RIGHT},
         {"version", TABLE_LEFT},
     };
-    char block[NUMBER_BYTES];
+    const struct canyon_server_statistics *servers = status->servers;
     struct table *table = table_create();
-    printf("job %s: %u server%s, %u thread%s, %u shards, blocks of %s parameters\n\n", job->name, job->servers,
-           job->servers == 1 ? "" : "s", job->threads, job->threads == 1 ? "" : "s", job->shards,
-           number_grouped(job->block_elements, block, sizeof block));
+    print_job(status);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         table_column(table, columns[i].title, columns[i].align);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
     bool printed = table_print(table, stdout);
     table_destroy(table);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
             printf("\n%s is down: %s\n", servers[i].address, servers[i].text);
         }
@@ -77,44 +102,51 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
                      record_number((double)server->uptime_ms / 1000.0), "connections",
                      record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
                      record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
-                     record_unsigned(server->shards), "tensors", record_unsigned(server->tensors), "parameters",
+                     record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
                      record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
                      record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
                      record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
                      record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max));
 }
 
-static enum outcome print_json(const struct canyon_job *job, const struct canyon_server_statistics *servers,
-                               size_t count) {
+static enum outcome print_json(const struct status *status) {
+    const struct canyon_job *job = &status->job;
     json_t *list = json_array();
-    for (size_t i = 0; i < count && list != NULL; i++) {
-        if (json_array_append_new(list, server_json(&servers[i])) != 0) {
+    for (size_t i = 0; i < status->count && list != NULL; i++) {
+        if (json_array_append_new(list, server_json(&status->servers[i])) != 0) {
             json_decref(list);
             list = NULL;
         }
     }
-    return cli_print(json_pack("{s:{s:s, s:o, s:o, s:o, s:o}, s:o}", "job", "name", job->name, "servers",
+    json_t *tensors = status->counted ? record_unsigned(status->tensors) : json_null();
+    return cli_print(json_pack("{s:{s:s, s:o, s:o, s:o, s:o, s:o}, s:o}", "job", "name", job->name, "servers",
                                record_unsigned(job->servers), "threads", record_unsigned(job->threads), "shards",
                                record_unsigned(job->shards), "block_elements", record_unsigned(job->block_elements),
-                               "servers", list));
+                               "tensors", tensors, "servers", list));
+}
+
+/* The catalogue's server may be the one that is down: then the number of tensors is not known, which is no failure. */
+static void count_tensors(const struct cli *cli, canyon_client *client, struct status *status) {
+    struct canyon_tensor_info *infos = NULL;
+    status->counted = canyon_tensor_list(client, (uint32_t)cli->timeout_ms, &infos, &status->tensors) == CANYON_OK;
+    canyon_free(infos);
 }
 
 static enum outcome show_status(const struct cli *cli, canyon_client *client) {
-    struct canyon_job job;
-    struct canyon_server_statistics *servers = NULL;
-    size_t count = 0;
-    enum outcome outcome = outcome_report("canyon", "describe the job", canyon_job(client, &job));
+    struct status status = {.servers = NULL};
+    enum outcome outcome = outcome_report("canyon", "describe the job", canyon_job(client, &status.job));
     if (outcome == OUTCOME_DONE) {
         outcome = outcome_report("canyon", "read the statistics",
-                                 canyon_statistics(client, (uint32_t)cli->timeout_ms, &servers, &count));
+                                 canyon_statistics(client, (uint32_t)cli->timeout_ms, &status.servers, &status.count));
     }
     if (outcome == OUTCOME_DONE) {
-        outcome = cli->json ? print_json(&job, servers, count) : print_table(&job, servers, count);
+        count_tensors(cli, client, &status);
+        outcome = cli->json ? print_json(&status) : print_table(&status);
     }
-    for (size_t i = 0; i < count && outcome == OUTCOME_DONE; i++) {
-        outcome = servers[i].reachable ? OUTCOME_DONE : OUTCOME_UNREACHABLE;
+    for (size_t i = 0; i < status.count && outcome == OUTCOME_DONE; i++) {
+        outcome = status.servers[i].reachable ? OUTCOME_DONE : OUTCOME_UNREACHABLE;
     }
-    canyon_free(servers);
+    canyon_free(status.servers);
     return outcome;
 }
 
@@ -124,7 +156,8 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
         .program = "canyon status",
         .summary =
             "Shows the job and every server of it: what it holds, what it has done, how stale the gradients were "
-            "that it received. Pushes and pulls are counted in blocks. Exits with 3 when a server is down.",
+            "that it received. A tensor has a part in every thread that holds blocks of it; pushes and pulls are "
+            "counted in blocks. One server that answers is enough; exits with 3 when any is down.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon status\n  canyon status --servers 10.0.0.1:7077 --json",
@@ -134,7 +167,7 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
     if (verdict != ARGUMENTS_RUN) {
         return cli_parsed(verdict);
     }
-    enum outcome outcome = cli_connect(cli, &client);
+    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
     if (outcome == OUTCOME_DONE) {
         outcome = show_status(cli, client);
     }

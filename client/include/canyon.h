@@ -94,15 +94,21 @@ struct canyon_options {
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
+    int partial; /* 1: connect although some of the servers cannot be reached, for looking at what is left; 0 */
 };
 
 CANYON_API void canyon_options_init(struct canyon_options *options);
 
 /* Reaches one of the servers, learns the job and the shard map from it, and opens one connection to every thread of
- * every server. On success *client is owned by the caller: canyon_close it. UNAVAILABLE    no server answered in
- * connect_ms each; the text has each one's reason CONFIGURATION  two servers were started with different jobs, shards,
- * blocks or server lists, or options.job is another: the text names both and what differs UNSUPPORTED    the server
- * speaks another protocol version */
+ * every server. On success *client is owned by the caller: canyon_close it.
+ * - UNAVAILABLE: no server answered in connect_ms each, the text has each one's reason; or, unless options.partial, one
+ *   of the job's servers did not, the text names it
+ * - CONFIGURATION: two servers were started with different jobs, shards, blocks or server lists, or options.job is
+ *   another: the text names both and what differs
+ * - UNSUPPORTED: the server speaks another protocol version
+ * With options.partial one server that answers is enough. Calls that need one that was not reached answer UNAVAILABLE
+ * and name it, for as long as this client lives; canyon_statistics shows it with reachable = 0; opening a tensor checks
+ * only the servers that were reached. */
 CANYON_API enum canyon_status canyon_connect(const struct canyon_options *options, canyon_client **client);
 
 /* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), closes the connections and
@@ -115,7 +121,7 @@ struct canyon_job {
     uint32_t shards;         /* units of ownership, a power of two */
     uint32_t block_elements; /* consecutive elements that are placed, sent and updated together */
     uint32_t servers;
-    uint32_t threads; /* of all servers together: as many connections has this client */
+    uint32_t threads; /* of all servers that were reached: as many connections has this client */
 };
 
 /* What the servers said when this client connected. Never talks to a server. */
@@ -164,13 +170,18 @@ CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_
 
 /* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings. Of several workers that
  * race exactly one initialises it; the others wait and open what it made. On success *tensor is owned:
- * canyon_tensor_close it. MISMATCH          it exists otherwise; the text names both INVALID_ARGUMENT  unknown
- * optimizer or setting, a setting out of its range, a bad name or shape STATE_LOST        it is complete but a server
- * came back without its part; drop it, then create it anew */
+ * canyon_tensor_close it.
+ * - MISMATCH: it exists otherwise; the text names both
+ * - INVALID_ARGUMENT: unknown optimizer or setting, a setting out of its range, a bad name or shape
+ * - STATE_LOST: it is complete but a server came back without its part; drop it, then create it anew
+ * - NOT_FOUND, CONFLICT: somebody dropped it while it was being created; nothing of it is left
+ * - TIMEOUT: whoever is creating it did not finish in time; the text names it */
 CANYON_API enum canyon_status canyon_tensor_create(canyon_client *client, const struct canyon_tensor_spec *spec,
                                                    uint32_t timeout_ms, canyon_tensor **tensor);
 
-/* Waits until a tensor of this name exists and is complete, and opens it. TIMEOUT says which of the two was missing. */
+/* Waits until a tensor of this name exists and is complete, and opens it.
+ * - TIMEOUT: the text says which of the two was missing
+ * - STATE_LOST: as for canyon_tensor_create */
 CANYON_API enum canyon_status canyon_tensor_open(canyon_client *client, const char *name, uint32_t timeout_ms,
                                                  canyon_tensor **tensor);
 
@@ -215,7 +226,7 @@ CANYON_API enum canyon_status canyon_assign(canyon_tensor *tensor, const float *
 CANYON_API enum canyon_status canyon_pull(canyon_tensor *tensor, float *weights, uint32_t timeout_ms);
 
 /* Staleness is measured against the weights this handle received last (by pull, push_pull or assign); before the first,
- * against the tensor's first values, version 0. */
+ * against the tensor's first values. */
 CANYON_API enum canyon_status canyon_push(canyon_tensor *tensor, const float *gradient, uint32_t timeout_ms);
 
 /* Gradient in, fresh weights out, in one round trip. `gradient` and `weights` may be the same memory: then the gradient
@@ -286,11 +297,14 @@ struct canyon_server_statistics {
     int reachable;     /* 0: `text` says why, the numbers are 0 */
     char text[320];
     char version[128];
-    uint32_t threads;
+    uint32_t threads; /* 0 when it was not reached yet */
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out;
     uint64_t pushes, pulls, assigns; /* blocks */
     uint64_t refused, errors;
-    uint64_t shards, tensors /* with a part here */, parameters, state_bytes;
+    uint64_t shards;
+    uint64_t
+        parts; /* of tensors: every thread that holds blocks of a tensor has one; canyon_tensor_list counts tensors */
+    uint64_t parameters, state_bytes;
     uint64_t staleness_sum, staleness_max;
 };
 

@@ -151,13 +151,13 @@ static void test_status(void **state) {
     (void)state;
     push_ones("layer/weight", ROWS * COLUMNS);
     canyon(0, "status");
-    expect_in(result.out, "job digits: 2 servers, 4 threads, 256 shards, blocks of 1,024 parameters\n");
+    expect_in(result.out, "job digits: 2 servers, 4 threads, 256 shards, blocks of 1,024 parameters, 3 tensors\n");
     expect_in(result.out, "staleness");
     expect_in(result.out, canyon_version());
     assert_string_equal(result.err, "");
     canyon(0, "--json status");
     json_t *status = printed_json(), *servers = member(status, "servers");
-    json_int_t parameters = 0, pushes = 0;
+    json_int_t parameters = 0, pushes = 0, parts = 0;
     assert_string_equal(json_string_value(member(member(status, "job"), "name")), "digits");
     assert_int_equal(json_array_size(servers), 2);
     for (size_t i = 0; i < 2; i++) {
@@ -170,7 +170,10 @@ static void test_status(void **state) {
         assert_true(json_integer_value(member(server, "connections")) >= 2);
         parameters += json_integer_value(member(server, "parameters"));
         pushes += json_integer_value(member(server, "pushes"));
+        parts += json_integer_value(member(server, "parts"));
     }
+    assert_int_equal(json_integer_value(member(member(status, "job"), "tensors")), 3);
+    assert_true(parts >= 3 && parts <= 5); /* no more than blocks */
     assert_int_equal(parameters, ROWS * COLUMNS + 3 + 1);
     assert_true(pushes >= 3);
     json_decref(status);
@@ -401,14 +404,33 @@ static void test_output_that_cannot_be_written(void **state) {
     assert_string_not_equal(result.err, "");
 }
 
-/* Last: it ends a server. */
+/* Last: it ends a server. What is left can still be looked at, and what is missing is named. */
 static void test_a_server_goes_down(void **state) {
     (void)state;
+    char down[64];
+    snprintf(down, sizeof down, "%s", strchr(local_servers(local), ',') + 1);
     local_kill(local, 1, SIGKILL);
     canyon(3, "status --timeout 3000");
-    expect_in(strcmp(result.out, "") == 0 ? result.err : result.out, "127.0.0.1:");
+    expect_in(result.out, "2 servers (1 down), 2 threads");
+    expect_in(result.out, "3 tensors");
+    expect_in(result.out, down);
+    expect_in(result.out, " is down: ");
+    expect_in(result.out, strerror(ECONNREFUSED));
+    assert_string_equal(result.err, "");
+    canyon(3, "status --json");
+    json_t *status = printed_json(), *servers = member(status, "servers");
+    assert_int_equal(json_array_size(servers), 2);
+    assert_true(json_is_true(member(json_array_get(servers, 0), "up")));
+    assert_true(json_is_false(member(json_array_get(servers, 1), "up")));
+    expect_in(json_string_value(member(json_array_get(servers, 1), "reason")), down);
+    json_decref(status);
+    canyon(0, "tensors");
+    expect_in(result.out, "layer/weight");
     canyon(3, "pull layer/weight --output @ --timeout 3000");
-    assert_string_not_equal(result.err, "");
+    expect_in(result.err, down);
+    assert_string_equal(result.out, "");
+    canyon(3, "drop layer/weight --yes --timeout 3000"); /* nothing is half dropped */
+    expect_in(result.err, down);
 }
 
 int main(void) {
