@@ -131,6 +131,9 @@ struct canyon_tensor *tensor_create(struct canyon_client *client, const struct t
     tensor->blocks = blocks;
     tensor->home = job_home(info->spec.name);
     tensor->restarts = lane_restarts(client->lanes[0]);
+    /* The first values of such a tensor were assigned: a gradient computed from them is not stale. */
+    for (uint64_t block = 0; info->spec.initializer.kind == INITIALIZER_VALUES && block < blocks; block++)
+        atomic_init(&tensor->versions[block], 1);
     return tensor;
 }
 

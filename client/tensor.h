@@ -13,7 +13,7 @@ struct canyon_tensor {
     struct tensor_info info;
     uint64_t elements, blocks, home;
     uint32_t restarts;          /* of shard 0's server when the handle was opened */
-    _Atomic uint64_t *versions; /* of the weights of each block received last; 0 before the first */
+    _Atomic uint64_t *versions; /* of the weights of each block received last; of its first values before that */
 };
 
 /* A handle for a complete tensor. NULL with NO_MEMORY or PROTOCOL (a shape that cannot be). */

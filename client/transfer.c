@@ -211,7 +211,8 @@ static void transfer_conclude(struct transfer *transfer) {
 /* ---- a block that is not there ---- */
 
 /* Lost by a server, or dropped by somebody? Shard 0 knows. */
-static void transfer_judge_missing(struct transfer *transfer, enum canyon_status status, const struct frame *reply) {
+static void transfer_judge_missing(struct transfer *transfer, enum canyon_status status, const char *text,
+                                   const struct frame *reply) {
     const struct transfer_refusal *refusal = &transfer->refusal;
     const struct canyon_tensor *tensor = transfer->items[refusal->item].tensor;
     const char *name = tensor->info.spec.name;
@@ -219,7 +220,12 @@ static void transfer_judge_missing(struct transfer *transfer, enum canyon_status
     struct tensor_info info;
     bool known = status == CANYON_OK &&
                  message_unpack_opened(reply->message, reply->header.message_bytes, &info, NULL) == CANYON_OK;
-    if (known && info.id == tensor->info.id && info.state == TENSOR_COMPLETE)
+    bool absent = status == CANYON_NOT_FOUND || status == CANYON_CONFLICT; /* CONFLICT: another is being created */
+    if (!known && !absent)
+        error_set(&transfer->answer, status == CANYON_OK ? CANYON_PROTOCOL : status,
+                  "%s has no block %u of tensor \"%s\", and whether it was dropped or lost was not found out: %s",
+                  address, refusal->block, name, status == CANYON_OK ? "the answer cannot be read" : text);
+    else if (known && info.id == tensor->info.id && info.state == TENSOR_COMPLETE)
         error_set(&transfer->answer, CANYON_STATE_LOST,
                   "%s came back without its part of tensor \"%s\": drop the tensor and create it anew", address, name);
     else if (known)
@@ -233,8 +239,7 @@ static void transfer_answered(struct session_request *request, enum canyon_statu
                               const struct frame *reply) {
     struct transfer *transfer = request->user;
     struct error none = {.status = CANYON_OK};
-    (void)text;
-    transfer_judge_missing(transfer, status, reply);
+    transfer_judge_missing(transfer, status, text, reply);
     batch_ended(&transfer->batch, 0, &none);
 }
 

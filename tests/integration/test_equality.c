@@ -185,11 +185,47 @@ static void two_in_turn(void **state) {
     cluster_stop(cluster);
 }
 
+static canyon_tensor *create_with_values(canyon_client *client) {
+    static const float values[3000];
+    struct canyon_tensor_spec spec;
+    canyon_tensor *tensor = NULL;
+    canyon_tensor_spec_init(&spec);
+    strcpy(spec.name, "values");
+    spec.rank = 1;
+    spec.dims[0] = 3000;
+    spec.initializer = CANYON_VALUES;
+    spec.values = values;
+    check_ok(canyon_tensor_create(client, &spec, PATIENCE_MS, &tensor));
+    return tensor;
+}
+
+/* Values that were given are a tensor's first: a gradient computed from them is not stale, whoever pushes it. */
+static void first_values_are_not_stale(void **state) {
+    (void)state;
+    static const float gradient[3000];
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2});
+    canyon_client *clients[2];
+    canyon_tensor *tensors[2];
+    for (int i = 0; i < 2; i++) {
+        clients[i] = client_connect(cluster_servers(cluster));
+        tensors[i] = create_with_values(clients[i]);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct canyon_item item = {.tensor = tensors[i], .gradient = gradient};
+        check_ok(canyon_step(clients[i], &item, 1, PATIENCE_MS));
+        check(item.staleness == (uint64_t)i); /* the second one's is behind the first one's push, not more */
+        canyon_tensor_close(tensors[i]);
+        canyon_close(clients[i]);
+    }
+    cluster_stop(cluster);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         integration_test(same_commands_same_state),
         integration_test(a_lone_worker_is_never_stale),
         integration_test(two_in_turn),
+        integration_test(first_values_are_not_stale),
     };
     return cmocka_run_group_tests_name("equality", tests, NULL, NULL);
 }

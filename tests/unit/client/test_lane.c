@@ -35,7 +35,8 @@ enum behaviour {
     HANG_UP,          /* close the connection */
     CLOSE_IDLE,       /* close the connection as soon as nothing comes */
     STOP_READING,     /* neither read nor answer until told */
-    SEND_GARBAGE
+    SEND_GARBAGE,
+    MISS_A_BLOCK /* refuse values with NOT_FOUND, and hang up when asked about the tensor */
 };
 
 struct fake {
@@ -48,7 +49,9 @@ struct fake {
     _Atomic int told; /* goes on with what it held back */
     _Atomic int stopping;
     _Atomic int connections, closed;
-    _Atomic int restarts; /* log lines "server_restarted" */
+    _Atomic int restarts;  /* log lines "server_restarted" */
+    _Atomic int undefined; /* requests to UNDEFINE */
+    _Atomic int listed;    /* requests to LIST */
 };
 
 /* ---- the server ---- */
@@ -90,7 +93,8 @@ static void answer_values(struct fake *fake, int descriptor, const struct frame 
     results.count = pieces.count - (behaviour == ANSWER_TOO_FEW ? 1 : 0);
     for (uint32_t i = 0; i < results.count; i++) {
         results.results[i].version = 1;
-        payload_bytes += pieces.pieces[i].elements * sizeof(float);
+        results.results[i].status = behaviour == MISS_A_BLOCK ? CANYON_NOT_FOUND : CANYON_OK;
+        payload_bytes += behaviour == MISS_A_BLOCK ? 0 : pieces.pieces[i].elements * sizeof(float);
     }
     if (behaviour == ANSWER_TOO_SHORT)
         payload_bytes -= sizeof(float);
@@ -111,12 +115,60 @@ static void answer_values(struct fake *fake, int descriptor, const struct frame 
     free(ones);
 }
 
+static void send_error(int descriptor, uint64_t request, enum canyon_status status, const char *text) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    struct error error;
+    error_set(&error, status, "%s", text);
+    send_head(descriptor, FRAME_ERROR, request, message, message_pack_error(&error, message), 0);
+}
+
+static void describe(struct tensor_info *info, enum tensor_state state) {
+    *info = (struct tensor_info){.id = 77, .state = state};
+    strcpy(info->spec.name, "w");
+    strcpy(info->spec.optimizer.name, "sgd");
+    info->spec.shape.rank = 1;
+    info->spec.shape.dims[0] = ELEMENTS;
+}
+
+/* CREATE, COMPLETE, DROP, UNDEFINE, DROPPED of a tensor that somebody drops before it is complete, and LIST, always the
+ * same page; false: something else. */
+static bool answer_catalogue(struct fake *fake, int descriptor, const struct frame *frame) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    uint64_t id = frame->header.request;
+    struct message_created created = {.creator = true};
+    struct message_listed listed = {.count = 1, .more = true};
+    switch (frame->header.type) {
+    case FRAME_CREATE:
+        describe(&created.tensor, TENSOR_CREATING);
+        send_head(descriptor, FRAME_CREATED, id, message, message_pack_created(&created, message), 0);
+        return true;
+    case FRAME_COMPLETE:
+    case FRAME_DROP:
+    case FRAME_DROPPED:
+        send_error(descriptor, id, CANYON_NOT_FOUND, "it was dropped");
+        return true;
+    case FRAME_UNDEFINE:
+        atomic_fetch_add(&fake->undefined, 1);
+        send_head(descriptor, FRAME_UNDEFINED, id, NULL, 0, 0);
+        return true;
+    case FRAME_LIST:
+        atomic_fetch_add(&fake->listed, 1);
+        describe(&listed.tensors[0], TENSOR_COMPLETE);
+        send_head(descriptor, FRAME_LISTED, id, message, message_pack_listed(&listed, message), 0);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* One request; false hangs up. */
 static bool answer(struct fake *fake, int descriptor, const struct frame *frame) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     uint64_t id = frame->header.request;
     enum behaviour behaviour = (enum behaviour)atomic_load(&fake->behaviour);
-    struct tensor_info info = {.id = 77, .state = TENSOR_COMPLETE};
+    struct tensor_info info;
+    if (answer_catalogue(fake, descriptor, frame))
+        return true;
     switch (frame->header.type) {
     case FRAME_HELLO:
         send_head(descriptor, FRAME_WELCOME, id, message, message_pack_welcome(&fake->welcome, message),
@@ -124,10 +176,9 @@ static bool answer(struct fake *fake, int descriptor, const struct frame *frame)
         send_all(descriptor, fake->address, strlen(fake->address));
         return true;
     case FRAME_OPEN:
-        strcpy(info.spec.name, "w");
-        strcpy(info.spec.optimizer.name, "sgd");
-        info.spec.shape.rank = 1;
-        info.spec.shape.dims[0] = ELEMENTS;
+        if (behaviour == MISS_A_BLOCK)
+            return false;
+        describe(&info, TENSOR_COMPLETE);
         send_head(descriptor, FRAME_OPENED, id, message, message_pack_opened(&info, message), 0);
         return true;
     case FRAME_DEFINE:
@@ -375,6 +426,46 @@ static void test_restarted_while_idle(void **state) {
     end(&user);
 }
 
+/* A block is missing, and the server of the catalogue does not say why: neither does the error. */
+static void test_missing_block_that_nobody_explains(void **state) {
+    (void)state;
+    struct user user = begin();
+    atomic_store(&user.fake->behaviour, MISS_A_BLOCK);
+    assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+    check_address_in_text(&user);
+    assert_non_null(strstr(canyon_error_text(), "was not found out"));
+    check_pulls(&user);
+    end(&user);
+}
+
+/* Whoever dropped it may have been at a server before the creator's parts were: the creator takes them away. */
+static void test_dropped_while_it_was_created(void **state) {
+    (void)state;
+    struct user user = begin();
+    struct canyon_tensor_spec spec;
+    canyon_tensor *tensor = NULL;
+    canyon_tensor_spec_init(&spec);
+    strcpy(spec.name, "w");
+    spec.rank = 1;
+    spec.dims[0] = ELEMENTS;
+    assert_int_equal(canyon_tensor_create(user.client, &spec, 2000, &tensor), CANYON_NOT_FOUND);
+    assert_null(tensor);
+    assert_int_equal(atomic_load(&user.fake->undefined), 1);
+    end(&user);
+}
+
+static void test_list_that_goes_in_circles(void **state) {
+    (void)state;
+    struct user user = begin();
+    struct canyon_tensor_info *infos = NULL;
+    size_t count = 0;
+    assert_int_equal(canyon_tensor_list(user.client, 2000, &infos, &count), CANYON_PROTOCOL);
+    check_address_in_text(&user);
+    assert_null(infos);
+    assert_int_equal(atomic_load(&user.fake->listed), 2);
+    end(&user);
+}
+
 /* ---- a lane by itself ---- */
 
 static void note_status(struct session_request *request, enum canyon_status status, const char *text,
@@ -488,6 +579,9 @@ int main(void) {
         cmocka_unit_test(test_timeout_in_the_middle_of_a_reply),
         cmocka_unit_test(test_timeout_in_the_middle_of_a_request),
         cmocka_unit_test(test_restarted_while_idle),
+        cmocka_unit_test(test_missing_block_that_nobody_explains),
+        cmocka_unit_test(test_dropped_while_it_was_created),
+        cmocka_unit_test(test_list_that_goes_in_circles),
         cmocka_unit_test(test_deadline_that_is_over),
         cmocka_unit_test(test_another_server_at_the_same_address),
         cmocka_unit_test(test_digest_that_is_not_of_the_job),
