@@ -102,10 +102,10 @@ struct frame_reader {
     uint32_t payload_limit;
     frame_target target;
     void *user;
-    uint8_t *scratch;  /* owned */
-    size_t start, end; /* unread bytes of scratch, beginning with the header and message of the current frame */
-    uint8_t *payload;  /* owned, aligned; grown to the largest payload seen */
-    size_t payload_room;
+    uint8_t *scratch;     /* owned */
+    size_t start, end;    /* unread bytes of scratch, beginning with the header and message of the current frame */
+    uint8_t *payload;     /* owned, aligned; grown to the largest payload seen */
+    size_t payload_room;  /* bytes of it, 0 without one */
     uint8_t *destination; /* where the current payload goes: payload or the target's memory */
     size_t payload_have;
     struct frame_header header;
@@ -131,6 +131,9 @@ enum frame_reader_result { FRAME_READER_NEEDS_MORE = 0, FRAME_READER_FRAME = 1, 
 
 /* The next whole frame. Its memory is valid until the next call of next or space. On BROKEN the stream cannot go on. */
 enum frame_reader_result frame_reader_next(struct frame_reader *reader, struct frame *frame, struct error *error);
+
+/* Gives the payload buffer back, unless a payload is under way in it. The last frame is no longer valid. */
+void frame_reader_trim(struct frame_reader *reader);
 
 /* True between frames: nothing of a next frame has been received. */
 int frame_reader_idle(const struct frame_reader *reader);

@@ -89,13 +89,17 @@ void frame_reader_received(struct frame_reader *reader, size_t count) {
     }
 }
 
+static void drop_payload(struct frame_reader *reader) {
+    free(reader->payload);
+    reader->payload = NULL;
+    reader->payload_room = 0;
+}
+
 static enum canyon_status own_payload(struct frame_reader *reader, size_t bytes, struct error *error) {
     if (bytes <= reader->payload_room) {
         return CANYON_OK;
     }
-    free(reader->payload);
-    reader->payload = NULL;
-    reader->payload_room = 0;
+    drop_payload(reader);
     size_t room = (bytes + PAYLOAD_ALIGNMENT - 1) / PAYLOAD_ALIGNMENT * PAYLOAD_ALIGNMENT;
     void *memory = NULL;
     if (posix_memalign(&memory, PAYLOAD_ALIGNMENT, room) != 0) {
@@ -192,6 +196,12 @@ enum frame_reader_result frame_reader_next(struct frame_reader *reader, struct f
     }
     hand_out(reader, from + moved, frame);
     return FRAME_READER_FRAME;
+}
+
+void frame_reader_trim(struct frame_reader *reader) {
+    if (reader->stage != STAGE_PAYLOAD) {
+        drop_payload(reader);
+    }
 }
 
 int frame_reader_idle(const struct frame_reader *reader) {

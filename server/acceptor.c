@@ -14,6 +14,7 @@
 #include <uv.h>
 
 #include "common/clock.h"
+#include "server/seldom.h"
 
 #define SECOND        1000000000ull
 #define PAUSE_MS      100 /* without descriptors, before the next try */
@@ -46,11 +47,6 @@ struct stranger {
     TAILQ_ENTRY(stranger) entry;
 };
 
-/* An event that a flood could repeat without end is logged at most once a second, with how often it was not. */
-struct seldom {
-    uint64_t next, suppressed;
-};
-
 struct acceptor {
     struct acceptor_options options;
     uv_loop_t loop;
@@ -67,16 +63,7 @@ static void on_stranger(uv_poll_t *handle, int status, int events);
 
 static void log_seldom(struct acceptor *acceptor, struct seldom *seldom, const char *event, const char *from,
                        const char *reason) {
-    char quoted[ERROR_TEXT_BYTES + 32];
-    uint64_t now = clock_now();
-    if (now < seldom->next) {
-        ++seldom->suppressed;
-        return;
-    }
-    log_event(acceptor->options.log, LOG_WARNING, event, "from=%s reason=%s suppressed=%llu", from,
-              log_quote(reason, quoted, sizeof quoted), (unsigned long long)seldom->suppressed);
-    seldom->next = now + SECOND;
-    seldom->suppressed = 0;
+    seldom_log(seldom, acceptor->options.log, LOG_WARNING, event, from, NULL, reason);
 }
 
 /* ---- one stranger ---- */

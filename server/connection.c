@@ -15,7 +15,10 @@
 
 #define TURN_FRAMES 64
 #define TURN_BYTES  ((size_t)4 * 1024 * 1024)
+/* A frame may take long (digests of much state): then it is the only one of its turn. */
+#define TURN_TIME   (2 * MILLISECOND)
 #define SLICES      128
+#define MILLISECOND 1000000ull
 #define SECOND      1000000000ull
 #define FLUSH_TIME  (5 * SECOND)
 #define LINGER_TIME (1 * SECOND)
@@ -44,7 +47,7 @@ static void fail(struct connection *connection, enum log_level level, const char
     if (!connection->failed) {
         connection->failed = true;
         log_event(connection->host->log, level, "connection-lost", "from=%s name=%s reason=%s", connection->from,
-                  connection->peer.name, log_quote(reason, quoted, sizeof quoted));
+                  connection->label, log_quote(reason, quoted, sizeof quoted));
         schedule(connection);
     }
 }
@@ -142,9 +145,14 @@ static void flush(struct connection *connection) {
 /* ---- the end ---- */
 
 static void on_closed(uv_handle_t *handle) {
-    struct connection *connection = handle->data;
+    free(handle->data);
+}
+
+/* Nothing more will be received into frames. */
+static void release_reader(struct connection *connection) {
+    connection->host->received -= connection->payload_room;
+    connection->payload_room = 0;
     frame_reader_finish(&connection->reader);
-    free(connection);
 }
 
 static void forget_peer(struct connection *connection) {
@@ -164,7 +172,8 @@ void connection_close(struct connection *connection) {
     forget_peer(connection);
     TAILQ_REMOVE(&host->all, connection, all);
     --host->count;
-    log_event(host->log, LOG_DEBUG, "disconnected", "from=%s name=%s", connection->from, connection->peer.name);
+    log_event(host->log, LOG_DEBUG, "disconnected", "from=%s name=%s", connection->from, connection->label);
+    release_reader(connection);
     outbox_finish(&connection->outbox);
     uv_close((uv_handle_t *)&connection->poll, on_closed);
     close(connection->descriptor);
@@ -185,6 +194,7 @@ static void linger(struct connection *connection) {
 /* Executes nothing more; what waits goes out first. */
 static void finish(struct connection *connection) {
     forget_peer(connection);
+    release_reader(connection);
     connection->state = CONNECTION_FLUSHING;
     connection->paused = false;
     connection->deadline = clock_now() + FLUSH_TIME;
@@ -201,11 +211,9 @@ static void refuse(struct connection *connection, const struct error *error) {
     size_t count = message_pack_error(error, bytes + FRAME_HEADER_BYTES);
     struct frame_header header = {.type = FRAME_ERROR, .message_bytes = (uint32_t)count};
     struct iovec slice = {.iov_base = bytes, .iov_len = FRAME_HEADER_BYTES + count};
-    char quoted[ERROR_TEXT_BYTES + 32];
     frame_header_encode(&header, bytes);
-    log_event(connection->host->log, LOG_WARNING, "connection-refused", "from=%s name=%s status=%s reason=%s",
-              connection->from, connection->peer.name, status_name(error->status),
-              log_quote(error->text, quoted, sizeof quoted));
+    seldom_log(&connection->host->refused, connection->host->log, LOG_WARNING, "connection-refused", connection->from,
+               connection->peer.name, error->text);
     offer(connection, &slice, 1, 0);
     finish(connection);
 }
@@ -242,19 +250,43 @@ static enum receipt receive(struct connection *connection) {
 /* Nothing more is to be read: the client closed its end, or the server stops and the receive buffer is empty. */
 static void input_over(struct connection *connection) {
     if (!frame_reader_idle(&connection->reader)) {
-        log_event(connection->host->log, LOG_INFO, "frame-cut", "from=%s name=%s", connection->from,
-                  connection->peer.name);
-    }
-    if (connection->draining) {
-        handler_stop(connection->host->handler); /* requests that the last frames parked */
+        seldom_log(&connection->host->cut, connection->host->log, LOG_INFO, "frame-cut", connection->from,
+                   connection->peer.name, connection->ended ? "the client closed" : "the server stops");
     }
     finish(connection);
+}
+
+/* Notes what the reader's payload buffer takes; false when those of all connections take more than they may. Memory
+ * that was only just allocated has not been touched, so that it is not too late. */
+static bool count_buffer(struct connection *connection) {
+    struct connection_host *host = connection->host;
+    host->received = host->received - connection->payload_room + connection->reader.payload_room;
+    connection->payload_room = connection->reader.payload_room;
+    return host->received <= host->received_limit;
+}
+
+static void refuse_payload(struct connection *connection) {
+    struct error error;
+    error_set(&error, CANYON_BUSY,
+              "the payloads that this server thread receives at once would take more than %zu bytes: try again, push "
+              "from fewer workers at a time, or give the server more threads",
+              connection->host->received_limit);
+    refuse(connection, &error);
+}
+
+/* A buffer is kept for the next payload as long as there is plenty. */
+static void spare_buffer(struct connection *connection) {
+    if (connection->host->received > connection->host->received_limit / 2) {
+        frame_reader_trim(&connection->reader);
+        (void)count_buffer(connection);
+    }
 }
 
 /* Executes frames in the order they came, until input, output or the turn's budget gives out. */
 static void execute(struct connection *connection) {
     struct connection_host *host = connection->host;
     size_t frames = 0, bytes = 0;
+    uint64_t start = clock_now();
     bool empty = false; /* the receive buffer was, at the last look */
     while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->paused) {
         struct frame frame;
@@ -263,11 +295,15 @@ static void execute(struct connection *connection) {
             connection->paused = true;
             break;
         }
-        if (frames >= TURN_FRAMES || bytes >= TURN_BYTES) {
+        if (frames >= TURN_FRAMES || bytes >= TURN_BYTES || (frames > 0 && clock_now() - start >= TURN_TIME)) {
             schedule(connection);
             break;
         }
         enum frame_reader_result result = frame_reader_next(&connection->reader, &frame, &error);
+        if (!count_buffer(connection)) {
+            refuse_payload(connection);
+            break;
+        }
         if (result == FRAME_READER_FRAME) {
             ++frames;
             bytes += FRAME_HEADER_BYTES + frame.header.message_bytes + frame.header.payload_bytes;
@@ -293,6 +329,7 @@ static void execute(struct connection *connection) {
             break;
         }
     }
+    spare_buffer(connection);
 }
 
 /* LINGERING: input is thrown away until the client closes. */
@@ -362,6 +399,7 @@ static bool tune(int descriptor) {
 enum canyon_status connection_open(struct connection_host *host, const struct arrival *arrival) {
     struct connection *connection = calloc(1, sizeof *connection);
     struct error error = {.status = CANYON_NO_MEMORY};
+    char quoted[2 * LIMIT_NAME_BYTES];
     if (connection == NULL) {
         goto no_memory;
     }
@@ -380,13 +418,14 @@ enum canyon_status connection_open(struct connection_host *host, const struct ar
     memcpy(connection->from, arrival->from, sizeof connection->from);
     memcpy(connection->peer.session, arrival->session, SESSION_BYTES);
     memcpy(connection->peer.name, arrival->name, sizeof connection->peer.name);
+    log_quote(arrival->name, connection->label, sizeof connection->label);
     connection->peer.send = send_frame;
     outbox_init(&connection->outbox, &host->pool, host->outbox_cap);
     TAILQ_INSERT_TAIL(&host->all, connection, all);
     ++host->count;
     connection->known = true;
     handler_peer_came(host->handler, &connection->peer);
-    log_event(host->log, LOG_DEBUG, "connected", "from=%s name=%s", connection->from, connection->peer.name);
+    log_event(host->log, LOG_DEBUG, "connected", "from=%s name=%s", connection->from, connection->label);
     watch(connection);
     return CANYON_OK;
 
@@ -396,8 +435,8 @@ no_reader:
     free(connection);
 no_memory:
     close(arrival->descriptor);
-    log_event(host->log, LOG_ERROR, "connection-lost", "from=%s name=%s reason=%s", arrival->from, arrival->name,
-              status_name(error.status));
+    log_event(host->log, LOG_ERROR, "connection-lost", "from=%s name=%s reason=%s", arrival->from,
+              log_quote(arrival->name, quoted, sizeof quoted), status_name(error.status));
     return error.status;
 }
 

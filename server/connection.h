@@ -1,8 +1,8 @@
 /* A connection is one greeted client on one server thread: the adapter between its socket and the handler.
  *
  * Bytes received become frames, frames go to the handler, what the handler sends is offered to the socket at once and
- * what the socket does not take waits in an outbox. One turn executes a bounded number of frames, so that a greedy
- * client does not starve the others; while much output waits, nothing more is read. Life:
+ * what the socket does not take waits in an outbox. One turn executes a bounded number of frames for a bounded time, so
+ * that a greedy client does not starve the others; while much output waits, nothing more is read. Life:
  *
  *   OPEN       frames are executed
  *   FLUSHING   nothing more is executed (the client closed, broke the protocol, or the server stops): output goes out
@@ -26,6 +26,7 @@
 #include "server/arrival.h"
 #include "server/handler.h"
 #include "server/outbox.h"
+#include "server/seldom.h"
 
 enum connection_state { CONNECTION_OPEN, CONNECTION_FLUSHING, CONNECTION_LINGERING, CONNECTION_CLOSED };
 
@@ -43,10 +44,12 @@ struct connection {
     uv_poll_t poll;
     int events; /* of poll, as armed */
     struct frame_reader reader;
+    size_t payload_room; /* of the reader, as counted in the host's received */
     struct outbox outbox;
     uint64_t progress; /* when bytes last came, or the pause ended */
     uint64_t deadline; /* of FLUSHING and LINGERING; of draining's reading */
     char from[ARRIVAL_FROM_BYTES];
+    char label[2 * LIMIT_NAME_BYTES]; /* the peer's name, quoted for logs: it may be any text */
     TAILQ_ENTRY(connection) all, ready;
 };
 
@@ -61,8 +64,11 @@ struct connection_host {
     uint32_t payload_limit;
     size_t high_water; /* of an outbox: above it nothing is read, until it is below half of it */
     size_t outbox_cap;
-    size_t pool_crowded; /* chunks used by all: above it a connection reads nothing while any output of it waits */
-    uint64_t stall;      /* nanoseconds that a partial frame may stand still */
+    size_t received;       /* bytes of the readers' payload buffers together */
+    size_t received_limit; /* a payload that would need more is refused, and its connection with it */
+    size_t pool_crowded;   /* chunks used by all: above it a connection reads nothing while any output of it waits */
+    uint64_t stall;        /* nanoseconds that a partial frame may stand still */
+    struct seldom refused, cut; /* events of these names */
     struct connection_list all;
     struct connection_list ready; /* want another turn soon */
     size_t count;

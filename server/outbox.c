@@ -13,8 +13,8 @@ struct outbox_chunk {
 
 #define CHUNK_ROOM sizeof(((struct outbox_chunk *)0)->bytes)
 
-void outbox_pool_init(struct outbox_pool *pool, size_t keep_bytes) {
-    *pool = (struct outbox_pool){.keep = keep_bytes / OUTBOX_CHUNK_BYTES};
+void outbox_pool_init(struct outbox_pool *pool, size_t keep_bytes, size_t limit_bytes) {
+    *pool = (struct outbox_pool){.keep = keep_bytes / OUTBOX_CHUNK_BYTES, .limit = limit_bytes / OUTBOX_CHUNK_BYTES};
 }
 
 void outbox_pool_finish(struct outbox_pool *pool) {
@@ -29,6 +29,9 @@ void outbox_pool_finish(struct outbox_pool *pool) {
 
 static struct outbox_chunk *pool_take(struct outbox_pool *pool) {
     struct outbox_chunk *chunk = pool->free;
+    if (pool->used >= pool->limit) {
+        return NULL;
+    }
     if (chunk != NULL) {
         pool->free = chunk->next;
         --pool->free_count;

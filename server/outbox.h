@@ -16,14 +16,14 @@
 
 struct outbox_chunk;
 
-/* Zeroed is empty. `keep` bounds the free chunks that are kept for the next burst. */
+/* `keep` bounds the free chunks that are kept for the next burst, `limit` those in outboxes. */
 struct outbox_pool {
     struct outbox_chunk *free;
-    size_t free_count, keep;
+    size_t free_count, keep, limit;
     size_t used; /* chunks in outboxes */
 };
 
-void outbox_pool_init(struct outbox_pool *pool, size_t keep_bytes);
+void outbox_pool_init(struct outbox_pool *pool, size_t keep_bytes, size_t limit_bytes);
 /* Every outbox of it must be finished. */
 void outbox_pool_finish(struct outbox_pool *pool);
 
@@ -39,7 +39,7 @@ void outbox_init(struct outbox *outbox, struct outbox_pool *pool, size_t cap);
 void outbox_finish(struct outbox *outbox);
 
 /* Copies the slices less their first `skip` bytes (which are sent already). All or nothing: TOO_LARGE above the cap,
- * NO_MEMORY when chunks cannot be had. */
+ * NO_MEMORY when chunks cannot be had, or the pool's limit is reached. */
 enum canyon_status outbox_add(struct outbox *outbox, const struct iovec *slices, size_t count, size_t skip);
 
 /* The oldest bytes, as up to `most` slices; returns how many. They stay valid until outbox_sent or finish. */

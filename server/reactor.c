@@ -14,6 +14,7 @@
 #define HIGH_WATER_LEAST      (8 * MIB)
 #define POOL_KEEP             (16 * MIB)
 #define POOL_CROWDED          (256 * MIB)
+#define BUFFERS_LEAST         (512 * MIB)
 #define PARTIAL_FRAME_SECONDS 30ull
 #define SWEEP_MS              1000
 #define SWEEP_STOPPING_MS     5
@@ -50,10 +51,21 @@ static void environment_random(void *user, void *bytes, size_t count) {
     random_fill(bytes, count);
 }
 
-/* This thread's share of three quarters of the machine's memory, so that no tensor, however large, ends the server. */
-static uint64_t state_limit(uint32_t threads) {
+/* This thread's share of so many eighths of the machine's memory; 0 when that is not known. */
+static uint64_t memory_share(uint32_t eighths, uint32_t threads) {
     long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes / 4 * 3 / threads : 0;
+    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes / 8 * eighths / threads : 0;
+}
+
+/* Three quarters for parameters, so that no tensor, however large, ends the server. */
+static uint64_t state_limit(uint32_t threads) {
+    return memory_share(6, threads);
+}
+
+/* An eighth for payloads on their way in, and an eighth for replies on their way out, so that no crowd does. */
+static size_t buffers_limit(uint32_t threads) {
+    size_t share = (size_t)memory_share(1, threads);
+    return share > BUFFERS_LEAST ? share : BUFFERS_LEAST;
 }
 
 /* ---- stopping ---- */
@@ -208,9 +220,10 @@ static void host_init(struct reactor *reactor) {
     /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
     host->outbox_cap = host->high_water + FRAME_PAYLOAD_LIMIT +
                        (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
+    host->received_limit = buffers_limit(reactor->options.threads);
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
-    outbox_pool_init(&host->pool, POOL_KEEP);
+    outbox_pool_init(&host->pool, POOL_KEEP, buffers_limit(reactor->options.threads));
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);
 }

@@ -18,7 +18,7 @@ static struct outbox_pool pool;
 
 static int start(void **state) {
     static struct outbox outbox;
-    outbox_pool_init(&pool, 4 * OUTBOX_CHUNK_BYTES);
+    outbox_pool_init(&pool, 4 * OUTBOX_CHUNK_BYTES, 64 * OUTBOX_CHUNK_BYTES);
     outbox_init(&outbox, &pool, CAP);
     *state = &outbox;
     return 0;
@@ -50,6 +50,23 @@ static void test_skips_what_was_sent(void **state) {
     assert_true(outbox_empty(outbox));
     assert_int_equal(outbox_slices(outbox, out, 4), 0);
     assert_int_equal(pool.used, 0);
+}
+
+static void test_the_pool_has_a_limit_for_all(void **state) {
+    struct outbox *outbox = *state, other;
+    static uint8_t bytes[3 * OUTBOX_CHUNK_BYTES];
+    struct iovec much = slice(bytes, sizeof bytes), little = slice(bytes, 1);
+    outbox_init(&other, &pool, CAP);
+    pool.limit = 5;
+    assert_int_equal(outbox_add(outbox, &much, 1, 0), CANYON_OK); /* four chunks: each holds a little less */
+    assert_int_equal(pool.used, 4);
+    assert_int_equal(outbox_add(&other, &much, 1, 0), CANYON_NO_MEMORY);
+    assert_int_equal(pool.used, 4);
+    assert_true(outbox_empty(&other));
+    assert_int_equal(outbox_add(&other, &little, 1, 0), CANYON_OK);
+    outbox_finish(outbox);
+    assert_int_equal(outbox_add(&other, &much, 1, 0), CANYON_OK);
+    outbox_finish(&other);
 }
 
 static void test_is_all_or_nothing_at_the_cap(void **state) {
@@ -145,8 +162,12 @@ static void test_finish_is_safe_on_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        EACH(test_skips_what_was_sent), EACH(test_is_all_or_nothing_at_the_cap), EACH(test_pool_keeps_little),
-        EACH(test_random_walk),         EACH(test_finish_is_safe_on_nothing),
+        EACH(test_skips_what_was_sent),
+        EACH(test_is_all_or_nothing_at_the_cap),
+        EACH(test_the_pool_has_a_limit_for_all),
+        EACH(test_pool_keeps_little),
+        EACH(test_random_walk),
+        EACH(test_finish_is_safe_on_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

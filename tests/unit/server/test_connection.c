@@ -1,0 +1,249 @@
+/* Connections over real sockets on a loop that the test turns by hand: what one client may take from the others. */
+#include "tests/unit/server/fixture.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "server/connection.h"
+
+#define BLOCK 65536
+#define LIMIT ((size_t)1 << 20) /* of a payload; it is the smallest there is */
+
+struct stage {
+    struct job job;
+    struct handler_environment environment;
+    struct log log;
+    char logged[4096];
+    uv_loop_t loop;
+    struct connection_host host;
+    int listening;
+    struct sockaddr_in address;
+};
+
+static struct stage stage;
+
+static uint64_t now(void *user) {
+    (void)user;
+    return clock_now();
+}
+
+static void keep_line(void *user, enum log_level level, const char *text) {
+    size_t used = strlen(stage.logged);
+    (void)user;
+    (void)level;
+    snprintf(stage.logged + used, sizeof stage.logged - used, "%s\n", text);
+}
+
+static int setup(void **state) {
+    (void)state;
+    struct connection_host *host = &stage.host;
+    socklen_t bytes = sizeof stage.address;
+    memset(&stage, 0, sizeof stage);
+    stage.job = fixture_job(1, 1, BLOCK);
+    stage.environment.now = now;
+    stage.log = (struct log){.threshold = LOG_DEBUG, .descriptor = -1, .callback = keep_line};
+    assert_int_equal(uv_loop_init(&stage.loop), 0);
+    host->loop = &stage.loop;
+    host->handler = handler_create(&stage.job, 0, 0, 1, &stage.environment);
+    assert_non_null(host->handler);
+    host->log = &stage.log;
+    host->payload_limit = (uint32_t)LIMIT;
+    host->high_water = 1 << 20;
+    host->outbox_cap = 4 << 20;
+    host->received_limit = 3 * LIMIT;
+    host->pool_crowded = 1 << 20;
+    host->stall = 1000000000000;
+    outbox_pool_init(&host->pool, 0, 8 << 20);
+    TAILQ_INIT(&host->all);
+    TAILQ_INIT(&host->ready);
+    stage.listening = socket(AF_INET, SOCK_STREAM, 0);
+    stage.address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(stage.listening, (struct sockaddr *)&stage.address, sizeof stage.address), 0);
+    assert_int_equal(listen(stage.listening, 16), 0);
+    assert_int_equal(getsockname(stage.listening, (struct sockaddr *)&stage.address, &bytes), 0);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    while (!TAILQ_EMPTY(&stage.host.all)) {
+        connection_close(TAILQ_FIRST(&stage.host.all));
+    }
+    uv_run(&stage.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&stage.loop), 0);
+    assert_int_equal(stage.host.received, 0);
+    handler_destroy(stage.host.handler);
+    outbox_pool_finish(&stage.host.pool);
+    job_finish(&stage.job);
+    close(stage.listening);
+    return 0;
+}
+
+/* The client's descriptor; *connection receives the server's end, greeted. */
+static int come(const char *name, struct connection **connection) {
+    struct arrival arrival = {.from = "127.0.0.1:1"};
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    struct timeval patience = {.tv_sec = 10};
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    assert_int_equal(connect(client, (struct sockaddr *)&stage.address, sizeof stage.address), 0);
+    arrival.descriptor = accept(stage.listening, NULL, NULL);
+    assert_true(arrival.descriptor >= 0);
+    assert_int_equal(fcntl(arrival.descriptor, F_SETFL, O_NONBLOCK), 0);
+    snprintf(arrival.name, sizeof arrival.name, "%s", name);
+    assert_int_equal(connection_open(&stage.host, &arrival), CANYON_OK);
+    *connection = TAILQ_LAST(&stage.host.all, connection_list);
+    return client;
+}
+
+/* What is there to do for the loop and for connections that want a turn. */
+static void turn(void) {
+    for (int i = 0; i < 20; i++) {
+        uv_run(&stage.loop, UV_RUN_NOWAIT);
+        while (!TAILQ_EMPTY(&stage.host.ready)) {
+            connection_turn(TAILQ_FIRST(&stage.host.ready));
+        }
+    }
+}
+
+static void send_all(int client, const void *bytes, size_t count) {
+    const char *at = bytes;
+    while (count > 0) {
+        ssize_t sent = send(client, at, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent > 0) {
+            at += sent;
+            count -= (size_t)sent;
+        }
+        turn();
+    }
+}
+
+/* A PUSH of a tensor that is not there, of which `have` bytes of payload are sent. */
+static void send_push(int client, size_t have) {
+    static uint8_t payload[LIMIT];
+    struct message_pieces pieces = {.count = 4,
+                                    .pieces = {{1, 0, BLOCK, 0}, {1, 1, BLOCK, 0}, {1, 2, BLOCK, 0}, {1, 3, BLOCK, 0}}};
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct frame_header header = {.type = FRAME_PUSH, .payload_bytes = (uint32_t)LIMIT, .request = 5};
+    header.message_bytes = (uint32_t)message_pack_pieces(&pieces, bytes + FRAME_HEADER_BYTES);
+    frame_header_encode(&header, bytes);
+    send_all(client, bytes, FRAME_HEADER_BYTES + header.message_bytes);
+    send_all(client, payload, have);
+}
+
+/* The type of the frame that the client was sent, whose error, if it is one, is put into `error`. */
+static unsigned receive(int client, struct error *error) {
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct frame_header header;
+    turn();
+    assert_int_equal(recv(client, bytes, FRAME_HEADER_BYTES, MSG_WAITALL), FRAME_HEADER_BYTES);
+    assert_int_equal(frame_header_decode(bytes, 0, &header, NULL), CANYON_OK);
+    assert_int_equal(recv(client, bytes, header.message_bytes, MSG_WAITALL), header.message_bytes);
+    if (header.type == FRAME_ERROR) {
+        assert_int_equal(message_unpack_error(bytes, header.message_bytes, error, NULL), CANYON_OK);
+    }
+    return header.type;
+}
+
+static void payloads_under_way_have_a_limit(void **state) {
+    (void)state;
+    struct connection *connections[4];
+    struct error error;
+    int clients[4];
+    for (int i = 0; i < 4; i++) {
+        clients[i] = come("anna", &connections[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        send_push(clients[i], LIMIT / 2);
+    }
+    assert_int_equal(stage.host.received, 3 * LIMIT);
+    send_push(clients[3], 0);
+    assert_int_equal(receive(clients[3], &error), FRAME_ERROR);
+    assert_int_equal(error.status, CANYON_BUSY);
+    assert_non_null(strstr(error.text, "3145728"));
+    assert_int_equal(recv(clients[3], &error, 1, 0), 0);
+    assert_int_equal(stage.host.received, 3 * LIMIT);
+    /* Who was first is not disturbed. A buffer that is free is not kept while there is little. */
+    static uint8_t rest[LIMIT / 2];
+    send_all(clients[0], rest, sizeof rest);
+    assert_int_equal(receive(clients[0], &error), FRAME_PUSHED);
+    assert_int_equal(stage.host.received, 2 * LIMIT);
+    close(clients[1]);
+    turn();
+    assert_int_equal(stage.host.received, LIMIT);
+    send_push(clients[0], LIMIT / 2);
+    close(clients[2]);
+    turn();
+    send_all(clients[0], rest, sizeof rest);
+    assert_int_equal(receive(clients[0], &error), FRAME_PUSHED);
+    assert_int_equal(stage.host.received, LIMIT); /* kept: there is plenty */
+    close(clients[0]);
+    close(clients[3]);
+}
+
+/* Digests of 64 MiB take longer than a turn may, so a turn has one of them however many wait. */
+static void a_turn_ends_with_its_time(void **state) {
+    (void)state;
+    struct connection *connection;
+    struct tensor_info info = {9, TENSOR_CREATING, fixture_spec("w", 16 << 20, "sgd")};
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct frame_header header = {.type = FRAME_DEFINE, .request = 1};
+    int client = come("anna", &connection);
+    struct error error;
+    header.message_bytes = (uint32_t)message_pack_define(&info, bytes + FRAME_HEADER_BYTES);
+    frame_header_encode(&header, bytes);
+    send_all(client, bytes, FRAME_HEADER_BYTES + header.message_bytes);
+    assert_int_equal(receive(client, &error), FRAME_DEFINED);
+    header = (struct frame_header){.type = FRAME_DIGEST};
+    for (uint64_t i = 0; i < 3; i++) {
+        header.request = 10 + i;
+        frame_header_encode(&header, bytes + i * FRAME_HEADER_BYTES);
+    }
+    assert_int_equal(send(client, bytes, (size_t)3 * FRAME_HEADER_BYTES, 0), 3 * FRAME_HEADER_BYTES);
+    const size_t reply = FRAME_HEADER_BYTES + MESSAGE_DIGEST_ENTRY_BYTES;
+    for (int i = 0; i < 3; i++) {
+        connection_turn(connection);
+        uint8_t replies[4 * (FRAME_HEADER_BYTES + MESSAGE_DIGEST_ENTRY_BYTES)];
+        assert_int_equal(recv(client, replies, sizeof replies, 0), reply);
+    }
+    close(client);
+}
+
+static void names_in_logs_are_quoted(void **state) {
+    (void)state;
+    struct connection *connection;
+    int client = come("x status=\"fine\"\nerror", &connection);
+    assert_non_null(strstr(stage.logged, "name=\"x status=\\\"fine\\\"\\nerror\"\n"));
+    send_all(client, "garbage that is no frame at all", 31);
+    assert_non_null(strstr(stage.logged, "connection-refused from=127.0.0.1:1 name=\"x status="));
+    assert_non_null(strstr(stage.logged, "suppressed=0\n"));
+    close(client);
+}
+
+/* Of a flood of broken clients one line a second is left. */
+static void floods_are_logged_seldom(void **state) {
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct connection *connection;
+        int client = come("anna", &connection);
+        stage.logged[0] = '\0';
+        send_all(client, "garbage that is no frame at all", 31);
+        assert_int_equal(strstr(stage.logged, "connection-refused") != NULL, i == 0);
+        close(client);
+    }
+    assert_int_equal(stage.host.refused.suppressed, 4);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(payloads_under_way_have_a_limit),
+        TEST(a_turn_ends_with_its_time),
+        TEST(names_in_logs_are_quoted),
+        TEST(floods_are_logged_seldom),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
