@@ -124,6 +124,12 @@ struct process *process_run(const char *const *arguments) {
 
 void process_signal(struct process *process, int number) {
     assert_int_equal(kill(process->pid, number), 0);
+    if (number == SIGSTOP) {
+        /* The signal is only on its way; what the test does next must find the process standing still. */
+        int status = 0;
+        assert_int_equal(waitpid(process->pid, &status, WUNTRACED), process->pid);
+        assert_true(WIFSTOPPED(status));
+    }
 }
 
 static void forget(struct process *process) {
