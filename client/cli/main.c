@@ -16,8 +16,8 @@ static const struct command {
     {"status", "", "show the job and every server of it", cli_status},
     {"tensors", "", "list the tensors", cli_tensors},
     {"show", "NAME", "describe one tensor and its weights", cli_show},
-    {"pull", "NAME --output FILE.npy", "write a tensor's weights to a NumPy file", cli_pull},
-    {"assign", "NAME --input FILE.npy", "replace a tensor's weights by those of a NumPy file", cli_assign},
+    {"pull", "NAME --output FILE", "write a tensor's weights to a NumPy file", cli_pull},
+    {"assign", "NAME --input FILE", "replace a tensor's weights by those of a NumPy file", cli_assign},
     {"drop", "NAME", "delete a tensor on all servers", cli_drop},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -51,10 +51,10 @@ static void list_commands(char *text, size_t bytes) {
     for (size_t i = 0; i < COMMANDS && length < bytes; i++) {
         char left[64];
         snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].arguments);
-        length += (size_t)snprintf(text + length, bytes - length, "\n  %-29s  %s", left, commands[i].summary);
+        length += (size_t)snprintf(text + length, bytes - length, "\n  %-24s  %s", left, commands[i].summary);
     }
     if (length < bytes) {
-        snprintf(text + length, bytes - length, "\n  %-29s  %s", "help [COMMAND]",
+        snprintf(text + length, bytes - length, "\n  %-24s  %s", "help [COMMAND]",
                  "show this, or one command's options");
     }
 }

@@ -58,8 +58,8 @@ int main(int argc, char **argv) {
         .stop_at_positional = true,
         .usage = "COMMAND [OPTION...]",
         .details = "Commands:\n"
-                   "  train          train a model with worker processes, once for every optimizer asked for\n"
-                   "  trace          push gradients from standard input, print the weights of every step\n"
+                   "  train          train a model with worker processes, once for every optimizer\n"
+                   "  trace          push gradients from standard input, print each step's weights\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam --init 1,2",

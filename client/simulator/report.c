@@ -28,7 +28,7 @@ bool report_table(FILE *out, const struct run_result *results, size_t count) {
     table_column(table, "pushes/s", TABLE_RIGHT);
     table_column(table, "loss", TABLE_RIGHT);
     table_column(table, "test accuracy", TABLE_RIGHT);
-    table_column(table, "staleness mean", TABLE_RIGHT);
+    table_column(table, "stale", TABLE_RIGHT);
     table_column(table, "max", TABLE_RIGHT);
     table_column(table, "seconds", TABLE_RIGHT);
     for (size_t i = 0; i < count; i++) {

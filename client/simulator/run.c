@@ -161,7 +161,7 @@ static void run_show(struct run *run) {
     if (run->loss < 0.0) {
         snprintf(text, sizeof text, "%s: %" PRIu32 " workers connect", run->label, run->plan->workers);
     } else {
-        snprintf(text, sizeof text, "%s: loss %.3f, %s%s steps", run->label, run->loss, accuracy,
+        snprintf(text, sizeof text, "%s: loss %.3f, %s%s", run->label, run->loss, accuracy,
                  number_rate(rate, steps, sizeof steps));
     }
     progress_update(&run->progress, (double)run->result->steps / (double)run->steps_planned, text);

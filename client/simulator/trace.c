@@ -78,8 +78,9 @@ static enum arguments_verdict trace_arguments(struct trace *trace, int argc, cha
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .usage = "--optimizer NAME[:key=value,...] --init \"1,2,3\" [--servers LIST | --local N] < gradients.txt",
-        .details = "Numbers are separated by blanks or commas. A line that is not such a vector ends the program with\n"
-                   "exit code 2 and its number. Without --servers and --local one local server is started.",
+        .details = "Numbers are separated by blanks or commas. A line that is not such a vector\n"
+                   "ends the program with exit code 2 and a message with the line's number. Without\n"
+                   "--servers and --local one local server is started.",
         .examples = "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam:lr=0.01 --init 1,2",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);

@@ -21,21 +21,27 @@ static const char *const all_optimizers[] = {"sgd",      "momentum", "nag",  "ad
                                              "adadelta", "rmsprop",  "adam", "nadam"};
 #define ALL_OPTIMIZERS (sizeof all_optimizers / sizeof *all_optimizers)
 
-static const char details[] =
-    "The data are the 1,797 handwritten digits of UCI's optdigits test set, 1,297 of them for training. Worker w of W\n"
-    "has every W-th training image. --batch full is gradient descent on a worker's whole share, 1 is stochastic\n"
-    "gradient descent, any other N is mini-batch gradient descent; a worker's last batch of an epoch may be smaller.\n"
-    "All optimizers begin with the same weights, which depend on --seed alone, and with their default learning rate\n"
-    "unless it is given. Without --servers, two local servers are started.\n"
-    "\n"
-    "What is counted:\n"
-    "  steps           batches whose gradients were applied, of all workers together\n"
-    "  pushes          gradients of one tensor: steps times the model's tensors (softmax 2, mlp 4)\n"
-    "  loss            mean cross-entropy of the 1,297 training images with the last weights, in nats\n"
-    "  test accuracy   share of the 500 test images that are recognised with the last weights\n"
-    "  staleness       of a push: updates by others between the weights a gradient was computed from and its arrival,\n"
-    "                  the largest among the blocks of the tensor; mean and maximum over all pushes\n"
-    "  seconds         from when all workers may begin until the last one is done";
+static const char details[] = "The data are the 1,797 handwritten digits of UCI's optdigits test set, 1,297 of\n"
+                              "them for training. Worker w of W has every W-th training image. --batch full is\n"
+                              "gradient descent on a worker's whole share, 1 is stochastic gradient descent,\n"
+                              "any other N is mini-batch gradient descent; a worker's last batch of an epoch\n"
+                              "may be smaller. All optimizers begin with the same weights, which depend on\n"
+                              "--seed alone, and with their default learning rate unless it is given. Without\n"
+                              "--servers, two local servers are started. Ended by a signal, it stops what it\n"
+                              "started and exits with 128 and the signal's number.\n"
+                              "\n"
+                              "What is counted:\n"
+                              "  steps           batches whose gradients were applied, of all workers together\n"
+                              "  pushes          gradients of one tensor: steps times the model's tensors\n"
+                              "                  (softmax 2, mlp 4)\n"
+                              "  loss            mean cross-entropy of the 1,297 training images with the last\n"
+                              "                  weights, in nats\n"
+                              "  test accuracy   share of the 500 test images that are recognised with the last\n"
+                              "                  weights\n"
+                              "  stale, max      staleness of a push: updates by others between the weights a\n"
+                              "                  gradient was computed from and its arrival, the largest among\n"
+                              "                  the tensor's blocks; mean and maximum over all pushes\n"
+                              "  seconds         from when all workers may begin until the last one is done";
 
 struct train {
     struct place_options where;
@@ -167,7 +173,7 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
         .usage = "[--servers LIST | --local N] [OPTION...]",
         .details = details,
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
-                    "  canyon-sim train --servers 10.0.0.1:7077 --workers 8 --optimizer adam:lr=0.002 --json",
+                    "  canyon-sim train --servers 10.0.0.1:7077 -w 8 -o adam:lr=0.002 --json",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
     return verdict == ARGUMENTS_RUN ? train_check(train, &line) : verdict;

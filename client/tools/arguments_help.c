@@ -4,8 +4,8 @@
 
 #include "client/tools/arguments.h"
 
-#define HELP_COLUMNS 100
-#define LABEL_HIGH   34 /* a longer label has its help on the next line */
+#define HELP_COLUMNS 80
+#define LABEL_HIGH   28 /* a longer label has its help on the next line */
 #define LABEL_BYTES  128
 
 /* Prints `text` from column `indent` on (which is where the cursor stands), broken at blanks. */
@@ -66,7 +66,8 @@ static size_t label_columns(const struct command_line *line) {
 static void print_usage(const struct command_line *line, FILE *out) {
     fprintf(out, "Usage: %s", line->program);
     if (line->usage != NULL) {
-        fprintf(out, " %s\n", line->usage);
+        fputc(' ', out);
+        print_wrapped(out, line->usage, strlen("Usage: ") + strlen(line->program) + 1);
         return;
     }
     for (size_t i = 0; i < line->positional_count; i++) {
@@ -106,5 +107,5 @@ void arguments_help(const struct command_line *line, FILE *out) {
     if (line->examples != NULL) {
         fprintf(out, "\nExamples:\n%s\n", line->examples);
     }
-    fputs("\nExit codes: 0 done, 1 the operation failed, 2 wrong usage, 3 no server answered in time.\n", out);
+    fputs("\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 a server did not answer in time.\n", out);
 }

@@ -8,7 +8,7 @@ enum outcome {
     OUTCOME_DONE = 0,        /* the operation was done */
     OUTCOME_FAILED = 1,      /* it was understood and tried, and failed; the text on standard error says why */
     OUTCOME_USAGE = 2,       /* the command line is wrong; nothing was tried */
-    OUTCOME_UNREACHABLE = 3, /* no server answered, or not before the deadline */
+    OUTCOME_UNREACHABLE = 3, /* a server that was needed did not answer, or not before the deadline */
 };
 
 /* The exit code that fits what a call of the library returned. */

@@ -14,7 +14,7 @@
 #define TEXT_BYTES      512
 #define PERCENT_COLUMNS 6
 #define WIDTH_HIGH      160 /* a bar wider than this is harder to read, not easier */
-#define BAR_LOW         8   /* columns of the bar itself; less is none at all */
+#define BAR_LOW         5   /* columns of the bar itself; less is none at all */
 #define BAR_HIGH        30
 
 static double now_seconds(void) {
@@ -54,6 +54,22 @@ static void cut_columns(char *text, size_t columns) {
     }
 }
 
+/* The same, where possible at the end of a phrase, a heading or at least a word: half a number would mislead. */
+static void cut_phrases(char *text, size_t columns) {
+    static const char marks[] = {',', ':', ' '};
+    if (table_width(text) <= columns) {
+        return;
+    }
+    cut_columns(text, columns);
+    for (size_t i = 0; i < sizeof marks; i++) {
+        char *mark = strrchr(text, marks[i]);
+        if (mark != NULL) {
+            *mark = '\0';
+            return;
+        }
+    }
+}
+
 /* "[====>   ]  " with `columns` between the brackets. */
 static void make_bar(char *bar, size_t bytes, double fraction, unsigned columns) {
     assert(columns + 5 <= bytes);
@@ -85,7 +101,7 @@ static void draw_bar(struct progress *progress, double fraction, char *text, con
     width = width < WIDTH_HIGH ? width : WIDTH_HIGH;
     size_t fixed = PERCENT_COLUMNS + table_width(ending);
     bool room = width > fixed;
-    cut_columns(text, room ? width - fixed : 0);
+    cut_phrases(text, room ? width - fixed : 0);
     unsigned columns = bar_columns(width, fixed + table_width(text));
     if (columns > 0) {
         make_bar(bar, sizeof bar, fraction, columns);

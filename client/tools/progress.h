@@ -6,8 +6,9 @@
  *     progress_finish(&progress, "adam: loss 0.12, accuracy 0.96");
  *
  * On a terminal one line is redrawn, at most ten times a second, never wider than the terminal:
- * "[=======>      ]  52%  TEXT  0:12 left". Elsewhere: "52%  TEXT  0:12 left", at most one line every two seconds, and
- * the last. Lives on the caller's stack, owns nothing. Not thread-safe. */
+ * "[=======>      ]  52%  TEXT  0:12 left". Where that is too long the bar gets shorter, then goes, then phrases of
+ * TEXT. Elsewhere: "52%  TEXT  0:12 left", at most one line every two seconds, and the last. Lives on the caller's
+ * stack, owns nothing. Not thread-safe. */
 #ifndef CANYON_TOOLS_PROGRESS_H
 #define CANYON_TOOLS_PROGRESS_H
 

@@ -296,6 +296,15 @@ static void a_killed_parent_takes_all_with_it(void **state) {
     program_finish(&program);
 }
 
+/* A terminal of 80 columns shows it as it is meant. */
+static void expect_narrow(const char *text) {
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        if (strcspn(line, "\n") > 80) {
+            fail_msg("wider than 80 columns: %.*s", (int)strcspn(line, "\n"), line);
+        }
+    }
+}
+
 static void help_and_version_are_there(void **state) {
     struct program program;
     (void)state;
@@ -304,12 +313,15 @@ static void help_and_version_are_there(void **state) {
     program_finish(&program);
     program_run(&program, NULL, 0, WORDS("help"));
     expect_part(program.said, "trace");
+    expect_narrow(program.said);
     program_finish(&program);
     program_run(&program, NULL, 0, WORDS("help", "train"));
     expect_part(program.said, "pushes");
+    expect_narrow(program.said);
     program_finish(&program);
     program_run(&program, NULL, 0, WORDS("trace", "--help"));
     expect_part(program.said, "--init");
+    expect_narrow(program.said);
     program_finish(&program);
     program_run(&program, NULL, 2, WORDS("trian"));
     expect_part(program.told, "did you mean 'train'?");

@@ -357,6 +357,15 @@ static void test_usage(void **state) {
     expect_in(result.out, canyon_version());
 }
 
+/* A terminal of 80 columns shows it as it is meant. */
+static void expect_narrow(const char *text) {
+    for (const char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        if (strcspn(line, "\n") > 80) {
+            fail_msg("wider than 80 columns: %.*s", (int)strcspn(line, "\n"), line);
+        }
+    }
+}
+
 static void test_help(void **state) {
     (void)state;
     static const char *const commands[] = {"status", "tensors", "show", "pull", "assign", "drop"};
@@ -371,9 +380,11 @@ static void test_help(void **state) {
         expect_in(result.out, "Usage: canyon ");
         expect_in(result.out, "--servers LIST");
         expect_in(result.out, "Exit codes:");
+        expect_narrow(result.out);
     }
     canyon(0, "help");
     expect_in(result.out, "CANYON_SERVERS");
+    expect_narrow(result.out);
 }
 
 /* Nobody listens at port 1 of loopback. */

@@ -139,6 +139,33 @@ static void test_every_width_fits(void **state) {
     }
 }
 
+/* What a run of several says fits 80 columns with a bar, and what gives way for less is never half a number. */
+static void test_what_gives_way(void **state) {
+    (void)state;
+    static const char long_text[] = "8/8 adadelta: loss 0.031, accuracy 98.4 %, 10.9 k/s";
+    static const struct {
+        unsigned short columns;
+        const char *line;
+    } cases[] = {
+        {80, "\r[===>   ]   50%  8/8 adadelta: loss 0.031, accuracy 98.4 %, 10.9 k/s  1:00 left\033[K"},
+        {69, "\r 50%  8/8 adadelta: loss 0.031, accuracy 98.4 %, 10.9 k/s  1:00 left\033[K"},
+        {68, "\r[==>  ]   50%  8/8 adadelta: loss 0.031, accuracy 98.4 %  1:00 left\033[K"},
+        {44, "\r 50%  8/8 adadelta: loss 0.031  1:00 left\033[K"},
+        {40, "\r[===>  ]   50%  8/8 adadelta  1:00 left\033[K"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct terminal terminal;
+        struct progress progress;
+        char text[4096];
+        open_terminal(&terminal, cases[i].columns);
+        progress_init(&progress, terminal.file);
+        progress.started = 0.0;
+        progress_update_at(&progress, 0.5, long_text, 60.0);
+        read_terminal(&terminal, text, sizeof text);
+        assert_string_equal(text, cases[i].line);
+    }
+}
+
 static void test_clear(void **state) {
     (void)state;
     struct terminal terminal;
@@ -179,6 +206,7 @@ int main(void) {
         cmocka_unit_test(test_fractions_out_of_range),
         cmocka_unit_test(test_bar_on_a_terminal),
         cmocka_unit_test(test_every_width_fits),
+        cmocka_unit_test(test_what_gives_way),
         cmocka_unit_test(test_clear),
         cmocka_unit_test(test_real_clock),
     };
