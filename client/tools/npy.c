@@ -51,9 +51,15 @@ static enum canyon_status fail_read(const struct work *work) {
 
 static enum canyon_status open_file(struct work *work) {
     struct stat about;
-    work->file = fopen(work->path, "rbe");
+    /* Without O_NONBLOCK a pipe would be waited for, and refused only then. */
+    int descriptor = open(work->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    work->file = descriptor < 0 ? NULL : fdopen(descriptor, "rb");
     if (work->file == NULL) {
-        return fail(work, CANYON_NOT_FOUND, "cannot open it: %s", strerror(errno));
+        enum canyon_status status = fail(work, CANYON_NOT_FOUND, "cannot open it: %s", strerror(errno));
+        if (descriptor >= 0) {
+            close(descriptor);
+        }
+        return status;
     }
     if (fstat(fileno(work->file), &about) != 0) {
         return fail(work, CANYON_INTERNAL, "cannot examine it: %s", strerror(errno));
@@ -228,8 +234,13 @@ enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *di
                              size_t bytes) {
     struct work work = {.path = path, .text = text, .bytes = bytes};
     char name[4096];
+    struct stat about;
     if (rank > NPY_RANK) {
         return fail(&work, CANYON_INVALID_ARGUMENT, "%u dimensions are too many; %d can be written", rank, NPY_RANK);
+    }
+    /* A device or a pipe would not be written to but replaced by a file. */
+    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode)) {
+        return fail(&work, CANYON_INVALID_ARGUMENT, "it is there and is not a regular file; name another");
     }
     enum canyon_status status = open_temporary(&work, name, sizeof name);
     if (status != CANYON_OK) {

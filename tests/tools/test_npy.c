@@ -310,6 +310,17 @@ static void test_files_that_are_not_there(void **state) {
     assert_int_equal(npy_write("/nonexistent/x.npy", 0, NULL, &value, text, sizeof text), CANYON_INVALID_ARGUMENT);
     assert_non_null(strstr(text, "/nonexistent/x.npy"));
     assert_int_equal(npy_write("/tmp", 0, NULL, &value, text, sizeof text), CANYON_INVALID_ARGUMENT);
+    /* What is not a file is left as it is, and not waited for. */
+    struct stat about;
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(npy_write(path, 0, NULL, &value, text, sizeof text), CANYON_INVALID_ARGUMENT);
+    assert_non_null(strstr(text, "not a regular file"));
+    assert_int_equal(npy_read(path, &npy, text, sizeof text), CANYON_INVALID_ARGUMENT);
+    assert_non_null(strstr(text, "not a regular file"));
+    assert_int_equal(stat(path, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    assert_int_equal(unlink(path), 0);
 }
 
 /* A limit on the size of files stands for a full disk. */
