@@ -15,12 +15,15 @@
 #define DEFAULT_CONNECT_MS   3000u
 #define DEFAULT_WINDOW_BYTES (8u << 20)
 
-void canyon_options_init(struct canyon_options *options) {
-    *options = (struct canyon_options){.size = sizeof *options,
-                                       .timeout_ms = DEFAULT_TIMEOUT_MS,
-                                       .connect_ms = DEFAULT_CONNECT_MS,
-                                       .window_bytes = DEFAULT_WINDOW_BYTES,
-                                       .log_level = CANYON_LOG_INFO};
+void canyon_options_init_sized(struct canyon_options *options, size_t size) {
+    struct canyon_options defaults = {.size = size,
+                                      .timeout_ms = DEFAULT_TIMEOUT_MS,
+                                      .connect_ms = DEFAULT_CONNECT_MS,
+                                      .window_bytes = DEFAULT_WINDOW_BYTES,
+                                      .log_level = CANYON_LOG_INFO};
+    /* A newer header's fields are zero: canyon_connect refuses them by their size. */
+    memset(options, 0, size);
+    memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
 }
 
 /* ---- options ---- */

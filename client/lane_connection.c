@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -197,7 +198,10 @@ void lane_poll_link(struct lane *lane) {
     if (lane->link == NULL)
         return;
     int events = UV_READABLE | (lane->blocked ? UV_WRITABLE : 0);
-    if (events != lane->link->events)
-        uv_poll_start(&lane->link->poll, events, lane_on_poll);
+    if (events == lane->link->events)
+        return;
+    int failure = uv_poll_start(&lane->link->poll, events, lane_on_poll);
+    assert(failure == 0); /* only a handle that is being closed refuses, and the lane has let go of those */
+    (void)failure;
     lane->link->events = events;
 }

@@ -167,7 +167,9 @@ static bool dial_attempt(struct dial *dial) {
     poll->data = dial;
     dial->poll = poll;
     dial->descriptor = descriptor;
-    uv_poll_start(poll, UV_WRITABLE, dial_on_poll);
+    int failure = uv_poll_start(poll, UV_WRITABLE, dial_on_poll);
+    assert(failure == 0); /* only a handle that is being closed refuses */
+    (void)failure;
     return true;
 
 poll_failed:

@@ -16,8 +16,9 @@
  *
  * DEADLINES. Every call that talks to a server has one: the timeout_ms argument, in milliseconds from the call; 0 means
  * the client's default (options.timeout_ms). A server that is not there, dies or restarts gives an error within it; no
- * call hangs. A call that changes something and whose answer did not come is CANYON_OUTCOME_UNKNOWN: it may have been
- * applied.
+ * call hangs. (One that waits at a server, as create, open and barrier do, gives it a quarter of a second more to say
+ * what was missing.) A call that changes something and whose answer did not come is CANYON_OUTCOME_UNKNOWN: it may have
+ * been applied.
  *
  * THREADS. All calls may be made from any thread at any time on the same client, tensor or future, except that close,
  * tensor_close and future_release must be the last call on their object. A blocking call drives the network on the
@@ -97,7 +98,12 @@ struct canyon_options {
     int partial; /* 1: connect although some of the servers cannot be reached, for looking at what is left; 0 */
 };
 
-CANYON_API void canyon_options_init(struct canyon_options *options);
+/* The defaults, in the first `size` bytes: as many as the header has that the program was built with. */
+CANYON_API void canyon_options_init_sized(struct canyon_options *options, size_t size);
+
+static inline void canyon_options_init(struct canyon_options *options) {
+    canyon_options_init_sized(options, sizeof *options);
+}
 
 /* Reaches one of the servers, learns the job and the shard map from it, and opens one connection to every thread of
  * every server. On success *client is owned by the caller: canyon_close it.
@@ -113,7 +119,8 @@ CANYON_API enum canyon_status canyon_connect(const struct canyon_options *option
 
 /* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), closes the connections and
  * frees the client. Afterwards all that may be done with its tensors is closing them, and with futures asking for their
- * outcome and releasing them. It may have to wait for a host name's lookup that has begun. Safe on NULL. */
+ * outcome and releasing them. It may have to wait for a host name's lookup that has begun. Not from a
+ * future's callback, which it would wait for. Safe on NULL. */
 CANYON_API void canyon_close(canyon_client *client);
 
 struct canyon_job {

@@ -19,7 +19,7 @@ int main() {
     canyon_tensor_spec spec;
     canyon_tensor_spec_init(&spec);
     const bool there = all_there(
-        canyon_version, canyon_status_name, canyon_error_text, canyon_options_init, canyon_connect, canyon_close,
+        canyon_version, canyon_status_name, canyon_error_text, canyon_options_init_sized, canyon_connect, canyon_close,
         canyon_job, canyon_tensor_spec_init, canyon_tensor_spec_optimizer, canyon_tensor_create, canyon_tensor_open,
         canyon_tensor_close, canyon_tensor_describe, canyon_tensor_list, canyon_tensor_drop, canyon_assign, canyon_pull,
         canyon_push, canyon_push_pull, canyon_step, canyon_step_async, canyon_future_wait, canyon_future_done,

@@ -162,6 +162,7 @@ static void drop_one(canyon_client *client) {
     check_status(canyon_tensor_drop(client, "above", PATIENCE_MS), CANYON_NOT_FOUND);
     check_text("above");
     check_status(canyon_tensor_open(client, "above", 200, &other), CANYON_TIMEOUT);
+    check_status(canyon_tensor_open(client, "above", 1, &other), CANYON_TIMEOUT); /* however short */
     check_text("above");
     check_list(client, SIZES - 1);
     /* Its name is free for another shape. */

@@ -85,6 +85,23 @@ static void test_nonsense_is_an_error_with_a_text(void **state) {
     canyon_free(NULL);
 }
 
+/* A program built with an older header has a shorter struct: nothing behind it is touched, and it is accepted. */
+static void test_options_of_an_older_header(void **state) {
+    (void)state;
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    size_t size = offsetof(struct canyon_options, window_bytes);
+    memset(&options, 0xa5, sizeof options);
+    canyon_options_init_sized(&options, size);
+    assert_int_equal(options.size, size);
+    assert_int_equal(options.timeout_ms, 10000);
+    for (size_t i = size; i < sizeof options; i++)
+        assert_int_equal(((const unsigned char *)&options)[i], 0xa5);
+    options.servers = "no port here";
+    assert_int_equal(canyon_connect(&options, &client), CANYON_INVALID_ARGUMENT);
+    assert_non_null(strstr(canyon_error_text(), "options.servers"));
+}
+
 static void test_optimizer_text_goes_into_the_spec(void **state) {
     (void)state;
     struct canyon_tensor_spec spec;
@@ -108,6 +125,7 @@ int main(void) {
         cmocka_unit_test(test_long_texts_are_cut),
         cmocka_unit_test(test_names_and_version),
         cmocka_unit_test(test_nonsense_is_an_error_with_a_text),
+        cmocka_unit_test(test_options_of_an_older_header),
         cmocka_unit_test(test_optimizer_text_goes_into_the_spec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
