@@ -1,0 +1,48 @@
+#include "client/options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "common/limits.h"
+
+#define DEFAULT_TIMEOUT_MS   10000u
+#define DEFAULT_CONNECT_MS   3000u
+#define DEFAULT_WINDOW_BYTES (8u << 20)
+
+void canyon_options_init_sized(struct canyon_options *options, size_t size) {
+    struct canyon_options defaults = {.size = size,
+                                      .timeout_ms = DEFAULT_TIMEOUT_MS,
+                                      .connect_ms = DEFAULT_CONNECT_MS,
+                                      .window_bytes = DEFAULT_WINDOW_BYTES,
+                                      .log_level = CANYON_LOG_INFO};
+    /* A newer header's fields are zero: canyon_connect refuses them by their size. */
+    memset(options, 0, size);
+    memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
+}
+
+enum canyon_status options_take(const struct canyon_options *given, struct canyon_options *options,
+                                struct error *error) {
+    if (given == NULL || given->size < offsetof(struct canyon_options, servers) + sizeof given->servers)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "the options are %s: call canyon_options_init first",
+                         given == NULL ? "NULL" : "not initialised");
+    if (given->size > sizeof *options)
+        return error_set(
+            error, CANYON_UNSUPPORTED,
+            "the options are %zu bytes, this library (%s) knows %zu: the program was built for a newer one",
+            given->size, CANYON_VERSION_TEXT, sizeof *options);
+    canyon_options_init(options);
+    memcpy(options, given, given->size);
+    if (options->servers == NULL || options->servers[0] == '\0')
+        return error_set(error, CANYON_INVALID_ARGUMENT, "options.servers is empty: name a server as \"HOST:PORT\"");
+    if (options->timeout_ms == 0)
+        options->timeout_ms = DEFAULT_TIMEOUT_MS;
+    if (options->connect_ms == 0)
+        options->connect_ms = DEFAULT_CONNECT_MS;
+    if (options->window_bytes == 0)
+        options->window_bytes = DEFAULT_WINDOW_BYTES;
+    if (options->name == NULL)
+        options->name = "worker";
+    if (strlen(options->name) >= LIMIT_NAME_BYTES)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "options.name is longer than %d bytes", LIMIT_NAME_BYTES - 1);
+    return CANYON_OK;
+}
