@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/endian.h"
 
-#define PREFIX_BYTES   8 /* magic, version, flags and type: what every version keeps */
-#define REQUEST_OFFSET 16
+#define PREFIX_BYTES 8 /* magic, version, flags and type: what every version keeps */
 
 void greeting_init(struct greeting *greeting, const struct job *job, uint32_t server, uint32_t threads,
                    const uint8_t boot[BOOT_BYTES]) {
@@ -66,21 +64,21 @@ enum greeting_verdict greeting_header(const uint8_t *bytes, size_t have, struct 
     /* Lengths still to come count as zero, so that only the prefix is judged. */
     bool whole = have >= FRAME_HEADER_BYTES;
     memcpy(padded, bytes, whole ? FRAME_HEADER_BYTES : PREFIX_BYTES);
-    uint64_t request = load_u64(padded + REQUEST_OFFSET);
-    /* Any payload is too large for a HELLO, but the general limit first: its text names the fault better. */
+    /* All refusals here are the last word on a stream that cannot be read on, so they answer no request (id 0); whether
+     * the id had come yet would depend on how the bytes were cut. Any payload is too large for a HELLO, but the general
+     * limit first: its text names the fault better. */
     if (frame_header_decode(padded, FRAME_PAYLOAD_LIMIT, header, error) != CANYON_OK) {
-        /* Where another version keeps its request id is not known, and of garbage even less. */
-        return refuse(error->status == CANYON_TOO_LARGE ? request : 0, error, answer);
+        return refuse(0, error, answer);
     }
     if (header->type != FRAME_HELLO) {
         error_set(error, CANYON_PROTOCOL, "the first frame of a connection must be HELLO, not %s (type %u)",
                   frame_type_name(header->type), header->type);
-        return refuse(request, error, answer);
+        return refuse(0, error, answer);
     }
     if (header->payload_bytes > 0) {
         error_set(error, CANYON_PROTOCOL, "a HELLO has no payload, but its header announces %u bytes",
                   header->payload_bytes);
-        return refuse(request, error, answer);
+        return refuse(0, error, answer);
     }
     return whole ? GREETING_GOOD : GREETING_NEEDS_MORE;
 }
