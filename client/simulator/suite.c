@@ -41,7 +41,7 @@ enum canyon_status suite_open(struct suite *suite, const struct argument_texts *
             status = canyon_optimizers(client, 0, &suite->infos, &known);
         }
         for (size_t k = 0; status == CANYON_OK && k < known && room; k++) {
-            room = suite_add(suite, suite->infos[k].name);
+            room = suite->infos[k].rows_only || suite_add(suite, suite->infos[k].name);
         }
     }
     if (status != CANYON_OK) {
