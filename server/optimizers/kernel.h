@@ -14,6 +14,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "server/optimizers/optimizer.h"
 
@@ -77,13 +78,29 @@ struct cell {
 #define ALWAYS_INLINE static inline __attribute__((always_inline, unused))
 #define ELEMENT       ALWAYS_INLINE
 
-/* a * b + c with one rounding, as PyTorch's vector code adds a scaled tensor. The product of two floats is exact in
- * double, so this differs from a fused multiply-add only where rounding the double sum to float meets a tie made by its
- * first rounding; and unlike fmaf it costs the same, and gives the same, on a CPU that has no such instruction. Used
- * where PyTorch's steps are not small against the weights, or where differences cancel, so that roundings would show.
- */
-ALWAYS_INLINE float fused(float a, float b, float c) {
-    return (float)((double)a * (double)b + (double)c);
+/* a * b + c with one rounding, as PyTorch's vector code adds a scaled tensor: by the CPU's instruction where the
+ * instruction set has it, elsewhere in double, to the same bits. The product of two floats is exact in double; the sum
+ * is rounded to odd (towards the neighbour whose last bit is 1, unless it is exact), so that rounding it to float never
+ * sees a tie that is none. Used where PyTorch's steps are not small against the weights, or where differences cancel,
+ * so that roundings would show; an element that uses it takes it as a last argument, see KERNELS_FUSED. */
+typedef float fused_function(float a, float b, float c);
+
+ALWAYS_INLINE float fused_hardware(float a, float b, float c) {
+    return __builtin_fmaf(a, b, c);
+}
+ALWAYS_INLINE float fused_emulated(float a, float b, float c) {
+    const double product = (double)a * (double)b, addend = (double)c, sum = product + addend;
+    const double part = sum - product, error = (product - (sum - part)) + (addend - part); /* sum + error is exact */
+    uint64_t bits, off;
+    double odd;
+    memcpy(&bits, &sum, sizeof bits);
+    memcpy(&off, &error, sizeof off);
+    const uint64_t size = off << 1;                             /* zero where the sum is exact */
+    const uint64_t wrong = ((size | (0 - size)) >> 63) & ~bits; /* 1: not exact, and even */
+    const uint64_t inward = (off ^ bits) >> 63;                 /* 1: the error takes from the sum */
+    bits += wrong - 2 * (wrong & inward);
+    memcpy(&odd, &bits, sizeof odd);
+    return (float)odd;
 }
 
 /* The gradient to work with: scaled, turned where something is maximized, cut. Weight decay comes after, so it is
@@ -98,7 +115,7 @@ ALWAYS_INLINE float treated(const float *p, float g) {
 ALWAYS_INLINE float gradient(const float *p, float g, float w) {
     return treated(p, g) + p[PREPARED_DECAY] * w;
 }
-ALWAYS_INLINE float gradient_fused(const float *p, float g, float w) {
+ALWAYS_INLINE float gradient_fused(const float *p, float g, float w, fused_function *fused) {
     return fused(p[PREPARED_DECAY], w, treated(p, g));
 }
 
@@ -110,6 +127,18 @@ ALWAYS_INLINE float shrunk(const float *p, float w) {
 /* -1, 0 or 1. */
 ALWAYS_INLINE float sign(float x) {
     return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f);
+}
+
+/* `a` where the mask is all ones, `b` where it is zero. With a condition in place of the mask compilers see a store
+ * that is left out, which baseline vectors cannot do. */
+ALWAYS_INLINE float select(uint32_t mask, float a, float b) {
+    uint32_t one, other;
+    float result;
+    memcpy(&one, &a, sizeof one);
+    memcpy(&other, &b, sizeof other);
+    one = (one & mask) | (other & ~mask);
+    memcpy(&result, &one, sizeof result);
+    return result;
 }
 
 typedef struct cell element_function(const float *p, float g, struct cell old);
@@ -143,31 +172,32 @@ ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, con
             probe += new.s[2] - new.s[2];
         if (count > 3)
             probe += new.s[3] - new.s[3];
-        const bool good = probe == 0.0f;
-        kept += good ? 0 : 1;
-        w[i] = good ? new.w : old.w;
+        const uint32_t good = probe == 0.0f ? UINT32_MAX : 0;
+        kept += good + 1;
+        w[i] = select(good, new.w, old.w);
         if (count > 0)
-            a[i] = good ? new.s[0] : old.s[0];
+            a[i] = select(good, new.s[0], old.s[0]);
         if (count > 1)
-            b[i] = good ? new.s[1] : old.s[1];
+            b[i] = select(good, new.s[1], old.s[1]);
         if (count > 2)
-            c[i] = good ? new.s[2] : old.s[2];
+            c[i] = select(good, new.s[2], old.s[2]);
         if (count > 3)
-            d[i] = good ? new.s[3] : old.s[3];
+            d[i] = select(good, new.s[3], old.s[3]);
     }
     return kept;
 }
 
 #if defined(__x86_64__)
-#define TARGET_AVX2 __attribute__((target("avx2")))
+#define TARGET_AVX2 __attribute__((target("avx2,fma")))
 #if defined(__clang__)
-#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"), min_vector_width(512)))
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"), min_vector_width(512)))
 #else
-#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#define TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")))
 #endif
 #else
 #define TARGET_AVX2
 #define TARGET_AVX512
+#define fused_hardware fused_emulated
 #endif
 
 #define KERNEL(target, name, count, element)                                                                           \
@@ -181,6 +211,17 @@ ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, con
     KERNEL(, name##_baseline, count, element)                                                                          \
     KERNEL(TARGET_AVX2, name##_avx2, count, element)                                                                   \
     KERNEL(TARGET_AVX512, name##_avx512, count, element)
+/* The same for an element that takes `fused` as its last argument. */
+#define KERNELS_FUSED(name, count, element)                                                                            \
+    ELEMENT struct cell name##_on_hardware(const float *p, float g, struct cell old) {                                 \
+        return element(p, g, old, fused_hardware);                                                                     \
+    }                                                                                                                  \
+    ELEMENT struct cell name##_in_double(const float *p, float g, struct cell old) {                                   \
+        return element(p, g, old, fused_emulated);                                                                     \
+    }                                                                                                                  \
+    KERNEL(, name##_baseline, count, name##_in_double)                                                                 \
+    KERNEL(TARGET_AVX2, name##_avx2, count, name##_on_hardware)                                                        \
+    KERNEL(TARGET_AVX512, name##_avx512, count, name##_on_hardware)
 #define KERNELS_OF(name)                                                                                               \
     { name##_baseline, name##_avx2, name##_avx512 }
 

@@ -35,11 +35,11 @@ static void prepare(const double *hyper, uint64_t step, double *scalars, float *
     prepared[TAKE] = whole ? 1.0f : (float)(1.0 - hyper[DAMPENING]);
 }
 
-ELEMENT struct cell element(const float *p, float g, struct cell old) {
-    const float b = fused(p[TAKE], gradient_fused(p, g, old.w), p[KEEP] * old.s[0]);
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float b = fused(p[TAKE], gradient_fused(p, g, old.w, fused), p[KEEP] * old.s[0]);
     return (struct cell){fused(-p[RATE], b, shrunk(p, old.w)), {b}};
 }
-KERNELS(update, 1, element)
+KERNELS_FUSED(update, 1, element)
 
 const struct optimizer optimizer_momentum = {
     .name = "momentum",

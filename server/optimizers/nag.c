@@ -30,12 +30,12 @@ static void prepare(const double *hyper, uint64_t step, double *scalars, float *
     prepared[AHEAD] = (float)hyper[MOMENTUM];
 }
 
-ELEMENT struct cell element(const float *p, float g, struct cell old) {
-    const float d = gradient_fused(p, g, old.w);
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float d = gradient_fused(p, g, old.w, fused);
     const float b = p[KEEP] * old.s[0] + d;
     return (struct cell){fused(-p[RATE], fused(p[AHEAD], b, d), shrunk(p, old.w)), {b}};
 }
-KERNELS(update, 1, element)
+KERNELS_FUSED(update, 1, element)
 
 const struct optimizer optimizer_nag = {
     .name = "nag",

@@ -58,15 +58,15 @@ ELEMENT struct cell moving_element(const float *p, float g, struct cell old) {
 KERNELS(moving, 2, moving_element)
 
 /* The difference of averages cancels where gradients hardly change, so their roundings are PyTorch's to the bit. */
-ELEMENT struct cell centered_element(const float *p, float g, struct cell old) {
-    const float d = gradient_fused(p, g, old.w);
+ELEMENT struct cell centered_element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float d = gradient_fused(p, g, old.w, fused);
     const float v = fused(p[TAKE] * d, d, p[KEEP] * old.s[0]);
     const float a = fused(p[TAKE], d, p[KEEP] * old.s[1]);
     const float difference = fused(-a, a, v), variance = 0.0f > difference ? 0.0f : difference;
     const float quotient = d / (sqrtf(variance) + p[EPSILON]), b = p[VELOCITY] * old.s[2] + quotient;
     return (struct cell){shrunk(p, old.w) - p[RATE] * b, {v, a, b}};
 }
-KERNELS(centered, 3, centered_element)
+KERNELS_FUSED(centered, 3, centered_element)
 
 /* The velocity without momentum is of no further use, so that it need not be kept. */
 #define UPDATE(set)                                                                                                    \

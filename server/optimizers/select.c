@@ -10,10 +10,11 @@ bool optimizer_set_supported(enum optimizer_set set) {
     bool supported = set == OPTIMIZER_BASELINE;
 #if defined(__x86_64__)
     if (set == OPTIMIZER_AVX2)
-        supported = __builtin_cpu_supports("avx2");
+        supported = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (set == OPTIMIZER_AVX512)
         supported = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+                    __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                    __builtin_cpu_supports("fma");
 #endif
     return supported;
 }

@@ -25,11 +25,11 @@ static void prepare(const double *hyper, uint64_t step, double *scalars, float *
     prepared[RATE] = (float)hyper[LR];
 }
 
-ELEMENT struct cell element(const float *p, float g, struct cell old) {
-    const float w = fused(-p[RATE], gradient_fused(p, g, old.w), shrunk(p, old.w));
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float w = fused(-p[RATE], gradient_fused(p, g, old.w, fused), shrunk(p, old.w));
     return (struct cell){w, {0.0f}};
 }
-KERNELS(update, 0, element)
+KERNELS_FUSED(update, 0, element)
 
 const struct optimizer optimizer_sgd = {
     .name = "sgd",
