@@ -1,5 +1,4 @@
 /* canyon optimizers [NAME]: the optimizers the servers have; or all about one. */
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +11,9 @@
 
 #define RANGE_BYTES (2 * NUMBER_BYTES + 8)
 
-/* Of one parameter: the weight and its slots, float32 each. */
+/* Of one parameter: the weight and its slots, float32 each; but slots of rows are one for all the row. */
 static unsigned bytes_of(const struct canyon_optimizer_info *info) {
-    return (unsigned)sizeof(float) * (1 + info->slot_count);
+    return (unsigned)sizeof(float) * (info->rows_only ? 1 : 1 + info->slot_count);
 }
 
 static const char *bound(double value, char *text, size_t bytes) {
@@ -50,6 +49,17 @@ static enum outcome print_list(const struct canyon_optimizer_info *infos, size_t
     return printed ? OUTCOME_DONE : cli_fail("cannot print the table: no memory, or output failed");
 }
 
+static void print_memory(const struct canyon_optimizer_info *info) {
+    printf("%-12s%u bytes a parameter: its weight", "memory", bytes_of(info));
+    if (info->rows_only) {
+        printf("; and %u bytes a row of a table, which alone it is for\n\n", 4 * info->slot_count);
+    } else if (info->slot_count > 0) {
+        printf(" and %u slot%s of 4 bytes\n\n", info->slot_count, info->slot_count == 1 ? "" : "s");
+    } else {
+        fputs("\n\n", stdout);
+    }
+}
+
 static enum outcome print_one(const struct canyon_optimizer_info *info) {
     printf("%-12s%s\n", "optimizer", info->name);
     printf("%-12s%s\n", "summary", info->summary);
@@ -59,9 +69,7 @@ static enum outcome print_one(const struct canyon_optimizer_info *info) {
         printf("%s%s", i == 0 ? "" : ", ", info->slots[i]);
     }
     printf("%s\n", info->slot_count == 0 ? "none" : "");
-    printf("%-12s%u bytes a parameter: its weight", "memory", bytes_of(info));
-    printf(info->slot_count == 0 ? "\n\n" : " and %" PRIu32 " slot%s of 4 bytes each\n\n", info->slot_count,
-           info->slot_count == 1 ? "" : "s");
+    print_memory(info);
     struct table *table = table_create();
     table_column(table, "setting", TABLE_LEFT);
     table_column(table, "default", TABLE_RIGHT);
@@ -108,9 +116,9 @@ static json_t *optimizer_json(const struct canyon_optimizer_info *info) {
     for (uint32_t i = 0; i < info->hyperparameter_count; i++) {
         settings = appended(settings, setting_json(&info->hyperparameters[i]));
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", info->name, "summary", info->summary, "source",
-                     info->source, "slots", slots, "bytes_per_parameter", record_unsigned(bytes_of(info)), "settings",
-                     settings);
+    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "name", info->name, "summary", info->summary, "source",
+                     info->source, "slots", slots, "rows_only", info->rows_only, "bytes_per_parameter",
+                     record_unsigned(bytes_of(info)), "settings", settings);
 }
 
 static enum outcome print_json(const struct canyon_optimizer_info *infos, size_t count) {

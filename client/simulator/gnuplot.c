@@ -20,8 +20,10 @@ const char *gnuplot_colour(size_t line) {
     return colours[line % GNUPLOT_COLOURS];
 }
 
-size_t gnuplot_dash(size_t line) {
-    return 1 + line / GNUPLOT_COLOURS;
+const char *gnuplot_dash(size_t line) {
+    static const char *const dashes[] = {"1",           "(12,4)",         "(3,3)", "(12,3,3,3)",
+                                         "(12,3,12,8)", "(20,3,3,3,3,3)", "(6,6)", "(3,8)"};
+    return dashes[line / GNUPLOT_COLOURS % (sizeof dashes / sizeof *dashes)];
 }
 
 static const char *gnuplot_extension(const char *path) {

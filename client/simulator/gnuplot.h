@@ -12,8 +12,8 @@
 /* "#0072B2": of line `line`, counted from 0. */
 const char *gnuplot_colour(size_t line);
 
-/* gnuplot's dash type of line `line`: 1 is solid. */
-size_t gnuplot_dash(size_t line);
+/* gnuplot's dash type of line `line`: "1" is solid. */
+const char *gnuplot_dash(size_t line);
 
 /* Whether a picture can go to `path`: its name ends in .png or .svg and its folder can be written. False with `text`
  * otherwise. Cheap: ask before the work. */

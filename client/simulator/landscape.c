@@ -78,10 +78,10 @@ static const struct landscape landscapes[LANDSCAPES] = {
      .levels = {0.1, 0.4, 1, 2.5, 6, 14, 30, 65, 130, 250, 450, 800}},
 };
 
-/* Chosen so that each gets far in the landscape's steps. On the saddle those whose steps are measured in the gradient
- * (sgd, momentum, nag) have one rate, and those that adapt theirs have one, so that the times can be compared. In the
- * ravine sgd and momentum have one rate, just inside sgd's bound of 2 / 50; nag's bound at momentum 0.9 is 1.357 / 50.
- */
+/* Chosen so that each gets far in the landscape's steps and shows what it is known for. On the saddle sgd, momentum and
+ * nag have one rate, and most of those that adapt their steps have one. In the ravine sgd and momentum have one, just
+ * inside sgd's bound of 2 / RAVINE; nag's bound at momentum 0.9 is 1.357 / RAVINE. RAdam's first steps are plain
+ * momentum steps, which the steep start of Rosenbrock's valley bounds. */
 static const struct {
     const char *optimizer;
     double rates[LANDSCAPES]; /* saddle, ravine, rosenbrock */
@@ -92,9 +92,18 @@ static const struct {
     {"nag", {0.02, 0.02, 0.0008}},
     {"adagrad", {0.05, 0.5, 0.3}},
     {"adadelta", {2.0, 10.0, 2.0}},
-    {"rmsprop", {0.01, 0.02, 0.003}},
+    {"rmsprop", {0.01, 0.03, 0.003}},
     {"adam", {0.05, 0.1, 0.02}},
+    {"adamw", {0.05, 0.1, 0.02}},
+    {"amsgrad", {0.05, 0.1, 0.05}},
+    {"adamax", {0.05, 0.1, 0.1}},
     {"nadam", {0.05, 0.1, 0.02}},
+    {"radam", {0.05, 0.05, 0.003}},
+    {"yogi", {0.05, 0.1, 0.02}},
+    {"adabelief", {0.05, 0.1, 0.02}},
+    {"rprop", {0.05, 0.1, 0.02}},
+    {"lion", {0.05, 0.02, 0.01}},
+    {"ftrl", {0.1, 0.5, 0.3}},
     /* clang-format on */
 };
 #define RATES (sizeof rates / sizeof *rates)

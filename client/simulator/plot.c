@@ -48,7 +48,7 @@ static bool plot_script(FILE *out, const void *context) {
         }
     }
     for (size_t i = 0; i < picture->count; i++) {
-        fprintf(out, "%s $line%zu using 1:2 with lines lw 2.2 lc rgb '%s' dt %zu title ", i == 0 ? "plot" : ",", i,
+        fprintf(out, "%s $line%zu using 1:2 with lines lw 2.2 lc rgb '%s' dt %s title ", i == 0 ? "plot" : ",", i,
                 gnuplot_colour(i), gnuplot_dash(i));
         gnuplot_quoted(out, picture->lines[i].label);
     }

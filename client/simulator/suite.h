@@ -1,5 +1,5 @@
-/* The optimizers that a command is to run: those its --optimizer options name, "all" being whatever the servers have.
- */
+/* The optimizers that a command is to run: those its --optimizer options name, "all" being those the servers have
+ * for tensors. */
 #ifndef CANYON_SIMULATOR_SUITE_H
 #define CANYON_SIMULATOR_SUITE_H
 

@@ -126,7 +126,7 @@ static void plot_ways(FILE *out, const struct picture *picture) {
             first->landscape->name, first->landscape->formula, picture->low[0], picture->high[0], picture->low[1],
             picture->high[1], (double)first->at[0][0], (double)first->at[0][1]);
     for (size_t i = 0; i < picture->count; i++) {
-        fprintf(out, ", $path%zu using 1:2 with lines lw 2 lc rgb '%s' dt %zu notitle", i, gnuplot_colour(i),
+        fprintf(out, ", $path%zu using 1:2 with lines lw 2 lc rgb '%s' dt %s notitle", i, gnuplot_colour(i),
                 gnuplot_dash(i));
     }
     for (size_t i = 0; i < picture->count; i++) {
@@ -159,11 +159,11 @@ static void plot_losses(FILE *out, const struct picture *picture) {
     fprintf(out, "set key at screen %g,0.92 left top vertical maxrows 40 reverse Left samplen 2.4 width 1\nplot ",
             LABEL_X);
     for (size_t i = 0; i < picture->count; i++) {
-        fprintf(out, "%s$path%zu using 3:4 with lines lw 2 lc rgb '%s' dt %zu notitle", i == 0 ? "" : ", ", i,
+        fprintf(out, "%s$path%zu using 3:4 with lines lw 2 lc rgb '%s' dt %s notitle", i == 0 ? "" : ", ", i,
                 gnuplot_colour(i), gnuplot_dash(i));
     }
     for (size_t i = 0; i < picture->count; i++) {
-        fprintf(out, ", keyentry with linespoints lw 2 pt %u ps 1.3 lc rgb '%s' dt %zu title ", mark_of(i),
+        fprintf(out, ", keyentry with linespoints lw 2 pt %u ps 1.3 lc rgb '%s' dt %s title ", mark_of(i),
                 gnuplot_colour(i), gnuplot_dash(i));
         gnuplot_quoted(out, picture->descents[i].label);
     }
