@@ -385,6 +385,41 @@ static void a_saved_run_continues_alike(void **state) {
     }
 }
 
+/* The SGD family's steps round once, as the C library's fmaf does: where a sum in double would end between two floats
+ * and round to the wrong one. A weight of odd last bit, a step of nearly half a bit, and neighbours of both. */
+static void fused_steps_round_once(void **state) {
+    (void)state;
+    static struct block block, before;
+    static float gradients[ELEMENTS];
+    size_t ties = 0;
+    for (int set = 0; set < OPTIMIZER_SETS; set++) {
+        for (int round = 0; usable((enum optimizer_set)set) && round < 50; round++) {
+            float prepared[OPTIMIZER_PREPARED];
+            const double lr = 1.0 + (double)(random_next() % 16) * 0x1p-20;
+            block_begin(&block, optimizer_find("sgd"));
+            block_set(&block, "lr", lr);
+            block_prepare(&block, prepared);
+            for (size_t e = 0; e < ELEMENTS; e++) {
+                const int exponent = (int)(random_next() % 280) - 150;
+                const double unit = (1.0 + (double)(random_next() % 8) * 0x1p-23) * (random_next() % 2 ? 1.0 : -1.0);
+                const double step = (1.0 + ((double)(random_next() % 33) - 16.0) * 0x1p-20) * 0x1p-24;
+                block.weights[e] = (float)ldexp(unit, exponent);
+                gradients[e] = (float)ldexp(random_next() % 2 ? step : -step, exponent);
+            }
+            before = block;
+            block_update(&block, (enum optimizer_set)set, prepared, gradients, 0, ELEMENTS);
+            for (size_t e = 0; e < ELEMENTS; e++) {
+                const float w = before.weights[e], rate = (float)lr, expected = fmaf(-rate, gradients[e], w);
+                ties += expected != (float)(-(double)rate * (double)gradients[e] + (double)w);
+                if (memcmp(&block.weights[e], &expected, sizeof expected) != 0)
+                    fail_msg("%s: %a, fmaf gives %a", optimizer_set_name((enum optimizer_set)set),
+                             (double)block.weights[e], (double)expected);
+            }
+        }
+    }
+    assert_true(ties > 1000);
+}
+
 /* A row's sum: the mean of squares in any precision, whatever the row's length; and a row whose sum overflows stays. */
 static void row_wise_adagrad_sums_rows(void **state) {
     (void)state;
@@ -422,15 +457,11 @@ static void row_wise_adagrad_sums_rows(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_choice_is_the_best_there_is),
-        cmocka_unit_test(every_instruction_set_gives_the_same_bits),
-        cmocka_unit_test(updates_are_element_wise),
-        cmocka_unit_test(elements_are_kept_or_finite),
-        cmocka_unit_test(one_bad_gradient_costs_one_element),
-        cmocka_unit_test(options_treat_gradients),
-        cmocka_unit_test(decoupled_decay_shrinks),
-        cmocka_unit_test(a_saved_run_continues_alike),
-        cmocka_unit_test(row_wise_adagrad_sums_rows),
+        cmocka_unit_test(the_choice_is_the_best_there_is), cmocka_unit_test(every_instruction_set_gives_the_same_bits),
+        cmocka_unit_test(fused_steps_round_once),          cmocka_unit_test(updates_are_element_wise),
+        cmocka_unit_test(elements_are_kept_or_finite),     cmocka_unit_test(one_bad_gradient_costs_one_element),
+        cmocka_unit_test(options_treat_gradients),         cmocka_unit_test(decoupled_decay_shrinks),
+        cmocka_unit_test(a_saved_run_continues_alike),     cmocka_unit_test(row_wise_adagrad_sums_rows),
     };
     return cmocka_run_group_tests_name("kernels", tests, seeded, NULL);
 }
