@@ -20,7 +20,7 @@ static void plot_settings(FILE *out, const char *title) {
           "set logscale y\nset format y '%g'\nset xrange [0:*]\n"
           "set grid xtics ytics lt 1 lw 1 dt 1 lc rgb '#D8D8D8'\n"
           "set border 3\nset tics nomirror\n"
-          "set key top right reverse Left samplen 3 width 2\n",
+          "set key outside right top reverse Left samplen 3 width 2\n",
           out);
 }
 
