@@ -191,7 +191,8 @@ static void all_are_lines_of_a_table_and_the_best_are_marked(void **state) {
 
 /* By accuracy, of equal ones by loss; equal in both share a place; a loss that is not a number is the worst. */
 static void places_are_by_accuracy_then_loss(void **state) {
-    static const double accuracies[] = {0.9, 0.95, 0.9, 0.95, 0.9, 0.9}, losses[] = {0.3, 0.2, 0.1, 0.4, 0.3, NAN};
+    static const double accuracies[] = {0.9, 0.95, 0.9, 0.95, 0.9, 0.9},
+                        losses[] = {0.3, 0.2, 0.1, 0.4, 0.3, (double)NAN};
     static const size_t places[] = {4, 1, 3, 2, 4, 6};
     struct run_result *results = calloc(6, sizeof *results);
     (void)state;
