@@ -12,6 +12,7 @@
 #ifndef CANYON_SERVER_OPTIMIZERS_KERNEL_H
 #define CANYON_SERVER_OPTIMIZERS_KERNEL_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -53,6 +54,9 @@
 
 /* The first prepared constants of every optimizer; its own begin at PREPARED_OWN. */
 enum { PREPARED_SCALE, PREPARED_CLIP, PREPARED_DECAY, PREPARED_SHRINK, PREPARED_OWN };
+/* Behind them, in the loop alone: 1 where gradients are taken as they come, neither scaled, cut nor decayed. It is a
+ * constant of the loop's two copies, not a value, so that the plain one has nothing of that in it. */
+enum { PREPARED_PLAIN = OPTIMIZER_PREPARED };
 
 /* From the HYPER_GRADIENT entries. The limit is infinite where nothing is cut: the one constant that is not finite. */
 static inline void prepare_gradient(const double *hyper, float *prepared) {
@@ -108,15 +112,15 @@ ALWAYS_INLINE float fused_emulated(float a, float b, float c) {
 ALWAYS_INLINE float treated(const float *p, float g) {
     const float high = p[PREPARED_CLIP], low = -high, x = g * p[PREPARED_SCALE];
     const float below = high < x ? high : x;
-    return low > below ? low : below;
+    return p[PREPARED_PLAIN] > 0.0f ? g : low > below ? low : below;
 }
 
 /* The treated gradient with L2 decay in it, as PyTorch's optimizers have it. */
 ALWAYS_INLINE float gradient(const float *p, float g, float w) {
-    return treated(p, g) + p[PREPARED_DECAY] * w;
+    return p[PREPARED_PLAIN] > 0.0f ? g : treated(p, g) + p[PREPARED_DECAY] * w;
 }
 ALWAYS_INLINE float gradient_fused(const float *p, float g, float w, fused_function *fused) {
-    return fused(p[PREPARED_DECAY], w, treated(p, g));
+    return p[PREPARED_PLAIN] > 0.0f ? g : fused(p[PREPARED_DECAY], w, treated(p, g));
 }
 
 /* The weight after decoupled decay. */
@@ -129,62 +133,92 @@ ALWAYS_INLINE float sign(float x) {
     return (x > 0.0f ? 1.0f : 0.0f) - (x < 0.0f ? 1.0f : 0.0f);
 }
 
-/* `a` where the mask is all ones, `b` where it is zero. With a condition in place of the mask compilers see a store
- * that is left out, which baseline vectors cannot do. */
-ALWAYS_INLINE float select(uint32_t mask, float a, float b) {
-    uint32_t one, other;
-    float result;
-    memcpy(&one, &a, sizeof one);
-    memcpy(&other, &b, sizeof other);
-    one = (one & mask) | (other & ~mask);
-    memcpy(&result, &one, sizeof result);
-    return result;
-}
-
 typedef struct cell element_function(const float *p, float g, struct cell old);
 
-/* The loop. `count` and `element` are constants where it is used, so all that depends on them is gone after inlining.
- * x - x is zero for every finite x and NaN for others, so one comparison judges a whole element. */
-ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, const float *restrict prepared, size_t n,
-                                    const float *restrict g, float *restrict w, float *restrict a, float *restrict b,
-                                    float *restrict c, float *restrict d) {
-    float p[OPTIMIZER_PREPARED];
-    uint32_t kept = 0;
-    for (size_t i = 0; i < OPTIMIZER_PREPARED; i++)
-        p[i] = prepared[i];
+/* Old values of elements that are updated together. */
+#define STRETCH 512
+struct cell_arrays {
+    float w[STRETCH], s[OPTIMIZER_SLOTS][STRETCH];
+};
+
+/* Updates n elements and puts their old values aside. The result is zero when everything is finite: whatever is finite
+ * gives 0 or -0 when multiplied by zero, anything else NaN. One product for the sum of an element's numbers does, if it
+ * may also be NaN where a sum of finite numbers overflows. `count` and `element` are constants where this is used, so
+ * all that depends on them is gone after inlining. */
+ALWAYS_INLINE uint32_t advance(element_function *element, size_t count, const float *p, size_t n,
+                               const float *restrict g, float *restrict w, float *restrict a, float *restrict b,
+                               float *restrict c, float *restrict d, struct cell_arrays *restrict aside) {
+    uint32_t found = 0;
     for (size_t i = 0; i < n; i++) {
         struct cell old = {w[i], {0.0f}};
+        uint32_t bits;
+        aside->w[i] = old.w;
         if (count > 0)
-            old.s[0] = a[i];
+            aside->s[0][i] = old.s[0] = a[i];
         if (count > 1)
-            old.s[1] = b[i];
+            aside->s[1][i] = old.s[1] = b[i];
         if (count > 2)
-            old.s[2] = c[i];
+            aside->s[2][i] = old.s[2] = c[i];
         if (count > 3)
-            old.s[3] = d[i];
+            aside->s[3][i] = old.s[3] = d[i];
         const struct cell new = element(p, g[i], old);
-        float probe = (g[i] - g[i]) + (new.w - new.w);
+        float probe = g[i];
+        w[i] = new.w;
         if (count > 0)
-            probe += new.s[0] - new.s[0];
+            probe += a[i] = new.s[0];
         if (count > 1)
-            probe += new.s[1] - new.s[1];
+            probe += b[i] = new.s[1];
         if (count > 2)
-            probe += new.s[2] - new.s[2];
+            probe += c[i] = new.s[2];
         if (count > 3)
-            probe += new.s[3] - new.s[3];
-        const uint32_t good = probe == 0.0f ? UINT32_MAX : 0;
-        kept += good + 1;
-        w[i] = select(good, new.w, old.w);
-        if (count > 0)
-            a[i] = select(good, new.s[0], old.s[0]);
-        if (count > 1)
-            b[i] = select(good, new.s[1], old.s[1]);
-        if (count > 2)
-            c[i] = select(good, new.s[2], old.s[2]);
-        if (count > 3)
-            d[i] = select(good, new.s[3], old.s[3]);
+            probe += d[i] = new.s[3];
+        probe = (probe + new.w) * 0.0f;
+        memcpy(&bits, &probe, sizeof bits);
+        found |= bits;
+    }
+    return found << 1;
+}
+
+/* Gives the elements that are not finite their old values back; returns how many. */
+ALWAYS_INLINE uint64_t put_back(size_t count, size_t n, const float *g, float *w, float *const *s, size_t at,
+                                const struct cell_arrays *aside) {
+    uint64_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool good = isfinite(g[i]) && isfinite(w[i]);
+        for (size_t k = 0; k < count; k++)
+            good = good && isfinite(s[k][at + i]);
+        if (!good) {
+            kept++;
+            w[i] = aside->w[i];
+            for (size_t k = 0; k < count; k++)
+                s[k][at + i] = aside->s[k][i];
+        }
     }
     return kept;
+}
+
+/* The loop over a whole array, in stretches whose old values stay in the first cache. */
+ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, bool plain, const float *prepared,
+                                    size_t n, const float *g, float *w, float *const *s) {
+    float p[OPTIMIZER_PREPARED + 1];
+    struct cell_arrays aside;
+    uint64_t kept = 0;
+    memcpy(p, prepared, OPTIMIZER_PREPARED * sizeof p[0]);
+    p[PREPARED_PLAIN] = plain ? 1.0f : 0.0f;
+    for (size_t at = 0; at < n; at += STRETCH) {
+        const size_t length = n - at < STRETCH ? n - at : STRETCH;
+        const uint32_t found =
+            advance(element, count, p, length, g + at, w + at, count > 0 ? s[0] + at : NULL,
+                    count > 1 ? s[1] + at : NULL, count > 2 ? s[2] + at : NULL, count > 3 ? s[3] + at : NULL, &aside);
+        if (found != 0)
+            kept += put_back(count, length, g + at, w + at, s, at, &aside);
+    }
+    return kept;
+}
+
+/* True where gradient() gives back the gradient. */
+ALWAYS_INLINE bool is_plain(const float *prepared) {
+    return prepared[PREPARED_SCALE] == 1.0f && prepared[PREPARED_CLIP] > FLT_MAX && prepared[PREPARED_DECAY] == 0.0f;
 }
 
 #if defined(__x86_64__)
@@ -203,9 +237,8 @@ ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, con
 #define KERNEL(target, name, count, element)                                                                           \
     target static uint64_t name(const float *prepared, size_t n, const float *restrict g, float *restrict w,           \
                                 float *const *slots) {                                                                 \
-        return element_loop(element, count, prepared, n, g, w, (count) > 0 ? slots[0] : NULL,                          \
-                            (count) > 1 ? slots[1] : NULL, (count) > 2 ? slots[2] : NULL,                              \
-                            (count) > 3 ? slots[3] : NULL);                                                            \
+        return is_plain(prepared) ? element_loop(element, count, true, prepared, n, g, w, slots)                       \
+                                  : element_loop(element, count, false, prepared, n, g, w, slots);                     \
     }
 #define KERNELS(name, count, element)                                                                                  \
     KERNEL(, name##_baseline, count, element)                                                                          \

@@ -54,8 +54,10 @@ ALWAYS_INLINE float sum_of_squares(const float *p, size_t n, const float *restri
 }
 
 /* A row whose sum would not be finite is kept whole. */
-ALWAYS_INLINE uint64_t row(const float *restrict p, size_t n, const float *restrict g, float *restrict w,
+ALWAYS_INLINE uint64_t row(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
                            float *restrict sum) {
+    float p[OPTIMIZER_PREPARED + 1] = {[PREPARED_PLAIN] = 0.0f};
+    memcpy(p, prepared, OPTIMIZER_PREPARED * sizeof p[0]);
     const float new_sum = n > 0 ? *sum + sum_of_squares(p, n, g, w) / (float)n : *sum;
     const float rate = p[RATE] / (sqrtf(new_sum) + p[EPSILON]);
     uint32_t kept = 0;
