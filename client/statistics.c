@@ -173,6 +173,7 @@ static void optimizer_publish(const struct message_optimizer *message, struct ca
     info->slot_count = message->slot_count;
     for (uint32_t i = 0; i < message->slot_count; i++)
         memcpy(info->slots[i], message->slots[i], sizeof info->slots[i]);
+    info->rows_only = message->rows_only ? 1 : 0;
     info->hyperparameter_count = message->hyperparameter_count;
     for (uint32_t i = 0; i < message->hyperparameter_count; i++) {
         const struct message_hyperparameter *from = &message->hyperparameters[i];

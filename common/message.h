@@ -129,6 +129,7 @@ struct message_optimizer {
     char slots[LIMIT_SLOTS][LIMIT_SETTING_BYTES];
     uint32_t hyperparameter_count;
     struct message_hyperparameter hyperparameters[LIMIT_SETTINGS];
+    bool rows_only;
 };
 
 /* DIGESTS has no message; its payload is entries of this many bytes: u32 shard, u64 sequence, 32 bytes digest. */

@@ -114,6 +114,7 @@ size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t b
     wire.slots = slots;
     wire.n_hyperparameters = message->hyperparameter_count;
     wire.hyperparameters = list;
+    wire.rows_only = message->rows_only;
     return message_pack(&wire.base, bytes);
 }
 
@@ -140,5 +141,6 @@ enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, 
     for (uint32_t i = 0; i < message->hyperparameter_count; i++) {
         take_hyperparameter(&unpacking, wire->hyperparameters[i], &message->hyperparameters[i]);
     }
+    message->rows_only = wire->rows_only != 0;
     return unpacking.status;
 }

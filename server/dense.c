@@ -158,48 +158,17 @@ void dense_assign(struct dense *dense, size_t place, const float *values) {
     dense->blocks[place].version++;
 }
 
-/* Puts the old values back into every element of which one array is no longer finite. arrays[0] are the weights. */
-static uint64_t put_back(float *const *arrays, float (*old)[DENSE_CHUNK], size_t array_count, size_t count) {
-    uint64_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bad = 0;
-        for (size_t a = 0; a < array_count; a++) {
-            bad |= not_finite(arrays[a][i]);
-        }
-        if (bad) {
-            kept++;
-            for (size_t a = 0; a < array_count; a++) {
-                arrays[a][i] = old[a][i];
-            }
-        }
-    }
-    return kept;
-}
-
 void dense_push(struct dense *dense, size_t place, const float *gradient) {
     const struct optimizer *optimizer = dense->optimizer;
     struct dense_block *block = &dense->blocks[place];
-    size_t elements = dense_elements(dense, place), array_count = 1 + optimizer->slot_count;
-    float prepared[OPTIMIZER_PREPARED] = {0}, old[1 + OPTIMIZER_SLOTS][DENSE_CHUNK];
-    float *arrays[1 + OPTIMIZER_SLOTS];
+    float prepared[OPTIMIZER_PREPARED] = {0}, *slots[OPTIMIZER_SLOTS] = {NULL};
+    for (size_t slot = 0; slot < optimizer->slot_count; slot++) {
+        slots[slot] = dense_slot(dense, place, slot);
+    }
     block->step++;
     optimizer->prepare(dense->hyper, block->step, block->scalars, prepared);
-    /* In chunks that stay in the first cache, because the old values must be at hand should the update overflow. */
-    for (size_t at = 0; at < elements; at += DENSE_CHUNK) {
-        size_t count = elements - at < DENSE_CHUNK ? elements - at : DENSE_CHUNK;
-        bool finite = true;
-        for (size_t a = 0; a < array_count; a++) {
-            arrays[a] = (a == 0 ? dense_weights(dense, place) : dense_slot(dense, place, a - 1)) + at;
-            memcpy(old[a], arrays[a], count * sizeof(float));
-        }
-        optimizer->update(prepared, count, gradient + at, arrays[0], arrays + 1);
-        for (size_t a = 0; a < array_count; a++) {
-            finite = finite && dense_first_not_finite(arrays[a], count) == count;
-        }
-        if (!finite) {
-            dense->kept += put_back(arrays, old, array_count, count);
-        }
-    }
+    dense->kept += optimizer_apply(optimizer, prepared, dense_elements(dense, place), gradient,
+                                   dense_weights(dense, place), slots);
     block->version++;
 }
 

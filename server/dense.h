@@ -15,9 +15,6 @@
 #include "server/directory.h"
 #include "server/optimizers/optimizer.h"
 
-/* Elements that are updated together and, where the optimizer overflowed, looked at again. */
-#define DENSE_CHUNK 1024
-
 /* How many blocks of a tensor a shard holds, how many elements those have together, and the bytes of their weights and
  * slots. */
 struct dense_size {
@@ -67,7 +64,7 @@ float *dense_slot(const struct dense *dense, size_t place, size_t slot);
 size_t dense_first_not_finite(const float *values, size_t count);
 
 /* Replace the weights; apply the optimizer to a gradient. The values have the block's length and are finite. An element
- * whose new weight or slot would not be finite keeps its old weight and slots. */
+ * whose new weight or slot would not be finite keeps its old weight and slots, and is counted in `kept`. */
 void dense_assign(struct dense *dense, size_t place, const float *values);
 void dense_push(struct dense *dense, size_t place, const float *gradient);
 

@@ -74,6 +74,7 @@ static void describe(const struct optimizer *optimizer, struct message_optimizer
     for (size_t i = 0; i < optimizer->slot_count; i++) {
         snprintf(message->slots[i], sizeof message->slots[i], "%s", optimizer->slots[i]);
     }
+    message->rows_only = optimizer->rows_only;
     message->hyperparameter_count = (uint32_t)optimizer->hyperparameter_count;
     for (size_t i = 0; i < optimizer->hyperparameter_count; i++) {
         const struct optimizer_hyperparameter *from = &optimizer->hyperparameters[i];

@@ -13,6 +13,7 @@
 #include "common/random.h"
 #include "server/config.h"
 #include "server/help.h"
+#include "server/optimizers/optimizer.h"
 #include "server/server.h"
 
 #define EXIT_SETTINGS   2
@@ -145,6 +146,7 @@ int main(int argc, char **argv) {
     } else if (action == CONFIG_CHECK) {
         config_write(&config, stdout);
     } else {
+        optimizer_start();
         code = serve(&config);
     }
     config_finish(&config);

@@ -20,6 +20,10 @@ static void list_names(const struct optimizer *optimizer, char *text, size_t byt
 static enum canyon_status refuse_value(const struct optimizer *optimizer,
                                        const struct optimizer_hyperparameter *parameter, double value,
                                        struct error *error) {
+    if (parameter->flag) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s=%.17g must be 0 or 1", optimizer->name,
+                         parameter->name, value);
+    }
     return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s=%.17g is outside %c%.9g, %.9g%c", optimizer->name,
                      parameter->name, value, parameter->low_open ? '(' : '[', parameter->low, parameter->high,
                      parameter->high_open || parameter->high > 1e308 ? ')' : ']');
@@ -34,6 +38,12 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
     if (optimizer == NULL) {
         list_names(NULL, names, sizeof names);
         return error_set(error, CANYON_INVALID_ARGUMENT, "no optimizer '%.31s'; there are %s", spec->name, names);
+    }
+    if (optimizer->rows_only) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "%s works on whole rows of tables, which blocks of a dense tensor cut apart; "
+                         "for a tensor take adagrad",
+                         optimizer->name);
     }
     memcpy(result.name, optimizer->name, strlen(optimizer->name));
     result.count = (uint32_t)optimizer->hyperparameter_count;

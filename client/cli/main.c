@@ -19,6 +19,7 @@ static const struct command {
     {"pull", "NAME --output FILE", "write a tensor's weights to a NumPy file", cli_pull},
     {"assign", "NAME --input FILE", "replace a tensor's weights by those of a NumPy file", cli_assign},
     {"drop", "NAME", "delete a tensor on all servers", cli_drop},
+    {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

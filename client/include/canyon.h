@@ -341,6 +341,7 @@ struct canyon_optimizer_info {
     char slots[CANYON_MAX_SLOTS][32];
     uint32_t hyperparameter_count;
     struct canyon_hyperparameter hyperparameters[CANYON_MAX_SETTINGS];
+    int rows_only; /* 1: for the rows of tables, a slot is one number a row; tensors refuse it */
 };
 
 /* The optimizers the servers have. *optimizers is owned: canyon_free. */

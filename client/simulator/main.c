@@ -1,10 +1,11 @@
-/* canyon-sim: Canyon's simulator. Commands are trained models and traced optimizers; everything it knows of servers is
- * the public API. */
+/* canyon-sim: Canyon's simulator. Commands are trained models, traced optimizers and descents of surfaces;
+ * everything it knows of servers is the public API. */
 #include <stdio.h>
 #include <string.h>
 
 #include "canyon.h"
 #include "client/simulator/interrupt.h"
+#include "client/simulator/surface.h"
 #include "client/simulator/trace.h"
 #include "client/simulator/train.h"
 #include "client/tools/arguments.h"
@@ -13,7 +14,7 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"train", train_main}, {"trace", trace_main}};
+} commands[] = {{"train", train_main}, {"trace", trace_main}, {"surface", surface_main}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static int run_command(const struct command_line *line, int argc, char **argv) {
@@ -60,8 +61,10 @@ int main(int argc, char **argv) {
         .details = "Commands:\n"
                    "  train          train a model with worker processes, once for every optimizer\n"
                    "  trace          push gradients from standard input, print each step's weights\n"
+                   "  surface        let optimizers descend a function of two variables\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
+                    "  canyon-sim surface --function saddle --plot saddle.png\n"
                     "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam --init 1,2",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, &used);
@@ -73,7 +76,7 @@ int main(int argc, char **argv) {
         return OUTCOME_DONE;
     }
     if (used >= argc) {
-        arguments_wrong(&line, "a command is missing: train or trace");
+        arguments_wrong(&line, "a command is missing: train, trace or surface");
         return OUTCOME_USAGE;
     }
     argc -= used;

@@ -15,10 +15,6 @@ struct plot_line {
     const struct curve *curve;
 };
 
-/* Whether a picture can go to `path`: its name ends in .png or .svg and its folder can be written. False with `text`
- * otherwise. Cheap: ask before the work. */
-bool plot_check(const char *path, char *text, size_t bytes);
-
 /* Draws. `path` is the old file or the whole new picture. False, with `text`, when gnuplot is not there or fails. */
 bool plot_draw(const char *path, const char *title, const struct plot_line *lines, size_t count, char *text,
                size_t bytes);

@@ -1,12 +1,33 @@
 #include "client/simulator/report.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "client/tools/number.h"
 #include "client/tools/record.h"
 #include "client/tools/table.h"
 
-static void report_row(struct table *table, const struct run_result *result) {
+#define BEST 3 /* places that are marked */
+
+/* Better: more accurate, or as accurate with less loss. A loss that is not a number is the worst. */
+static bool is_better(const struct run_result *a, const struct run_result *b) {
+    if (a->test_accuracy != b->test_accuracy) {
+        return a->test_accuracy > b->test_accuracy;
+    }
+    return a->final_loss < b->final_loss || (isnan(b->final_loss) && !isnan(a->final_loss));
+}
+
+size_t report_place(const struct run_result *results, size_t count, size_t which) {
+    size_t place = 1;
+    for (size_t i = 0; i < count; i++) {
+        place += is_better(&results[i], &results[which]);
+    }
+    return place;
+}
+
+static void report_row(struct table *table, const struct run_result *results, size_t count, size_t which) {
+    static const char *const marks[BEST] = {"1st", "2nd", "3rd"};
+    const struct run_result *result = &results[which];
     char number[NUMBER_BYTES];
     double rate = result->seconds > 0.0 ? (double)result->pushes / result->seconds : 0.0;
     table_cell(table, "%s", result->optimizer);
@@ -15,6 +36,10 @@ static void report_row(struct table *table, const struct run_result *result) {
     table_cell(table, "%s", number_grouped((uint64_t)(rate + 0.5), number, sizeof number));
     table_cell(table, "%.4f", result->final_loss);
     table_cell(table, "%.1f %%", result->test_accuracy * 100.0);
+    if (count > BEST) {
+        size_t place = report_place(results, count, which);
+        table_cell(table, "%s", place <= BEST ? marks[place - 1] : "");
+    }
     table_cell(table, "%.2f", result->staleness_mean);
     table_cell(table, "%" PRIu64, result->staleness_max);
     table_cell(table, "%.2f", result->seconds);
@@ -28,11 +53,14 @@ bool report_table(FILE *out, const struct run_result *results, size_t count) {
     table_column(table, "pushes/s", TABLE_RIGHT);
     table_column(table, "loss", TABLE_RIGHT);
     table_column(table, "test accuracy", TABLE_RIGHT);
+    if (count > BEST) {
+        table_column(table, "best", TABLE_LEFT);
+    }
     table_column(table, "stale", TABLE_RIGHT);
     table_column(table, "max", TABLE_RIGHT);
     table_column(table, "seconds", TABLE_RIGHT);
     for (size_t i = 0; i < count; i++) {
-        report_row(table, &results[i]);
+        report_row(table, results, count, i);
     }
     bool printed = table_print(table, out);
     table_destroy(table);

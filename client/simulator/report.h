@@ -7,7 +7,11 @@
 
 #include "client/simulator/run.h"
 
-/* One line for every run. False when `out` could not be written. */
+/* The place of results[which] among all: 1 for the highest test accuracy, of equal ones for the least loss. Runs that
+ * are equal in both share a place. */
+size_t report_place(const struct run_result *results, size_t count, size_t which);
+
+/* One line for every run; of more than three the best three are marked. False when `out` could not be written. */
 bool report_table(FILE *out, const struct run_result *results, size_t count);
 
 /* One run as an object on a line: optimizer, batch ("full" or a number), workers, servers, epochs, steps, pushes,

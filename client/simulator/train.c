@@ -6,20 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/simulator/gnuplot.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/place.h"
 #include "client/simulator/plot.h"
 #include "client/simulator/report.h"
 #include "client/simulator/run.h"
+#include "client/simulator/suite.h"
 
 #define PROGRAM     "canyon-sim train"
-#define RUNS_HIGH   PLOT_LINES
 #define EPOCHS_HIGH 1000000
-
-/* What --optimizer all stands for, in the order of the table. */
-static const char *const all_optimizers[] = {"sgd",      "momentum", "nag",  "adagrad",
-                                             "adadelta", "rmsprop",  "adam", "nadam"};
-#define ALL_OPTIMIZERS (sizeof all_optimizers / sizeof *all_optimizers)
 
 static const char details[] = "The data are the 1,797 handwritten digits of UCI's optdigits test set, 1,297 of\n"
                               "them for training. Worker w of W has every W-th training image. --batch full is\n"
@@ -41,7 +37,9 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
                               "  stale, max      staleness of a push: updates by others between the weights a\n"
                               "                  gradient was computed from and its arrival, the largest among\n"
                               "                  the tensor's blocks; mean and maximum over all pushes\n"
-                              "  seconds         from when all workers may begin until the last one is done";
+                              "  seconds         from when all workers may begin until the last one is done\n"
+                              "  best            of more than three runs the best three: by test accuracy, of\n"
+                              "                  equal ones by loss";
 
 struct train {
     struct place_options where;
@@ -49,8 +47,7 @@ struct train {
     const char *model, *batch, *plot;
     uint64_t workers, hidden;
     bool json;
-    const char *runs[RUNS_HIGH];
-    size_t run_count;
+    struct suite suite;
     struct digits digits;
     struct split split;
     struct plan plan;
@@ -59,23 +56,6 @@ struct train {
     size_t finished;
 };
 
-/* "all" becomes its eight; each is checked as far as that is possible without a server. */
-static enum arguments_verdict train_add(struct train *train, const struct command_line *line, const char *optimizer) {
-    struct canyon_tensor_spec spec;
-    bool all = strcmp(optimizer, "all") == 0;
-    for (size_t i = 0; i < (all ? ALL_OPTIMIZERS : 1); i++) {
-        if (train->run_count == RUNS_HIGH) {
-            return arguments_wrong(line, "--optimizer asks for more than %d runs", RUNS_HIGH);
-        }
-        train->runs[train->run_count++] = all ? all_optimizers[i] : optimizer;
-    }
-    canyon_tensor_spec_init(&spec);
-    if (canyon_tensor_spec_optimizer(&spec, optimizer) != CANYON_OK) {
-        return arguments_wrong(line, "--optimizer: %s", canyon_error_text());
-    }
-    return ARGUMENTS_RUN;
-}
-
 /* What a table of options cannot say. */
 static enum arguments_verdict train_check(struct train *train, const struct command_line *line) {
     char text[PLOT_TEXT_BYTES];
@@ -83,9 +63,7 @@ static enum arguments_verdict train_check(struct train *train, const struct comm
     if (train->optimizers.count == 0) {
         train->optimizers.items[train->optimizers.count++] = "adam";
     }
-    for (size_t i = 0; i < train->optimizers.count && verdict == ARGUMENTS_RUN; i++) {
-        verdict = train_add(train, line, train->optimizers.items[i]);
-    }
+    verdict = verdict == ARGUMENTS_RUN ? suite_check(line, &train->optimizers) : verdict;
     if (verdict != ARGUMENTS_RUN) {
         return verdict;
     }
@@ -95,7 +73,7 @@ static enum arguments_verdict train_check(struct train *train, const struct comm
         return arguments_wrong(line, "--batch is '%s'; it must be full or a whole number from 1 to %d", train->batch,
                                SPLIT_TRAIN);
     }
-    if (train->plot != NULL && !plot_check(train->plot, text, sizeof text)) {
+    if (train->plot != NULL && !gnuplot_check(train->plot, text, sizeof text)) {
         return arguments_wrong(line, "--plot: %s", text);
     }
     return ARGUMENTS_RUN;
@@ -130,8 +108,9 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
         {.name = "optimizer",
          .letter = 'o',
          .value = "NAME[:key=value,...]|all",
-         .help = "the servers' optimizer and its hyperparameters, or the eight of them one after another; may be given "
-                 "several times, for a run each (default adam)",
+         .help =
+             "the servers' optimizer and its hyperparameters, or all that the servers have, one after another; may be "
+             "given several times, for a run each (default adam)",
          .kind = ARGUMENT_TEXTS,
          .target = &train->optimizers},
         {.name = "batch",
@@ -182,13 +161,13 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
 static enum outcome train_each(struct train *train) {
     enum outcome outcome = OUTCOME_DONE;
     char label[96];
-    for (size_t i = 0; i < train->run_count && outcome == OUTCOME_DONE; i++) {
+    for (size_t i = 0; i < train->suite.count && outcome == OUTCOME_DONE; i++) {
         struct run_result *result = &train->results[i];
-        train->plan.optimizer = train->runs[i];
-        if (train->run_count == 1) {
-            snprintf(label, sizeof label, "%s", train->runs[i]);
+        train->plan.optimizer = train->suite.runs[i];
+        if (train->suite.count == 1) {
+            snprintf(label, sizeof label, "%s", train->suite.runs[i]);
         } else {
-            snprintf(label, sizeof label, "%zu/%zu %s", i + 1, train->run_count, train->runs[i]);
+            snprintf(label, sizeof label, "%zu/%zu %s", i + 1, train->suite.count, train->suite.runs[i]);
         }
         outcome = run_train(&train->plan, train->place.local, label, result);
         if (outcome == OUTCOME_DONE) {
@@ -243,17 +222,29 @@ static enum outcome train_prepare(struct train *train) {
         fprintf(stderr, "%s: %s\n", PROGRAM, text);
         return OUTCOME_FAILED;
     }
-    train->results = calloc(train->run_count, sizeof *train->results);
-    if (train->results == NULL) {
-        fprintf(stderr, "%s: no memory for %zu results\n", PROGRAM, train->run_count);
-        return OUTCOME_FAILED;
-    }
     split_make(&train->digits, &train->split);
     model_init(&train->plan.model, strcmp(train->model, "mlp") == 0 ? MODEL_MLP : MODEL_SOFTMAX, train->hidden);
     train->plan.digits = &train->digits;
     train->plan.split = &train->split;
     train->plan.workers = (uint32_t)train->workers;
     return place_open(&train->place, &train->where, 2, PROGRAM);
+}
+
+/* Which runs there are to be. */
+static enum outcome train_runs(struct train *train) {
+    char text[PLOT_TEXT_BYTES];
+    enum canyon_status status =
+        suite_ask(&train->suite, &train->optimizers, train->place.servers, train->place.timeout_ms, text, sizeof text);
+    if (status != CANYON_OK) {
+        fprintf(stderr, "%s: %s\n", PROGRAM, text);
+        return outcome_of(status);
+    }
+    train->results = calloc(train->suite.count, sizeof *train->results);
+    if (train->results == NULL) {
+        fprintf(stderr, "%s: no memory for %zu results\n", PROGRAM, train->suite.count);
+        return OUTCOME_FAILED;
+    }
+    return OUTCOME_DONE;
 }
 
 static enum outcome train_run(struct train *train) {
@@ -264,7 +255,10 @@ static enum outcome train_run(struct train *train) {
     train->plan.servers = train->place.servers;
     train->plan.prefix = train->place.prefix;
     train->plan.timeout_ms = train->place.timeout_ms;
-    outcome = train_each(train);
+    outcome = train_runs(train);
+    if (outcome == OUTCOME_DONE) {
+        outcome = train_each(train);
+    }
     bool closed = place_close(&train->place, PROGRAM);
     enum outcome reported = train_report(train);
     if (outcome == OUTCOME_DONE) {
@@ -295,6 +289,7 @@ int train_main(int argc, char **argv) {
     }
     digits_finish(&train->digits);
     free(train->results);
+    suite_finish(&train->suite);
     free(train);
     return code;
 }

@@ -13,41 +13,34 @@
  * Memory: weight and two averages, 12 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
-enum { LR, RHO, EPS, WEIGHT_DECAY };
+enum { LR, RHO, EPS, COMMON };
+enum { RATE = PREPARED_OWN, KEEP, TAKE, EPSILON };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(1.0),
     [RHO] = HYPER_DECAY("rho", 0.9, "how much of the averages of squared gradients and steps is kept"),
     [EPS] = HYPER_EPS(1e-6, "added to both averages under their roots; sets the size of the first steps"),
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
+    HYPER_COMMON(0.0, 0.0),
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
     (void)step;
     (void)scalars;
-    prepared[0] = (float)hyper[LR];
-    prepared[1] = (float)hyper[RHO];
-    prepared[2] = (float)(1.0 - hyper[RHO]);
-    prepared[3] = (float)hyper[EPS];
-    prepared[4] = (float)hyper[WEIGHT_DECAY];
+    prepare_common(hyper + COMMON, hyper[LR], prepared);
+    prepared[RATE] = (float)hyper[LR];
+    prepared[KEEP] = (float)hyper[RHO];
+    prepared[TAKE] = (float)(1.0 - hyper[RHO]);
+    prepared[EPSILON] = (float)hyper[EPS];
 }
 
-static void run(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
-                float *restrict square, float *restrict delta) {
-    const float lr = prepared[0], keep = prepared[1], take = prepared[2], eps = prepared[3], weight_decay = prepared[4];
-    for (size_t i = 0; i < n; i++) {
-        const float d = decayed(g[i], weight_decay, w[i]);
-        const float v = keep * square[i] + take * d * d;
-        const float s = sqrtf(delta[i] + eps) / sqrtf(v + eps) * d;
-        square[i] = v;
-        delta[i] = keep * delta[i] + take * s * s;
-        w[i] -= lr * s;
-    }
+ELEMENT struct cell element(const float *p, float g, struct cell old) {
+    const float d = gradient(p, g, old.w);
+    const float v = p[KEEP] * old.s[0] + p[TAKE] * d * d;
+    const float s = sqrtf(old.s[1] + p[EPSILON]) / sqrtf(v + p[EPSILON]) * d;
+    const float u = p[KEEP] * old.s[1] + p[TAKE] * s * s;
+    return (struct cell){shrunk(p, old.w) - p[RATE] * s, {v, u}};
 }
-
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    run(prepared, n, g, w, slots[0], slots[1]);
-}
+KERNELS(update, 2, element)
 
 const struct optimizer optimizer_adadelta = {
     .name = "adadelta",
@@ -58,5 +51,5 @@ const struct optimizer optimizer_adadelta = {
     .slots = {"square_avg", "acc_delta"},
     .slot_count = 2,
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

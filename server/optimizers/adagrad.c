@@ -12,16 +12,17 @@
 
 #include "server/optimizers/kernel.h"
 
-enum { LR, LR_DECAY, INITIAL_ACCUMULATOR_VALUE, EPS, WEIGHT_DECAY };
+enum { LR, LR_DECAY, INITIAL_ACCUMULATOR_VALUE, EPS, COMMON };
+enum { RATE = PREPARED_OWN, EPSILON };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(0.01),
-    [LR_DECAY] = {"lr_decay", 0.0, 0.0, HYPER_HIGH, false, false,
-                  "lr is divided by 1 + (step - 1) times this: a decay of its own"},
-    [INITIAL_ACCUMULATOR_VALUE] = {"initial_accumulator_value", 0.0, 0.0, HYPER_HIGH, false, false,
-                                   "what the sum of squared gradients starts with"},
+    [LR_DECAY] =
+        HYPER("lr_decay", 0.0, 0.0, HYPER_HIGH, "lr is divided by 1 + (step - 1) times this: a decay of its own"),
+    [INITIAL_ACCUMULATOR_VALUE] =
+        HYPER("initial_accumulator_value", 0.0, 0.0, HYPER_HIGH, "what the sum of squared gradients starts with"),
     [EPS] = HYPER_EPS(1e-10, "added to the root of the sum, against a division by zero"),
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
+    HYPER_COMMON(0.0, 0.0),
 };
 
 static float slot_initial(const double *hyper, size_t slot) {
@@ -32,25 +33,18 @@ static float slot_initial(const double *hyper, size_t slot) {
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
     assert(step > 0);
     (void)scalars;
-    prepared[0] = (float)(hyper[LR] / (1.0 + (double)(step - 1) * hyper[LR_DECAY]));
-    prepared[1] = (float)hyper[EPS];
-    prepared[2] = (float)hyper[WEIGHT_DECAY];
+    const double rate = hyper[LR] / (1.0 + (double)(step - 1) * hyper[LR_DECAY]);
+    prepare_common(hyper + COMMON, rate, prepared);
+    prepared[RATE] = (float)rate;
+    prepared[EPSILON] = (float)hyper[EPS];
 }
 
-static void run(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
-                float *restrict sum) {
-    const float lr = prepared[0], eps = prepared[1], weight_decay = prepared[2];
-    for (size_t i = 0; i < n; i++) {
-        const float d = decayed(g[i], weight_decay, w[i]);
-        const float s = sum[i] + d * d;
-        sum[i] = s;
-        w[i] -= lr * d / (sqrtf(s) + eps);
-    }
+ELEMENT struct cell element(const float *p, float g, struct cell old) {
+    const float d = gradient(p, g, old.w);
+    const float s = old.s[0] + d * d;
+    return (struct cell){shrunk(p, old.w) - p[RATE] * d / (sqrtf(s) + p[EPSILON]), {s}};
 }
-
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    run(prepared, n, g, w, slots[0]);
-}
+KERNELS(update, 1, element)
 
 const struct optimizer optimizer_adagrad = {
     .name = "adagrad",
@@ -62,5 +56,5 @@ const struct optimizer optimizer_adagrad = {
     .slot_count = 1,
     .slot_initial = slot_initial,
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

@@ -15,38 +15,31 @@
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
-enum { LR, MOMENTUM, DAMPENING, WEIGHT_DECAY };
+enum { LR, MOMENTUM, DAMPENING, COMMON };
+enum { RATE = PREPARED_OWN, KEEP, TAKE };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(0.01),
     [MOMENTUM] = HYPER_DECAY("momentum", 0.9, "how much of the last step's velocity is kept"),
-    [DAMPENING] = {"dampening", 0.0, 0.0, 1.0, false, false,
-                   "the share of each gradient, but the first, that is kept out of the velocity"},
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
+    [DAMPENING] = HYPER("dampening", 0.0, 0.0, 1.0,
+                        "the share of each gradient, but the first, that is kept out of the velocity"),
+    HYPER_COMMON(0.0, 0.0),
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
     (void)scalars;
-    bool whole = step == 1 || hyper[MOMENTUM] <= 0.0;
-    prepared[0] = (float)hyper[LR];
-    prepared[1] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
-    prepared[2] = whole ? 1.0f : (float)(1.0 - hyper[DAMPENING]);
-    prepared[3] = (float)hyper[WEIGHT_DECAY];
+    const bool whole = step == 1 || hyper[MOMENTUM] <= 0.0;
+    prepare_common(hyper + COMMON, hyper[LR], prepared);
+    prepared[RATE] = (float)hyper[LR];
+    prepared[KEEP] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
+    prepared[TAKE] = whole ? 1.0f : (float)(1.0 - hyper[DAMPENING]);
 }
 
-static void run(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
-                float *restrict buffer) {
-    const float lr = prepared[0], keep = prepared[1], take = prepared[2], weight_decay = prepared[3];
-    for (size_t i = 0; i < n; i++) {
-        const float b = fused(take, fused(weight_decay, w[i], g[i]), keep * buffer[i]);
-        buffer[i] = b;
-        w[i] = fused(-lr, b, w[i]);
-    }
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float b = fused(p[TAKE], gradient_fused(p, g, old.w, fused), p[KEEP] * old.s[0]);
+    return (struct cell){fused(-p[RATE], b, shrunk(p, old.w)), {b}};
 }
-
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    run(prepared, n, g, w, slots[0]);
-}
+KERNELS_FUSED(update, 1, element)
 
 const struct optimizer optimizer_momentum = {
     .name = "momentum",
@@ -57,5 +50,5 @@ const struct optimizer optimizer_momentum = {
     .slots = {"momentum_buffer"},
     .slot_count = 1,
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

@@ -23,16 +23,17 @@
 
 #include "server/optimizers/kernel.h"
 
-enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, MOMENTUM_DECAY };
+enum { LR, BETA1, BETA2, EPS, MOMENTUM_DECAY, COMMON };
+enum { RATE_G = PREPARED_OWN, RATE_M, KEEP1, TAKE1, KEEP2, TAKE2, CORRECTION, EPSILON };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(0.002),
     [BETA1] = HYPER_DECAY("beta1", 0.9, "how much of the average of gradients is kept"),
     [BETA2] = HYPER_DECAY("beta2", 0.999, "how much of the average of squared gradients is kept"),
     [EPS] = HYPER_EPS(1e-8, "added to the root of the corrected average of squares"),
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
-    [MOMENTUM_DECAY] = {"momentum_decay", 0.004, 0.0, HYPER_HIGH, false, false,
-                        "how fast the momentum rises from beta1 / 2 to beta1; 0 keeps it at a half"},
+    [MOMENTUM_DECAY] = HYPER("momentum_decay", 0.004, 0.0, HYPER_HIGH,
+                             "how fast the momentum rises from beta1 / 2 to beta1; 0 keeps it at a half"),
+    HYPER_COMMON(0.0, 0.0),
 };
 
 /* 0.96^y for y >= 0, to a few units in the last place: the whole part by binary powering, the rest by the series of
@@ -61,36 +62,26 @@ static void prepare(const double *hyper, uint64_t step, double *scalars, float *
     const double product_next = product * mu * mu_next;
     const double correction2 = 1.0 - optimizer_power(hyper[BETA2], step);
     scalars[0] = product;
-    prepared[0] = (float)(hyper[LR] * (1.0 - mu) / (1.0 - product));
-    prepared[1] = (float)(hyper[LR] * mu_next / (1.0 - product_next));
-    prepared[2] = (float)hyper[BETA1];
-    prepared[3] = (float)(1.0 - hyper[BETA1]);
-    prepared[4] = (float)hyper[BETA2];
-    prepared[5] = (float)(1.0 - hyper[BETA2]);
-    prepared[6] = (float)(1.0 / correction2);
-    prepared[7] = (float)hyper[EPS];
-    prepared[8] = (float)hyper[WEIGHT_DECAY];
+    prepare_common(hyper + COMMON, hyper[LR], prepared);
+    prepared[RATE_G] = (float)(hyper[LR] * (1.0 - mu) / (1.0 - product));
+    prepared[RATE_M] = (float)(hyper[LR] * mu_next / (1.0 - product_next));
+    prepared[KEEP1] = (float)hyper[BETA1];
+    prepared[TAKE1] = (float)(1.0 - hyper[BETA1]);
+    prepared[KEEP2] = (float)hyper[BETA2];
+    prepared[TAKE2] = (float)(1.0 - hyper[BETA2]);
+    prepared[CORRECTION] = (float)(1.0 / correction2);
+    prepared[EPSILON] = (float)hyper[EPS];
 }
 
-static void run(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
-                float *restrict first, float *restrict second) {
-    const float rate_g = prepared[0], rate_m = prepared[1], keep1 = prepared[2], take1 = prepared[3];
-    const float keep2 = prepared[4], take2 = prepared[5], correction = prepared[6], eps = prepared[7];
-    const float weight_decay = prepared[8];
-    for (size_t i = 0; i < n; i++) {
-        const float d = decayed(g[i], weight_decay, w[i]);
-        const float m = keep1 * first[i] + take1 * d;
-        const float v = keep2 * second[i] + take2 * d * d;
-        first[i] = m;
-        second[i] = v;
-        const float inverse = 1.0f / (sqrtf(v * correction) + eps);
-        w[i] = w[i] - rate_g * d * inverse - rate_m * m * inverse;
-    }
+ELEMENT struct cell element(const float *p, float g, struct cell old) {
+    const float d = gradient(p, g, old.w);
+    const float m = p[KEEP1] * old.s[0] + p[TAKE1] * d;
+    const float v = p[KEEP2] * old.s[1] + p[TAKE2] * d * d;
+    const float inverse = 1.0f / (sqrtf(v * p[CORRECTION]) + p[EPSILON]);
+    const float w = shrunk(p, old.w) - p[RATE_G] * d * inverse - p[RATE_M] * m * inverse;
+    return (struct cell){w, {m, v}};
 }
-
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    run(prepared, n, g, w, slots[0], slots[1]);
-}
+KERNELS(update, 2, element)
 
 const struct optimizer optimizer_nadam = {
     .name = "nadam",
@@ -104,5 +95,5 @@ const struct optimizer optimizer_nadam = {
     .scalar_initial = {1.0},
     .scalar_count = 1,
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

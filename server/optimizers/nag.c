@@ -13,36 +13,29 @@
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
-enum { LR, MOMENTUM, WEIGHT_DECAY };
+enum { LR, MOMENTUM, COMMON };
+enum { RATE = PREPARED_OWN, KEEP, AHEAD };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(0.01),
     [MOMENTUM] = HYPER_DECAY("momentum", 0.9, "how much of the last step's velocity is kept, and looked ahead by"),
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
+    HYPER_COMMON(0.0, 0.0),
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
     (void)scalars;
-    prepared[0] = (float)hyper[LR];
-    prepared[1] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
-    prepared[2] = (float)hyper[MOMENTUM];
-    prepared[3] = (float)hyper[WEIGHT_DECAY];
+    prepare_common(hyper + COMMON, hyper[LR], prepared);
+    prepared[RATE] = (float)hyper[LR];
+    prepared[KEEP] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
+    prepared[AHEAD] = (float)hyper[MOMENTUM];
 }
 
-static void run(const float *restrict prepared, size_t n, const float *restrict g, float *restrict w,
-                float *restrict buffer) {
-    const float lr = prepared[0], keep = prepared[1], ahead = prepared[2], weight_decay = prepared[3];
-    for (size_t i = 0; i < n; i++) {
-        const float d = fused(weight_decay, w[i], g[i]);
-        const float b = keep * buffer[i] + d;
-        buffer[i] = b;
-        w[i] = fused(-lr, fused(ahead, b, d), w[i]);
-    }
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float d = gradient_fused(p, g, old.w, fused);
+    const float b = p[KEEP] * old.s[0] + d;
+    return (struct cell){fused(-p[RATE], fused(p[AHEAD], b, d), shrunk(p, old.w)), {b}};
 }
-
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    run(prepared, n, g, w, slots[0]);
-}
+KERNELS_FUSED(update, 1, element)
 
 const struct optimizer optimizer_nag = {
     .name = "nag",
@@ -53,5 +46,5 @@ const struct optimizer optimizer_nag = {
     .slots = {"momentum_buffer"},
     .slot_count = 1,
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

@@ -13,7 +13,17 @@
     X(adadelta)                                                                                                        \
     X(rmsprop)                                                                                                         \
     X(adam)                                                                                                            \
-    X(nadam)
+    X(adamw)                                                                                                           \
+    X(amsgrad)                                                                                                         \
+    X(adamax)                                                                                                          \
+    X(nadam)                                                                                                           \
+    X(radam)                                                                                                           \
+    X(yogi)                                                                                                            \
+    X(adabelief)                                                                                                       \
+    X(rprop)                                                                                                           \
+    X(lion)                                                                                                            \
+    X(ftrl)                                                                                                            \
+    X(rowwise_adagrad)
 
 #define DECLARATION(name) extern const struct optimizer optimizer_##name;
 REGISTERED(DECLARATION)
@@ -48,7 +58,8 @@ size_t optimizer_hyperparameter_index(const struct optimizer *optimizer, const c
 bool optimizer_hyperparameter_valid(const struct optimizer_hyperparameter *hyperparameter, double value) {
     bool above = hyperparameter->low_open ? value > hyperparameter->low : value >= hyperparameter->low;
     bool below = hyperparameter->high_open ? value < hyperparameter->high : value <= hyperparameter->high;
-    return isfinite(value) && above && below;
+    bool whole = !hyperparameter->flag || value <= 0.0 || value >= 1.0;
+    return isfinite(value) && above && below && whole;
 }
 
 double optimizer_power(double base, uint64_t n) {

@@ -10,26 +10,26 @@
  * No epsilon. Memory: the weight alone, 4 bytes a parameter. */
 #include "server/optimizers/kernel.h"
 
-enum { LR, WEIGHT_DECAY };
+enum { LR, COMMON };
+enum { RATE = PREPARED_OWN };
 
 static const struct optimizer_hyperparameter hyperparameters[] = {
     [LR] = HYPER_LR(0.1),
-    [WEIGHT_DECAY] = HYPER_WEIGHT_DECAY,
+    HYPER_COMMON(0.0, 0.0),
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
     (void)step;
     (void)scalars;
-    prepared[0] = (float)hyper[LR];
-    prepared[1] = (float)hyper[WEIGHT_DECAY];
+    prepare_common(hyper + COMMON, hyper[LR], prepared);
+    prepared[RATE] = (float)hyper[LR];
 }
 
-static void update(const float *prepared, size_t n, const float *restrict g, float *restrict w, float *const *slots) {
-    (void)slots;
-    const float lr = prepared[0], weight_decay = prepared[1];
-    for (size_t i = 0; i < n; i++)
-        w[i] = fused(-lr, fused(weight_decay, w[i], g[i]), w[i]);
+ELEMENT struct cell element(const float *p, float g, struct cell old, fused_function *fused) {
+    const float w = fused(-p[RATE], gradient_fused(p, g, old.w, fused), shrunk(p, old.w));
+    return (struct cell){w, {0.0f}};
 }
+KERNELS_FUSED(update, 0, element)
 
 const struct optimizer optimizer_sgd = {
     .name = "sgd",
@@ -38,5 +38,5 @@ const struct optimizer optimizer_sgd = {
     .hyperparameters = hyperparameters,
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .prepare = prepare,
-    .update = update,
+    .update = KERNELS_OF(update),
 };

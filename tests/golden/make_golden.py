@@ -3,12 +3,13 @@
 
     /usr/bin/python3 tests/golden/make_golden.py            needs python3-torch (Debian 12: PyTorch 1.13)
 
-Gradients and first weights are not stored: both sides make them with the generator below, which test_golden.c has as
-well, in the same order. Everything else about a case is in its lines of optimizers.txt:
+Gradients and first weights are not stored: both sides make them with the generator below, which gradients.h has as well,
+in the same order. Everything else about a case is in its lines of optimizers.txt:
 
     case OPTIMIZER LABEL        an optimizer of Canyon and a name for the case
     set NAME VALUE              a hyperparameter that is not at Canyon's default (so defaults are compared, too)
-    step T W0 W1 ...            the weights after step T, with the nine digits that name a float exactly
+    step T W0 W1 ...            the weights after step T, with the nine digits that name a float exactly; a word instead
+                                of a number where PyTorch's weight ("weight") or one of its states ("state") is not finite
     end
 
 and of initializer.txt:
@@ -25,8 +26,8 @@ import struct
 import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ELEMENTS = 24
-RECORDED = (1, 2, 3, 5, 10, 20, 50, 100, 120)
+ELEMENTS = 20
+RECORDED = (1, 2, 5, 20, 100, 200, 300)
 
 
 class Generator:
@@ -45,9 +46,9 @@ def as_float(x):
 
 
 def gradient(generator, element):
-    """One gradient: each of eight kinds of element has its own range. One number is drawn whatever the kind."""
+    """One gradient: each of ten kinds of element has its own range. One number is drawn whatever the kind."""
     u = generator.number()
-    kind = element % 8
+    kind = element % 10
     if kind == 1:
         return 0.0
     if kind == 2:
@@ -62,18 +63,32 @@ def gradient(generator, element):
         return as_float(u * 1e-4)
     if kind == 7:
         return as_float(u * 10.0)
+    if kind == 8:
+        return as_float(u * 1e20) if u > 0.95 else as_float(u)  # now and then its square overflows
+    if kind == 9:
+        return as_float(u * u * u * u * u * u * u * 1e3)  # of all sizes
     return as_float(u)
 
 
 def of(torch_class, **fixed):
-    """A builder of that class from Canyon's settings, which have betas one by one."""
+    """A builder of that class from Canyon's settings, which have pairs one by one and flags as numbers."""
 
     def build(parameters, settings):
         settings = dict(fixed, **settings)
+        chosen = torch_class
+        if settings.pop("decoupled_weight_decay", 0) and torch_class is torch.optim.Adam:
+            chosen = torch.optim.AdamW
         betas = [settings.pop(k, v) for k, v in (("beta1", 0.9), ("beta2", 0.999))]
-        if torch_class in (torch.optim.Adam, torch.optim.NAdam):
+        etas = [settings.pop(k, v) for k, v in (("etaminus", 0.5), ("etaplus", 1.2))]
+        sizes = [settings.pop(k, v) for k, v in (("step_size_min", 1e-6), ("step_size_max", 50.0))]
+        if chosen is torch.optim.Rprop:
+            settings.update(etas=tuple(etas), step_sizes=tuple(sizes))
+        elif chosen not in (torch.optim.SGD, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.RMSprop):
             settings["betas"] = tuple(betas)
-        return torch_class(parameters, **settings)
+        for flag in ("maximize", "centered"):
+            if flag in settings:
+                settings[flag] = bool(settings[flag])
+        return chosen(parameters, **settings)
 
     return build
 
@@ -87,7 +102,29 @@ BUILDERS = {
     "adadelta": of(torch.optim.Adadelta),
     "rmsprop": of(torch.optim.RMSprop),
     "adam": of(torch.optim.Adam),
+    "adamw": of(torch.optim.AdamW),
+    "amsgrad": of(torch.optim.Adam, amsgrad=True),
+    "adamax": of(torch.optim.Adamax),
     "nadam": of(torch.optim.NAdam),
+    "radam": of(torch.optim.RAdam),
+    "rprop": of(torch.optim.Rprop),
+}
+
+MAXIMIZE = {"maximize": dict(maximize=1)}
+TREATED = {
+    "clipped": dict(clip_value=0.25),
+    "scaled": dict(loss_scale=1024.0),
+}
+DECAY = {"decay": dict(weight_decay=0.01)}
+BETAS = {
+    "fast": dict(lr=0.1),
+    "betas": dict(beta1=0.8, beta2=0.95),
+    "no-momentum": dict(beta1=0.0),
+    "no-averages": dict(beta1=0.0, beta2=0.0),
+    "long": dict(beta1=0.99, beta2=0.99999),
+    "eps": dict(eps=1e-2),
+    "decay": dict(weight_decay=0.01),
+    "all": dict(lr=0.002, beta1=0.7, beta2=0.9, eps=1e-3, weight_decay=0.1),
 }
 
 # No case drives a weight that sees only its own decay through zero: the adaptive optimizers divide that gradient by its
@@ -97,8 +134,11 @@ CASES = {
         "defaults": {},
         "slow": dict(lr=1e-4),
         "fast": dict(lr=1.5),
-        "decay": dict(weight_decay=0.01),
         "strong-decay": dict(lr=0.3, weight_decay=0.5),
+        "all": dict(lr=0.03, weight_decay=0.1, maximize=1, clip_value=0.5, loss_scale=8.0),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "momentum": {
         "defaults": {},
@@ -107,15 +147,19 @@ CASES = {
         "heavy": dict(lr=0.05, momentum=0.99),
         "dampened": dict(dampening=0.5),
         "fully-dampened": dict(dampening=1.0),
-        "decay": dict(weight_decay=0.01),
         "all": dict(lr=0.2, momentum=0.5, dampening=0.1, weight_decay=0.1),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "nag": {
         "defaults": {},
         "light": dict(momentum=0.1),
         "heavy": dict(lr=0.05, momentum=0.99),
-        "decay": dict(weight_decay=0.01),
         "all": dict(lr=0.2, momentum=0.5, weight_decay=0.1),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "adagrad": {
         "defaults": {},
@@ -124,8 +168,10 @@ CASES = {
         "small-lr-decay": dict(lr=0.1, lr_decay=1e-4),
         "accumulator": dict(initial_accumulator_value=0.1),
         "eps": dict(eps=1e-3),
-        "decay": dict(weight_decay=0.01),
         "all": dict(lr=0.1, lr_decay=0.01, initial_accumulator_value=2.0, eps=1e-6, weight_decay=0.1),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "adadelta": {
         "defaults": {},
@@ -134,8 +180,10 @@ CASES = {
         "none": dict(rho=0.0),
         "eps": dict(eps=1e-3),
         "small-eps": dict(eps=1e-9),
-        "decay": dict(weight_decay=0.01),
         "all": dict(lr=0.5, rho=0.95, eps=1e-5, weight_decay=0.1),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "rmsprop": {
         "defaults": {},
@@ -143,51 +191,112 @@ CASES = {
         "short": dict(alpha=0.9),
         "none": dict(alpha=0.0),
         "eps": dict(eps=1e-2),
-        "decay": dict(weight_decay=0.01),
         "all": dict(lr=0.05, alpha=0.95, eps=1e-4, weight_decay=0.1),
+        "moving": dict(momentum=0.9, lr=0.001),
+        "moving-decay": dict(momentum=0.5, weight_decay=0.01),
+        "centered": dict(centered=1),
+        "centered-short": dict(centered=1, alpha=0.9, lr=0.002),
+        "centered-moving": dict(centered=1, momentum=0.9, lr=0.001),
+        "centered-all": dict(centered=1, momentum=0.8, alpha=0.95, eps=1e-4, lr=0.005, weight_decay=0.05),
+        **DECAY,
+        **MAXIMIZE,
+        **TREATED,
     },
     "adam": {
         "defaults": {},
-        "fast": dict(lr=0.1),
-        "betas": dict(beta1=0.8, beta2=0.95),
-        "no-momentum": dict(beta1=0.0),
-        "no-averages": dict(beta1=0.0, beta2=0.0),
-        "long": dict(beta1=0.99, beta2=0.99999),
-        "eps": dict(eps=1e-2),
-        "decay": dict(weight_decay=0.01),
-        "all": dict(lr=0.002, beta1=0.7, beta2=0.9, eps=1e-3, weight_decay=0.1),
+        "decoupled": dict(weight_decay=0.1, decoupled_weight_decay=1, lr=0.01),
+        **BETAS,
+        **MAXIMIZE,
+        **TREATED,
+    },
+    "adamw": {
+        "defaults": {},
+        "strong-decay": dict(lr=0.01, weight_decay=0.5),
+        "no-decay": dict(weight_decay=0.0),
+        **BETAS,
+        **MAXIMIZE,
+        **TREATED,
+    },
+    "amsgrad": {
+        "defaults": {},
+        "decoupled": dict(weight_decay=0.1, decoupled_weight_decay=1, lr=0.01),
+        **BETAS,
+        **MAXIMIZE,
+        **TREATED,
+    },
+    "adamax": {
+        "defaults": {},
+        **BETAS,
+        **MAXIMIZE,
+        **TREATED,
     },
     "nadam": {
         "defaults": {},
-        "fast": dict(lr=0.1),
-        "betas": dict(beta1=0.8, beta2=0.95),
-        "no-momentum": dict(beta1=0.0),
-        "long": dict(beta1=0.99, beta2=0.99999),
         "steady": dict(momentum_decay=0.0),
         "rising": dict(momentum_decay=0.3),
         "at-once": dict(momentum_decay=200.0),
-        "eps": dict(eps=1e-2),
-        "decay": dict(weight_decay=0.01),
+        **{k: v for k, v in BETAS.items() if k not in ("no-averages", "all")},
         "all": dict(lr=0.002, beta1=0.7, beta2=0.9, eps=1e-3, weight_decay=0.1, momentum_decay=0.01),
+        **TREATED,
+    },
+    "radam": {
+        "defaults": {},
+        "never-adaptive": dict(beta2=0.6),
+        **BETAS,
+        **TREATED,
+    },
+    "rprop": {
+        "defaults": {},
+        "bold": dict(lr=0.1, etaplus=1.5),
+        "timid": dict(etaminus=0.9, etaplus=1.05),
+        "bounded": dict(lr=0.5, step_size_min=1e-3, step_size_max=0.2),
+        **MAXIMIZE,
+        **TREATED,
     },
 }
 
 
+def treat(gradients, settings):
+    """The settings that PyTorch has outside its optimizers."""
+    scale, limit = settings.pop("loss_scale", 1.0), settings.pop("clip_value", 0.0)
+
+    def treated():
+        values = torch.tensor(gradients(), dtype=torch.float32) / scale
+        if limit > 0.0:
+            values.clamp_(-limit, limit)  # as torch.nn.utils.clip_grad_value_
+        return values
+
+    return treated
+
+
+def written(optimizer, weights):
+    """The weights, and for those that are of no use why."""
+    states = [s for s in optimizer.state[weights].values() if torch.is_tensor(s) and s.shape == weights.shape]
+    for i, weight in enumerate(weights.detach().tolist()):
+        if not math.isfinite(weight):
+            yield "weight"
+        elif not all(math.isfinite(state[i].item()) for state in states):
+            yield "state"
+        else:
+            yield "%.9g" % weight
+
+
 def write_optimizers(out):
     for number, (name, label) in enumerate((n, l) for n in CASES for l in CASES[n]):
-        settings = CASES[name][label]
+        settings = dict(CASES[name][label])
         generator = Generator(number + 1)
         weights = torch.tensor([as_float(generator.number()) for _ in range(ELEMENTS)], dtype=torch.float32)
         weights.requires_grad_(True)
-        optimizer = BUILDERS[name]([weights], dict(settings))
         print("case", name, label, file=out)
         for key, value in settings.items():
             print("set", key, repr(float(value)), file=out)
+        treated = treat(lambda: [gradient(generator, i) for i in range(ELEMENTS)], settings)
+        optimizer = BUILDERS[name]([weights], settings)
         for step in range(1, max(RECORDED) + 1):
-            weights.grad = torch.tensor([gradient(generator, i) for i in range(ELEMENTS)], dtype=torch.float32)
+            weights.grad = treated()
             optimizer.step()
             if step in RECORDED:
-                print("step", step, *("%.9g" % x for x in weights.detach().tolist()), file=out)
+                print("step", step, *written(optimizer, weights), file=out)
         print("end", file=out)
 
 

@@ -5,40 +5,11 @@
 #include <math.h>
 
 #include "server/optimizers/optimizer.h"
+#include "tests/golden/gradients.h"
 
-#define ELEMENTS  24
+#define ELEMENTS  20
+#define STEPS     300
 #define TOLERANCE 2e-6
-
-struct generator {
-    uint64_t state;
-};
-
-static double generator_number(struct generator *generator) {
-    generator->state = generator->state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (double)(generator->state >> 40) / 0x1p23 - 1.0;
-}
-
-static float generator_gradient(struct generator *generator, size_t element) {
-    const double u = generator_number(generator);
-    switch (element % 8) {
-    case 1:
-        return 0.0f;
-    case 2:
-        return u > 0.5 ? (float)u : 0.0f;
-    case 3:
-        return (float)(u * 1e-20);
-    case 4:
-        return (float)(u * 1e-40);
-    case 5:
-        return (float)((u + 2.0) * 1e10);
-    case 6:
-        return (float)(u * 1e-4);
-    case 7:
-        return (float)(u * 10.0);
-    default:
-        return (float)u;
-    }
-}
 
 /* One block under one optimizer. */
 struct run {
@@ -51,6 +22,7 @@ struct run {
     float slots[OPTIMIZER_SLOTS][ELEMENTS];
     uint64_t step;
     double worst;
+    bool left_out[ELEMENTS]; /* PyTorch's weight or state was not finite at an earlier step */
 };
 
 static void run_begin(struct run *run, const struct lines *lines, uint64_t seed) {
@@ -97,7 +69,7 @@ static void run_step(struct run *run) {
         run_first_state(run);
     run->step++;
     run->optimizer->prepare(run->hyper, run->step, run->scalars, prepared);
-    run->optimizer->update(prepared, ELEMENTS, gradients, run->weights, slots);
+    (void)optimizer_apply(run->optimizer, prepared, ELEMENTS, gradients, run->weights, slots);
 }
 
 static void run_compare(struct run *run, const struct lines *lines) {
@@ -107,6 +79,14 @@ static void run_compare(struct run *run, const struct lines *lines) {
     while (run->step < step)
         run_step(run);
     for (size_t i = 0; i < ELEMENTS; i++) {
+        const char *word = lines->words[2 + i];
+        if (!run->left_out[i] && (strcmp(word, "weight") == 0 || strcmp(word, "state") == 0)) {
+            printf("%-28s from step %d or before, element %zu is left out: PyTorch's %s is not finite\n", run->title,
+                   (int)step, i, word);
+            run->left_out[i] = true;
+        }
+        if (run->left_out[i])
+            continue;
         const double theirs = lines_double(lines, 2 + i), ours = (double)run->weights[i];
         const double error = fabs(ours - theirs) / fmax(1.0, fabs(theirs));
         if (!(error <= TOLERANCE))
@@ -133,13 +113,13 @@ static void all_cases_match_pytorch(void **state) {
             run_compare(&run, &lines);
         } else {
             assert_true(lines_is(&lines, "end"));
-            assert_true(run.step >= 120);
+            assert_true(run.step == STEPS);
             printf("%-28s %3d steps, largest error %.2g\n", run.title, (int)run.step, run.worst);
         }
     }
     lines_close(&lines);
-    assert_int_equal(seen, optimizer_count());
-    assert_true(cases >= 40);
+    assert_int_equal(seen, 13);
+    assert_true(cases >= 120);
 }
 
 int main(void) {

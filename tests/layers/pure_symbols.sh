@@ -12,8 +12,8 @@ shift
 exact='sqrt|sqrtf|fabs|fabsf'
 libc='memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|strcmp|strncmp|snprintf|vsnprintf'
 memory='malloc|calloc|realloc|free|aligned_alloc|posix_memalign'
-# What the compiler itself puts there: assert, stack protection, fortified calls, sanitizers.
-compiler='__assert_fail|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__[a-z]+_chk'
+# What the compiler itself puts there: assert, the CPU's instruction sets, stack protection, fortified calls, sanitizers.
+compiler='__assert_fail|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__[a-z]+_chk'
 compiler="$compiler"'|__(asan|ubsan|tsan|sanitizer)_.*|___asan_.*|__(start|stop)_asan_.*'
 # Modules of common without I/O, clock or randomness.
 modules='hash|job|number|optimizer_spec|shape|status|tensor'

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "client/simulator/curve.h"
+#include "client/simulator/gnuplot.h"
 #include "client/simulator/plot.h"
 
 static struct curve curve;
@@ -73,15 +74,15 @@ static void smoothing_keeps_lines_straight_and_calms_noise(void **state) {
 static void names_of_pictures_are_checked(void **state) {
     char text[PLOT_TEXT_BYTES];
     (void)state;
-    assert_true(plot_check("/tmp/a.png", text, sizeof text));
-    assert_true(plot_check("/tmp/a.b.svg", text, sizeof text));
-    assert_false(plot_check("/tmp/a.jpg", text, sizeof text));
+    assert_true(gnuplot_check("/tmp/a.png", text, sizeof text));
+    assert_true(gnuplot_check("/tmp/a.b.svg", text, sizeof text));
+    assert_false(gnuplot_check("/tmp/a.jpg", text, sizeof text));
     assert_non_null(strstr(text, ".png or .svg"));
-    assert_false(plot_check("/tmp/a.png/b", text, sizeof text));
-    assert_false(plot_check("png", text, sizeof text));
-    assert_false(plot_check("/tmp/no such folder/a.png", text, sizeof text));
+    assert_false(gnuplot_check("/tmp/a.png/b", text, sizeof text));
+    assert_false(gnuplot_check("png", text, sizeof text));
+    assert_false(gnuplot_check("/tmp/no such folder/a.png", text, sizeof text));
     assert_non_null(strstr(text, "no such folder"));
-    assert_false(plot_check("/tmp/a\nb.png", text, sizeof text));
+    assert_false(gnuplot_check("/tmp/a\nb.png", text, sizeof text));
 }
 
 static void draw_one(const char *extension, const char *magic) {

@@ -2,8 +2,10 @@
 #include "program.h"
 
 #include <jansson.h>
+#include <math.h>
 
 #include "canyon.h"
+#include "client/simulator/report.h"
 #include "client/tools/local.h"
 
 static struct local *local; /* servers that some of the tests share */
@@ -138,24 +140,73 @@ static void batches_are_full_one_or_many(void **state) {
     expect_no_tensors();
 }
 
-static void all_are_eight_lines_of_a_table(void **state) {
-    static const char *const names[] = {"\nsgd ",      "\nmomentum ", "\nnag ",  "\nadagrad ",
-                                        "\nadadelta ", "\nrmsprop ",  "\nadam ", "\nnadam "};
+/* What the servers have for tensors. */
+static size_t suite_of(struct canyon_optimizer_info **infos) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    size_t count = 0, kept = 0;
+    canyon_options_init(&options);
+    options.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    assert_int_equal(canyon_optimizers(client, 0, infos, &count), CANYON_OK);
+    canyon_close(client);
+    for (size_t i = 0; i < count; i++) {
+        if (!(*infos)[i].rows_only) {
+            (*infos)[kept++] = (*infos)[i];
+        }
+    }
+    return kept;
+}
+
+static size_t count_of(const char *text, const char *part) {
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part)) {
+        count++;
+    }
+    return count;
+}
+
+static void all_are_lines_of_a_table_and_the_best_are_marked(void **state) {
     struct program program;
-    size_t lines = 0;
+    struct canyon_optimizer_info *infos = NULL;
+    size_t count = suite_of(&infos);
     (void)state;
+    assert_true(count >= 17);
     program_run(&program, NULL, 0,
                 WORDS("train", "-s", local_servers(local), "-w", "2", "-o", "all", "-o", "adam:lr=0.01", "-e", "1"));
-    for (size_t i = 0; i < 8; i++) {
-        expect_part(program.said, names[i]);
+    for (size_t i = 0; i < count; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "\n%s ", infos[i].name);
+        assert_int_equal(count_of(program.said, name), 1);
     }
+    canyon_free(infos);
     expect_part(program.said, "adam:lr=0.01 ");
-    for (const char *c = program.said; *c != '\0'; c++) {
-        lines += *c == '\n';
-    }
-    assert_int_equal(lines, 2 + 9);
+    assert_int_equal(count_of(program.said, "\n"), 2 + count + 1);
+    assert_int_equal(count_of(program.said, " 1st "), 1);
+    assert_null(strstr(program.said, " 4th "));
+    program_finish(&program);
+    program_run(&program, NULL, 0, WORDS("train", "-s", local_servers(local), "-o", "adam", "-o", "sgd", "-e", "1"));
+    assert_null(strstr(program.said, "best")); /* of two there is nothing to mark */
     program_finish(&program);
     expect_no_tensors();
+}
+
+/* By accuracy, of equal ones by loss; equal in both share a place; a loss that is not a number is the worst. */
+static void places_are_by_accuracy_then_loss(void **state) {
+    static const double accuracies[] = {0.9, 0.95, 0.9, 0.95, 0.9, 0.9},
+                        losses[] = {0.3, 0.2, 0.1, 0.4, 0.3, (double)NAN};
+    static const size_t places[] = {4, 1, 3, 2, 4, 6};
+    struct run_result *results = calloc(6, sizeof *results);
+    (void)state;
+    assert_non_null(results);
+    for (size_t i = 0; i < 6; i++) {
+        results[i].test_accuracy = accuracies[i];
+        results[i].final_loss = losses[i];
+    }
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(report_place(results, 6, i), places[i]);
+    }
+    free(results);
 }
 
 static void wrong_command_lines_are_refused(void **state) {
@@ -335,7 +386,8 @@ int main(void) {
         cmocka_unit_test(json_has_its_keys_and_numbers),
         cmocka_unit_test(a_lone_worker_is_never_stale_and_repeats_itself),
         cmocka_unit_test(batches_are_full_one_or_many),
-        cmocka_unit_test(all_are_eight_lines_of_a_table),
+        cmocka_unit_test(all_are_lines_of_a_table_and_the_best_are_marked),
+        cmocka_unit_test(places_are_by_accuracy_then_loss),
         cmocka_unit_test(wrong_command_lines_are_refused),
         cmocka_unit_test(what_servers_refuse_is_told_once),
         cmocka_unit_test(a_run_that_diverges_says_so),

@@ -331,6 +331,44 @@ static void test_drop(void **state) {
     json_decref(object);
 }
 
+static void test_optimizers(void **state) {
+    (void)state;
+    canyon(0, "optimizers");
+    expect_in(result.out, "\nadam                12  Adam:");
+    expect_in(result.out, "\nsgd                  4  ");
+    canyon(0, "optimizers adagrad");
+    expect_in(result.out, "optimizer   adagrad\n");
+    expect_in(result.out, "torch.optim.Adagrad\n");
+    expect_in(result.out, "slots       sum\n");
+    expect_in(result.out, "memory      8 bytes a parameter: its weight and 1 slot of 4 bytes\n");
+    expect_in(result.out, "  0.01  (0, 1e+06] ");
+    canyon(0, "optimizers rowwise_adagrad");
+    expect_in(result.out, "memory      4 bytes a parameter: its weight; and 4 bytes a row");
+    canyon(0, "optimizers sgd");
+    expect_in(result.out, "slots       none\n");
+    canyon(0, "optimizers --json");
+    json_t *object = printed_json(), *list = member(object, "optimizers");
+    assert_true(json_array_size(list) >= 18);
+    assert_string_equal(json_string_value(member(json_array_get(list, 0), "name")), "sgd");
+    json_decref(object);
+    canyon(0, "optimizers adam --json");
+    object = printed_json();
+    json_t *settings = member(object, "settings"), *beta2 = json_array_get(settings, 2);
+    assert_int_equal(json_integer_value(member(object, "bytes_per_parameter")), 12);
+    assert_int_equal(json_array_size(member(object, "slots")), 2);
+    assert_true(json_is_false(member(object, "rows_only")));
+    assert_string_equal(json_string_value(member(beta2, "name")), "beta2");
+    assert_true(json_number_value(member(beta2, "default")) == 0.999);
+    assert_true(json_number_value(member(beta2, "high")) == 1.0 && json_is_true(member(beta2, "high_open")));
+    assert_true(json_number_value(member(beta2, "low")) == 0.0 && json_is_false(member(beta2, "low_open")));
+    json_decref(object);
+    canyon(1, "optimizers adma");
+    expect_in(result.err, "did you mean 'adam'");
+    canyon(1, "optimizers something");
+    expect_in(result.err, "`canyon optimizers` lists");
+    canyon(2, "optimizers adam sgd");
+}
+
 static void test_usage(void **state) {
     (void)state;
     static const char *const wrong[] = {"",
@@ -368,7 +406,7 @@ static void expect_narrow(const char *text) {
 
 static void test_help(void **state) {
     (void)state;
-    static const char *const commands[] = {"status", "tensors", "show", "pull", "assign", "drop"};
+    static const char *const commands[] = {"status", "tensors", "show", "pull", "assign", "drop", "optimizers"};
     char words[64];
     canyon(0, "--help");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
@@ -390,7 +428,8 @@ static void test_help(void **state) {
 /* Nobody listens at port 1 of loopback. */
 static void test_no_server(void **state) {
     (void)state;
-    static const char *const commands[] = {"status", "tensors", "show x", "drop x --yes", "pull x --output @"};
+    static const char *const commands[] = {"status",       "tensors",           "show x",
+                                           "drop x --yes", "pull x --output @", "optimizers"};
     char words[128];
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         snprintf(words, sizeof words, "--servers 127.0.0.1:1 --timeout 2000 %s", commands[i]);
@@ -454,6 +493,7 @@ int main(void) {
         cmocka_unit_test(test_assign_refuses),
         cmocka_unit_test(test_unknown_tensor),
         cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_no_server),

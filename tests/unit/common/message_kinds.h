@@ -232,6 +232,7 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
         hyperparameter->high_open = fill_bool(f);
         fill_text(f, hyperparameter->meaning, sizeof hyperparameter->meaning);
     }
+    m->optimizer.rows_only = fill_bool(f);
 }
 
 /* message, member of the union */

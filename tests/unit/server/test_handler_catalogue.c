@@ -94,7 +94,7 @@ static void bad_specs_are_refused_at_once(void **state) {
     struct digest before = digest_of_catalogue(&a);
     struct tensor_spec bad = fixture_raw_spec("w", 5000, "adam:beta1=1.5");
     client_fails(&a, ask_create(&a, &bad, 1000), CANYON_INVALID_ARGUMENT, "adam: beta1=1.5 is outside [0, 1)");
-    bad = fixture_raw_spec("w", 5000, "adamw");
+    bad = fixture_raw_spec("w", 5000, "adamz");
     client_fails(&a, ask_create(&a, &bad, 1000), CANYON_INVALID_ARGUMENT, "rmsprop");
     bad = fixture_raw_spec("w", 1ull << 41, "adam");
     client_fails(&a, ask_create(&a, &bad, 1000), CANYON_TOO_LARGE, "");
