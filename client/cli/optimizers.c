@@ -191,7 +191,7 @@ enum outcome cli_optimizers(struct cli *cli, int argc, char **argv) {
     if (verdict != ARGUMENTS_RUN) {
         return cli_parsed(verdict);
     }
-    enum outcome outcome = cli_connect(cli, &client);
+    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
     if (outcome == OUTCOME_DONE) {
         outcome = show_optimizers(cli, client, name);
     }
