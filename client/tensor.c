@@ -107,6 +107,7 @@ void tensor_info_publish(const struct canyon_client *client, const struct tensor
     public->seed = spec->initializer.seed;
     public->a = spec->initializer.a;
     public->b = spec->initializer.b;
+    public->epoch = info->epoch;
     public->complete = info->state == TENSOR_COMPLETE;
 }
 

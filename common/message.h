@@ -63,6 +63,15 @@ struct message_tensor {
     char name[LIMIT_NAME_BYTES];
 };
 
+/* SET: the settings that change. Answered by SET_DONE with the tensor as it is then (packed as OPENED); with that,
+ * packed as DEFINE, ADJUST goes to the parts. */
+struct message_set {
+    uint64_t id; /* 0: the name says which */
+    char name[LIMIT_NAME_BYTES];
+    uint32_t count;
+    struct setting settings[LIMIT_SETTINGS];
+};
+
 struct message_list {
     char after[LIMIT_NAME_BYTES]; /* "" for the beginning */
 };
@@ -143,6 +152,7 @@ size_t message_pack_open(const struct message_open *message, uint8_t bytes[LIMIT
 size_t message_pack_opened(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_define(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_tensor(const struct message_tensor *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_set(const struct message_set *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_list(const struct message_list *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_listed(const struct message_listed *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
@@ -172,6 +182,8 @@ enum canyon_status message_unpack_define(const uint8_t *bytes, size_t count, str
                                          struct error *error);
 enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, struct message_tensor *message,
                                          struct error *error);
+enum canyon_status message_unpack_set(const uint8_t *bytes, size_t count, struct message_set *message,
+                                      struct error *error);
 enum canyon_status message_unpack_list(const uint8_t *bytes, size_t count, struct message_list *message,
                                        struct error *error);
 enum canyon_status message_unpack_listed(const uint8_t *bytes, size_t count, struct message_listed *message,

@@ -110,6 +110,18 @@ static enum canyon_status parse_setting(const char *at, size_t length, struct op
     return optimizer_spec_set(spec, text, value, error);
 }
 
+enum canyon_status optimizer_settings_parse(const char *text, struct optimizer_spec *spec, struct error *error) {
+    const char *at = text;
+    for (;;) {
+        size_t length = strcspn(at, ",");
+        enum canyon_status status = parse_setting(at, length, spec, error);
+        if (status != CANYON_OK || at[length] == '\0') {
+            return status;
+        }
+        at += length + 1;
+    }
+}
+
 enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error) {
     struct optimizer_spec parsed;
     memset(&parsed, 0, sizeof parsed);
@@ -120,18 +132,12 @@ enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec 
                          LIMIT_OPTIMIZER_BYTES - 1);
     }
     memcpy(parsed.name, text, length);
-    const char *at = text + length;
-    if (*at == ':') {
-        do {
-            at++;
-            length = strcspn(at, ",");
-            enum canyon_status status = parse_setting(at, length, &parsed, error);
-            if (status != CANYON_OK) {
-                return status;
-            }
-            at += length;
-        } while (*at == ',');
+    enum canyon_status status = CANYON_OK;
+    if (text[length] == ':') {
+        status = optimizer_settings_parse(text + length + 1, &parsed, error);
     }
-    *spec = parsed;
-    return CANYON_OK;
+    if (status == CANYON_OK) {
+        *spec = parsed;
+    }
+    return status;
 }

@@ -64,7 +64,8 @@ enum tensor_state {
 struct tensor_info {
     uint64_t id; /* random, never zero, never reused */
     enum tensor_state state;
-    struct tensor_spec spec;
+    struct tensor_spec spec; /* with the settings as they are now */
+    uint64_t epoch;          /* how often the settings were changed */
 };
 
 /* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the
@@ -91,6 +92,10 @@ bool optimizer_spec_equal(const struct optimizer_spec *one, const struct optimiz
 
 /* Sets or replaces one setting; TOO_LARGE beyond LIMIT_SETTINGS, INVALID_ARGUMENT for an over-long name. */
 enum canyon_status optimizer_spec_set(struct optimizer_spec *spec, const char *name, double value, struct error *error);
+
+/* Parses "lr=0.01,beta1=0.8" and adds the settings to `spec`, of which only they are touched. INVALID_ARGUMENT for one
+ * that the text has twice; TOO_LARGE beyond LIMIT_SETTINGS. On an error `spec` is not to be used. */
+enum canyon_status optimizer_settings_parse(const char *text, struct optimizer_spec *spec, struct error *error);
 
 /* Parses "adam:lr=0.01,beta1=0.8" (the text form of the command line). */
 enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error);

@@ -55,6 +55,14 @@ static void fill_block(struct dense *dense, size_t place) {
     }
 }
 
+void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, uint64_t epoch) {
+    dense->settings = *settings;
+    dense->epoch = epoch;
+    for (size_t i = 0; i < dense->optimizer->hyperparameter_count; i++) {
+        dense->hyper[i] = settings->settings[i].value;
+    }
+}
+
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
     struct dense_size size;
     struct dense *dense = calloc(1, sizeof *dense);
@@ -75,9 +83,7 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     dense->key.id = id;
     dense->key.name = dense->spec.name;
     dense->optimizer = optimizer_find(spec->optimizer.name);
-    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
-        dense->hyper[i] = spec->optimizer.settings[i].value;
-    }
+    dense_adjust(dense, &spec->optimizer, 0);
     (void)shape_elements(&spec->shape, &dense->elements, NULL); /* measured above */
     dense->block_elements = job->block;
     dense->first = first_block(job, shard, spec->name);
@@ -205,7 +211,11 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
 
 void dense_digest(const struct dense *dense, struct hash *hash) {
     uint8_t spec[COMMAND_SPEC_LIMIT];
+    struct tensor_spec now = dense->spec;
+    now.optimizer = dense->settings;
     hash_update(hash, spec, command_spec_encode(&dense->spec, spec));
+    hash_update(hash, spec, command_spec_encode(&now, spec));
+    hash_u64(hash, dense->epoch);
     hash_u64(hash, dense->kept);
     hash_u64(hash, dense->count);
     for (size_t place = 0; place < dense->count; place++) {

@@ -32,8 +32,10 @@ struct dense_block {
 };
 
 struct dense {
-    struct directory_key key; /* id, and the name in spec */
-    struct tensor_spec spec;  /* canonical */
+    struct directory_key key;       /* id, and the name in spec */
+    struct tensor_spec spec;        /* canonical, as defined */
+    struct optimizer_spec settings; /* canonical, as they are now */
+    uint64_t epoch;                 /* of the settings; 0 for those of the spec */
     const struct optimizer *optimizer;
     double hyper[OPTIMIZER_HYPERPARAMETERS]; /* in descriptor order */
     uint64_t elements;                       /* of the whole tensor */
@@ -53,6 +55,9 @@ void dense_measure(const struct job *job, uint32_t shard, const struct tensor_sp
  * memory cannot be had. */
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec);
 void dense_destroy(struct dense *dense);
+
+/* Takes other settings for the same optimizer, canonical ones, from the next push on. */
+void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, uint64_t epoch);
 
 /* Block number -> place in `blocks`; `count` when this part does not hold it. */
 size_t dense_place(const struct dense *dense, uint32_t block);

@@ -96,6 +96,28 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
     return status;
 }
 
+enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct setting *settings, uint32_t count,
+                                        struct error *error) {
+    struct tensor_spec merged = *spec;
+    enum canyon_status status = CANYON_OK;
+    for (uint32_t i = 0; status == CANYON_OK && i < count; i++) {
+        for (uint32_t earlier = 0; earlier < i; earlier++) {
+            if (strcmp(settings[earlier].name, settings[i].name) == 0) {
+                return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s is set twice", spec->optimizer.name,
+                                 settings[i].name);
+            }
+        }
+        status = optimizer_spec_set(&merged.optimizer, settings[i].name, settings[i].value, error);
+    }
+    if (status == CANYON_OK) {
+        status = shard_canonical_spec(&merged, error);
+    }
+    if (status == CANYON_OK) {
+        *spec = merged;
+    }
+    return status;
+}
+
 enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
                                    struct error *error) {
     char shapes[2][80], optimizers[2][96];

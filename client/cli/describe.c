@@ -71,9 +71,10 @@ static json_t *settings_json(const struct canyon_tensor_info *info) {
 
 json_t *describe_json(const struct canyon_tensor_info *info) {
     /* json_pack gives up what it was handed, and is NULL, when one of its parts is. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name", info->name, "shape",
-                     shape_json(info), "elements", record_unsigned(info->elements), "blocks",
-                     record_unsigned(info->blocks), "complete", info->complete, "optimizer", "name", info->optimizer,
-                     "settings", settings_json(info), "initializer", "kind", initializer_name(info->initializer),
-                     "seed", record_unsigned(info->seed), "a", record_number(info->a), "b", record_number(info->b));
+    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name", info->name,
+                     "shape", shape_json(info), "elements", record_unsigned(info->elements), "blocks",
+                     record_unsigned(info->blocks), "complete", info->complete, "epoch", record_unsigned(info->epoch),
+                     "optimizer", "name", info->optimizer, "settings", settings_json(info), "initializer", "kind",
+                     initializer_name(info->initializer), "seed", record_unsigned(info->seed), "a",
+                     record_number(info->a), "b", record_number(info->b));
 }

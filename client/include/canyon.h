@@ -168,7 +168,8 @@ CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
  * that form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
 
-/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings. Of several workers that
+/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings (those it was created with
+ * or, when canyon_tensor_set changed them, those it has now). Of several workers that
  * race exactly one initialises it; the others wait and open what it made. On success *tensor is owned:
  * canyon_tensor_close it.
  * - MISMATCH: it exists otherwise; the text names both
@@ -200,7 +201,8 @@ struct canyon_tensor_info {
     enum canyon_initializer initializer;
     uint64_t seed;
     double a, b;
-    int complete; /* 0 while it is being created or dropped */
+    int complete;   /* 0 while it is being created or dropped */
+    uint64_t epoch; /* how often its settings were changed */
 };
 
 /* What this handle was opened with. Never talks to a server. */
@@ -210,6 +212,18 @@ CANYON_API enum canyon_status canyon_tensor_describe(const canyon_tensor *tensor
  */
 CANYON_API enum canyon_status canyon_tensor_list(canyon_client *client, uint32_t timeout_ms,
                                                  struct canyon_tensor_info **infos, size_t *count);
+
+/* Changes settings of a tensor's optimizer while training runs: "lr=0.01" or "lr=0.01,beta1=0.8"; those not named stay
+ * as they are. Each block is updated with the old settings up to one point of its shard's order, and with the new ones
+ * from there on; on return every block has passed that point. Of several that set at once, the one that the server of
+ * the catalogue ordered last wins everywhere. Settings that matter only when a tensor is made (the first value of a
+ * slot) change nothing any more. *info, unless NULL, receives the tensor as it is then.
+ * - INVALID_ARGUMENT: no such setting, or a value out of its range: the text names both; nothing has changed
+ * - NOT_FOUND, CONFLICT: there is no such tensor, or it is being created or dropped
+ * - UNAVAILABLE, TIMEOUT, OUTCOME_UNKNOWN: some of the servers may have the new settings and others not. Nothing is
+ *   lost: setting the same again finishes it, and so does whoever opens the tensor next. */
+CANYON_API enum canyon_status canyon_tensor_set(canyon_client *client, const char *name, const char *settings,
+                                                uint32_t timeout_ms, struct canyon_tensor_info *info);
 
 /* Drops a tensor everywhere. Handles to it answer NOT_FOUND from then on. Also finishes a drop that was interrupted. */
 CANYON_API enum canyon_status canyon_tensor_drop(canyon_client *client, const char *name, uint32_t timeout_ms);

@@ -65,8 +65,8 @@ def spec(name, shape, optimizer, settings, initializer=0, seed=0, a=0.0, b=0.0):
     return body + unsigned(5, initializer) + unsigned(6, seed) + double(7, a) + double(8, b)
 
 
-def info(identity, state, body):
-    return fixed64(1, identity) + unsigned(2, state) + nested(3, body)
+def info(identity, state, body, epoch=0):
+    return fixed64(1, identity) + unsigned(2, state) + nested(3, body) + unsigned(4, epoch)
 
 
 def pieces(*items):
@@ -148,6 +148,10 @@ FRAMES = {
                               + text(7, "step size"))
                      + nested(7, text(1, "beta1") + double(2, 0.9) + double(4, 1.0) + unsigned(6, 1)
                               + text(7, "decay of the first moment")), b""),
+    "set": (38, 19, text(2, "mlp/b1") + nested(3, text(1, "lr") + double(2, 0.05)), b""),
+    "set_done": (39, 19, nested(1, info(W2, 2, BIAS, 300)), b""),
+    "adjust": (40, 20, nested(1, info(W2, 2, BIAS, 300)), b""),
+    "adjusted": (41, 20, b"", b""),
 }
 
 

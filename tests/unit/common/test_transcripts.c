@@ -229,6 +229,23 @@ static void tensors(void **state) {
     same_frame("undefined", FRAME_UNDEFINED, 7, NULL, 0, NULL, 0);
 }
 
+static void settings(void **state) {
+    (void)state;
+    static struct message_set set;
+    static struct tensor_info bias;
+    snprintf(set.name, sizeof set.name, "mlp/b1");
+    set.count = 1;
+    set.settings[0] = (struct setting){.name = "lr", .value = 0.05};
+    bias.id = W2;
+    bias.state = TENSOR_COMPLETE;
+    bias.epoch = 300;
+    set_bias(&bias.spec);
+    CHECK("set", FRAME_SET, 19, set, set, NULL, 0);
+    CHECK("set_done", FRAME_SET_DONE, 19, opened, bias, NULL, 0);
+    CHECK("adjust", FRAME_ADJUST, 20, define, bias, NULL, 0);
+    same_frame("adjusted", FRAME_ADJUSTED, 20, NULL, 0, NULL, 0);
+}
+
 static void transfers(void **state) {
     (void)state;
     static struct message_pieces pieces;
@@ -365,16 +382,22 @@ static void every_type_has_one(void **state) {
         assert_int_equal(golden.header.type, type);
         types++;
     }
-    assert_int_equal(types, FRAME_OPTIMIZER_IS);
+    assert_int_equal(types, FRAME_LAST);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greeting),   cmocka_unit_test(catalogue),
-        cmocka_unit_test(tensors),    cmocka_unit_test(transfers),
-        cmocka_unit_test(workers),    cmocka_unit_test(seeing),
-        cmocka_unit_test(digests),    cmocka_unit_test(optimizer_requests),
-        cmocka_unit_test(optimizers), cmocka_unit_test(every_type_has_one),
+        cmocka_unit_test(greeting),
+        cmocka_unit_test(catalogue),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(transfers),
+        cmocka_unit_test(workers),
+        cmocka_unit_test(seeing),
+        cmocka_unit_test(digests),
+        cmocka_unit_test(optimizer_requests),
+        cmocka_unit_test(optimizers),
+        cmocka_unit_test(settings),
+        cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
