@@ -20,7 +20,7 @@
 
 #define SESSION_BYTES     16
 #define BOOT_BYTES        16
-#define MESSAGE_LIST_PAGE 4 /* tensors in one LISTED: as many as always fit */
+#define MESSAGE_LIST_PAGE 2 /* tensors in one LISTED: as many as always fit */
 
 struct message_hello {
     uint32_t protocol, thread;
@@ -137,7 +137,7 @@ struct message_optimizer {
     uint32_t slot_count;
     char slots[LIMIT_SLOTS][LIMIT_SETTING_BYTES];
     uint32_t hyperparameter_count;
-    struct message_hyperparameter hyperparameters[LIMIT_SETTINGS];
+    struct message_hyperparameter hyperparameters[LIMIT_HYPERPARAMETERS];
 };
 
 /* DIGESTS has no message; its payload is entries of this many bytes: u32 shard, u64 sequence, 32 bytes digest. */

@@ -61,6 +61,8 @@ void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, ui
     for (size_t i = 0; i < dense->optimizer->hyperparameter_count; i++) {
         dense->hyper[i] = settings->settings[i].value;
     }
+    dense->rate = optimizer_hyperparameter_index(dense->optimizer, "lr");
+    schedule_read(settings, &dense->schedule);
 }
 
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
@@ -182,6 +184,19 @@ static uint64_t put_back(float *const *arrays, float (*old)[DENSE_CHUNK], size_t
     return kept;
 }
 
+/* The constants of this update, with the rate that the schedule has for it. */
+static void prepare(const struct dense *dense, struct dense_block *block, float *prepared) {
+    const struct optimizer *optimizer = dense->optimizer;
+    double hyper[OPTIMIZER_HYPERPARAMETERS];
+    memcpy(hyper, dense->hyper, sizeof hyper);
+    if (dense->rate < optimizer->hyperparameter_count) {
+        double least = optimizer->hyperparameters[dense->rate].low;
+        double rate = schedule_rate(&dense->schedule, hyper[dense->rate], block->step - 1);
+        hyper[dense->rate] = rate < least ? least : rate;
+    }
+    optimizer->prepare(hyper, block->step, block->scalars, prepared);
+}
+
 void dense_push(struct dense *dense, size_t place, const float *gradient) {
     const struct optimizer *optimizer = dense->optimizer;
     struct dense_block *block = &dense->blocks[place];
@@ -189,7 +204,7 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
     float prepared[OPTIMIZER_PREPARED] = {0}, old[1 + OPTIMIZER_SLOTS][DENSE_CHUNK];
     float *arrays[1 + OPTIMIZER_SLOTS];
     block->step++;
-    optimizer->prepare(dense->hyper, block->step, block->scalars, prepared);
+    prepare(dense, block, prepared);
     /* In chunks that stay in the first cache, because the old values must be at hand should the update overflow. */
     for (size_t at = 0; at < elements; at += DENSE_CHUNK) {
         size_t count = elements - at < DENSE_CHUNK ? elements - at : DENSE_CHUNK;

@@ -14,6 +14,7 @@
 #include "common/tensor.h"
 #include "server/directory.h"
 #include "server/optimizers/optimizer.h"
+#include "server/schedule.h"
 
 /* Elements that are updated together and, where the optimizer overflowed, looked at again. */
 #define DENSE_CHUNK 1024
@@ -38,10 +39,12 @@ struct dense {
     uint64_t epoch;                 /* of the settings; 0 for those of the spec */
     const struct optimizer *optimizer;
     double hyper[OPTIMIZER_HYPERPARAMETERS]; /* in descriptor order */
-    uint64_t elements;                       /* of the whole tensor */
-    uint32_t block_elements;                 /* the job's */
-    uint32_t first, stride;                  /* block numbers here: first, first + stride, ... */
-    uint64_t kept; /* elements that kept their old values because the new ones were not finite */
+    size_t rate;                             /* the place of lr among them, or their number */
+    struct schedule schedule;
+    uint64_t elements;       /* of the whole tensor */
+    uint32_t block_elements; /* the job's */
+    uint32_t first, stride;  /* block numbers here: first, first + stride, ... */
+    uint64_t kept;           /* elements that kept their old values because the new ones were not finite */
     struct dense_size size;
     size_t count; /* size.blocks */
     struct dense_block *blocks;

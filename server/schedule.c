@@ -39,6 +39,11 @@ static const struct parameter {
 };
 enum { PARAMETERS = sizeof parameters / sizeof parameters[0] };
 
+/* Of values from 0 to UPDATES_HIGH. */
+static bool whole(double value) {
+    return value == (double)(uint64_t)value;
+}
+
 static const struct setting *find(const struct optimizer_spec *spec, const char *name) {
     const struct setting *found = NULL;
     for (uint32_t i = 0; i < spec->count && found == NULL; i++) {
@@ -74,7 +79,7 @@ bool schedule_has_setting(const char *name) {
 static enum canyon_status check(const struct parameter *parameter, const char *name, double value,
                                 struct error *error) {
     bool above = parameter->low_open ? value > parameter->low : value >= parameter->low;
-    if (!above || !(value <= parameter->high) || (parameter->whole && value != floor(value))) {
+    if (!above || !(value <= parameter->high) || (parameter->whole && !whole(value))) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "schedule: %s=%.17g is not %s%c%.9g, %.9g]", name, value,
                          parameter->whole ? "a whole number in " : "in ", parameter->low_open ? '(' : '[',
                          parameter->low, parameter->high);
@@ -82,8 +87,9 @@ static enum canyon_status check(const struct parameter *parameter, const char *n
     return CANYON_OK;
 }
 
-static enum canyon_status append(const struct parameter *parameter, const char *name, const struct optimizer_spec *given,
-                                 struct optimizer_spec *result, double *value, struct error *error) {
+static enum canyon_status append(const struct parameter *parameter, const char *name,
+                                 const struct optimizer_spec *given, struct optimizer_spec *result, double *value,
+                                 struct error *error) {
     const struct setting *setting = find(given, name);
     *value = setting == NULL ? parameter->fallback : setting->value + 0.0;
     if (setting == NULL && parameter->fallback == REQUIRED) {
@@ -191,9 +197,12 @@ void schedule_read(const struct optimizer_spec *settings, struct schedule *sched
     const struct {
         const char *name;
         double *value;
-    } numbers[] = {{"warmup_start", &schedule->warmup_start}, {"gamma", &schedule->gamma},
-                   {"eta_min", &schedule->eta_min},           {"pct_start", &schedule->pct_start},
-                   {"div_factor", &schedule->div_factor},     {"final_div_factor", &schedule->final_div_factor},
+    } numbers[] = {{"warmup_start", &schedule->warmup_start},
+                   {"gamma", &schedule->gamma},
+                   {"eta_min", &schedule->eta_min},
+                   {"pct_start", &schedule->pct_start},
+                   {"div_factor", &schedule->div_factor},
+                   {"final_div_factor", &schedule->final_div_factor},
                    {"power", &schedule->power}};
     for (uint32_t i = 0; i < settings->count; i++) {
         const struct setting *setting = &settings->settings[i];
@@ -240,17 +249,14 @@ static double one_cycle(const struct schedule *schedule, double lr, uint64_t t) 
     double first = lr / schedule->div_factor, least = first / schedule->final_div_factor;
     double peak = schedule->pct_start * (double)schedule->length - 1.0, end = (double)schedule->length - 1.0;
     double at = (double)t;
-    if (at >= end) {
-        return end > 0.0 || peak < 0.0 ? least : lr;
-    }
     if (at <= peak) {
         return peak > 0.0 ? anneal(first, lr, at / peak) : lr;
     }
-    return anneal(lr, least, (at - peak) / (end - peak));
+    return at < end ? anneal(lr, least, (at - peak) / (end - peak)) : least;
 }
 
 static double polynomial(double base, double power) {
-    if (power == floor(power)) {
+    if (whole(power)) {
         return optimizer_power(base, (uint64_t)power);
     }
     return base > 0.0 ? detmath_exp(power * detmath_log(base)) : 0.0;

@@ -1,8 +1,8 @@
 /* A learning-rate schedule: the rate as a function of how often a block was updated, and of nothing else.
  *
- * Its settings stand among the optimizer's ("adam:lr=0.01,schedule=cosine,T_max=1000,warmup=100") by PyTorch's names and
- * with PyTorch's definitions (torch.optim.lr_scheduler) where it has them. With lr the optimizer's rate and t the number
- * of updates before this one, less the warm-up:
+ * Its settings stand among the optimizer's ("adam:lr=0.01,schedule=cosine,T_max=1000,warmup=100") by PyTorch's names
+ * and with PyTorch's definitions (torch.optim.lr_scheduler) where it has them. With lr the optimizer's rate and t the
+ * number of updates before this one, less the warm-up:
  *
  *   constant      lr
  *   step          lr gamma^floor(t / step_size)                                   StepLR
@@ -12,8 +12,8 @@
  *   onecycle      lr / div_factor up to lr in the first pct_start of total_steps, then down to lr / div_factor /
  *                 final_div_factor, both by half a cosine; stays there            OneCycleLR
  *   polynomial    lr (1 - min(t, total_iters) / total_iters)^power                PolynomialLR; power 1 is linear
- *   inverse_sqrt  lr sqrt(timescale / (timescale + t))                            Vaswani et al. 2017, section 5.3, when
- *                 timescale is the warm-up's length, which it is at 0
+ *   inverse_sqrt  lr sqrt(timescale / (timescale + t))                            Vaswani et al. 2017, section 5.3,
+ * when timescale is the warm-up's length, which it is at 0
  *
  * warmup is the number of updates in which the rate rises in equal steps from warmup_start times the schedule's first
  * rate up to it (LinearLR, followed by the schedule as by SequentialLR). Pure. */
@@ -55,9 +55,9 @@ void schedule_make_way(struct optimizer_spec *settings, const struct setting *ch
 /* Reads canonical settings. */
 void schedule_read(const struct optimizer_spec *settings, struct schedule *schedule);
 
-/* The rate of an update that `before` updates went before; lr is the optimizer's. Never negative, finite. Relative error
- * below 1e-13 for up to 1000 factors of gamma (it grows with their number), where the true rate is above 1e-300; where a
- * rate is a small difference, as of the cosine near T_max, below 1e-15 of lr. */
+/* The rate of an update that `before` updates went before; lr is the optimizer's. Never negative, finite. Relative
+ * error below 1e-13 for up to 1000 factors of gamma (it grows with their number), where the true rate is above 1e-300;
+ * where a rate is a small difference, as of the cosine near T_max, below 1e-15 of lr. */
 double schedule_rate(const struct schedule *schedule, double lr, uint64_t before);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "server/initializer.h"
 #include "server/optimizers/optimizer.h"
+#include "server/schedule.h"
 #include "server/shard.h"
 
 /* "adam, sgd, ..." of what is registered, or of what an optimizer can be set with. */
@@ -45,6 +46,9 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
     for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
         const struct setting *setting = &spec->settings[i];
         size_t index = optimizer_hyperparameter_index(optimizer, setting->name);
+        if (index == optimizer->hyperparameter_count && schedule_has_setting(setting->name)) {
+            continue;
+        }
         if (index == optimizer->hyperparameter_count) {
             list_names(optimizer, names, sizeof names);
             return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no setting '%.31s'; it has %s", optimizer->name,
@@ -60,8 +64,16 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
         /* Adding zero makes -0 into 0: equal settings have one byte string. */
         result.settings[index].value = setting->value + 0.0;
     }
-    *spec = result;
-    return CANYON_OK;
+    enum canyon_status status = schedule_canonical(spec, &result, error);
+    if (status == CANYON_OK && result.count > optimizer->hyperparameter_count &&
+        optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
+        status =
+            error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that a schedule could change", optimizer->name);
+    }
+    if (status == CANYON_OK) {
+        *spec = result;
+    }
+    return status;
 }
 
 static struct initializer canonical_initializer(const struct initializer *from) {
@@ -100,6 +112,7 @@ enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct s
                                         struct error *error) {
     struct tensor_spec merged = *spec;
     enum canyon_status status = CANYON_OK;
+    schedule_make_way(&merged.optimizer, settings, count);
     for (uint32_t i = 0; status == CANYON_OK && i < count; i++) {
         for (uint32_t earlier = 0; earlier < i; earlier++) {
             if (strcmp(settings[earlier].name, settings[i].name) == 0) {

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/tools/arguments.h"
 #include "client/tools/npy.h"
 #include "client/tools/number.h"
 #include "client/tools/record.h"
@@ -58,10 +59,18 @@ static json_t *shape_json(const struct canyon_tensor_info *info) {
     return shape;
 }
 
+/* A number, or the word where the setting's values are words. */
+static json_t *setting_json(const struct canyon_setting *setting) {
+    char text[NUMBER_BYTES];
+    double number;
+    canyon_setting_text(setting, text, sizeof text);
+    return arguments_double(text, &number) ? record_number(setting->value) : json_string(text);
+}
+
 static json_t *settings_json(const struct canyon_tensor_info *info) {
     json_t *settings = json_object();
     for (uint32_t i = 0; i < info->setting_count; i++) {
-        if (json_object_set_new(settings, info->settings[i].name, record_number(info->settings[i].value)) != 0) {
+        if (json_object_set_new(settings, info->settings[i].name, setting_json(&info->settings[i])) != 0) {
             json_decref(settings);
             return NULL;
         }

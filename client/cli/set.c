@@ -15,7 +15,7 @@ static enum outcome report(const struct cli *cli, const struct canyon_tensor_inf
            number_grouped(info->epoch, number, sizeof number), info->optimizer);
     for (uint32_t i = 0; i < info->setting_count; i++) {
         printf("%s%s=%s", i == 0 ? "" : ", ", info->settings[i].name,
-               number_shortest(info->settings[i].value, number, sizeof number));
+               canyon_setting_text(&info->settings[i], number, sizeof number));
     }
     puts(")");
     return OUTCOME_DONE;
@@ -52,7 +52,8 @@ enum outcome cli_set(struct cli *cli, int argc, char **argv) {
         .rest = &settings,
         .rest_name = "SETTING",
         .rest_help = "a setting and its new value, as in lr=0.01",
-        .examples = "  canyon set layer1/weight lr=0.001\n  canyon set layer1/weight lr=0.001 beta1=0.95 --json",
+        .examples =
+            "  canyon set layer1/weight lr=0.001\n  canyon set layer1/weight schedule=cosine T_max=10000 --json",
     };
     canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);

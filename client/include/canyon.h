@@ -54,11 +54,12 @@ typedef struct canyon_client canyon_client;
 typedef struct canyon_tensor canyon_tensor;
 typedef struct canyon_future canyon_future;
 
-#define CANYON_MAX_RANK     8
-#define CANYON_MAX_SETTINGS 16
-#define CANYON_MAX_SLOTS    4
-#define CANYON_NAME_BYTES   128 /* of names, with the NUL */
-#define CANYON_DIGEST_BYTES 32
+#define CANYON_MAX_RANK            8
+#define CANYON_MAX_SETTINGS        32 /* of a tensor's optimizer, its schedule's among them */
+#define CANYON_MAX_HYPERPARAMETERS 16
+#define CANYON_MAX_SLOTS           4
+#define CANYON_NAME_BYTES          128 /* of names, with the NUL */
+#define CANYON_DIGEST_BYTES        32
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
 
@@ -162,9 +163,24 @@ struct canyon_tensor_spec {
     const float *values; /* CANYON_VALUES: borrowed for the call */
 };
 
+/* The value of a setting as text: a word where its values are words ("cosine", of schedule), else the shortest number
+ * that reads back the same. Writes at most `bytes` bytes with the NUL, returns `text`. Never talks to a server. */
+CANYON_API char *canyon_setting_text(const struct canyon_setting *setting, char *text, size_t bytes);
+
 CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
 
-/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. INVALID_ARGUMENT when it is not of
+/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. A learning-rate schedule is told by
+ * settings too: "adam:lr=0.01,schedule=cosine,T_max=10000,warmup=500". There are (with PyTorch's names and definitions,
+ * counted in updates of a block)
+ *   schedule=step        step_size, gamma (0.1)
+ *   schedule=multistep   milestone1 to milestone8, gamma (0.1)
+ *   schedule=exponential gamma (0.1)
+ *   schedule=cosine      T_max, eta_min (0)
+ *   schedule=onecycle    total_steps, pct_start (0.3), div_factor (25), final_div_factor (1e4)
+ *   schedule=polynomial  total_iters, power (1)
+ *   schedule=inverse_sqrt timescale (0: the warm-up's length)
+ * and with each of them, or without any, warmup, the updates in which the rate rises from warmup_start (1/3) times the
+ * first rate to the first rate; the schedule begins after it. INVALID_ARGUMENT when it is not of
  * that form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
 
@@ -347,7 +363,7 @@ struct canyon_optimizer_info {
     uint32_t slot_count;
     char slots[CANYON_MAX_SLOTS][32];
     uint32_t hyperparameter_count;
-    struct canyon_hyperparameter hyperparameters[CANYON_MAX_SETTINGS];
+    struct canyon_hyperparameter hyperparameters[CANYON_MAX_HYPERPARAMETERS];
 };
 
 /* The optimizers the servers have. *optimizers is owned: canyon_free. */

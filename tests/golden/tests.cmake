@@ -1,9 +1,11 @@
-# Numbers that come from elsewhere (make_golden.py): optimizers from PyTorch, first values from their formulas.
+# Numbers that come from elsewhere (make_golden.py, make_schedules.py): optimizers and schedules from PyTorch, first values from their formulas.
 add_executable(golden_optimizers ${CMAKE_CURRENT_LIST_DIR}/test_optimizers.c)
 target_link_libraries(golden_optimizers PRIVATE canyon_optimizers canyon_test_support m)
 add_executable(golden_initializer ${CMAKE_CURRENT_LIST_DIR}/test_initializer.c)
 target_link_libraries(golden_initializer PRIVATE canyon_shard canyon_test_support m)
-foreach(name optimizers initializer)
+add_executable(golden_schedule ${CMAKE_CURRENT_LIST_DIR}/test_schedule.c)
+target_link_libraries(golden_schedule PRIVATE canyon_shard canyon_test_support m)
+foreach(name optimizers initializer schedule)
   add_test(NAME golden.${name} COMMAND golden_${name})
   set_tests_properties(golden.${name} PROPERTIES LABELS quick TIMEOUT 60)
 endforeach()

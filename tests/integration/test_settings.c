@@ -134,6 +134,33 @@ static void an_unfinished_change_is_finished_by_who_opens(void **state) {
     cluster_stop(cluster);
 }
 
+/* Every server follows the schedule by its blocks' updates; the rates are exact powers of two. */
+static void schedules_run_on_the_servers(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2, .threads = 2});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "sgd:lr=1,schedule=step,step_size=2,gamma=0.5");
+    struct canyon_tensor_info info;
+    char text[32];
+    float expected = 0;
+    ones();
+    check_ok(canyon_tensor_describe(tensor, &info));
+    check(info.setting_count == 5 && strcmp(canyon_setting_text(&info.settings[2], text, sizeof text), "step") == 0);
+    static const float rates[] = {1, 1, 0.5f, 0.5f, 0.25f};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+        expected -= rates[i];
+    }
+    check_all(tensor, expected);
+    /* In the middle of it another one, which counts from the first update as well: 1 - 5 / 8. */
+    check_ok(canyon_tensor_set(client, "w", "schedule=polynomial,total_iters=8", PATIENCE_MS, NULL));
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+    check_all(tensor, expected - 0.375f);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 struct setter {
     canyon_client *client;
     const char *settings;
@@ -182,6 +209,7 @@ int main(void) {
         integration_test(settings_take_effect_everywhere),
         integration_test(what_cannot_be_set),
         integration_test(an_unfinished_change_is_finished_by_who_opens),
+        integration_test(schedules_run_on_the_servers),
         integration_test(setters_race),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

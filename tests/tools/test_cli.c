@@ -323,6 +323,17 @@ static void test_set(void **state) {
     assert_int_equal(json_integer_value(member(object, "epoch")), 1);
     assert_true(json_real_value(member(member(member(object, "optimizer"), "settings"), "beta1")) == 0.5);
     json_decref(object);
+    canyon(0, "set schedule schedule=cosine T_max=100 warmup=5");
+    expect_in(result.out, "schedule=cosine, T_max=100, eta_min=0)");
+    canyon(0, "show schedule");
+    expect_in(result.out, "  schedule      cosine\n");
+    canyon(0, "show schedule --json");
+    object = printed_json();
+    assert_string_equal(json_string_value(member(member(member(object, "optimizer"), "settings"), "schedule")),
+                        "cosine");
+    json_decref(object);
+    canyon(1, "set schedule schedule=step");
+    expect_in(result.err, "needs step_size");
     canyon(1, "set schedule beta2=2");
     expect_in(result.err, "beta2=2 is outside [0, 1)");
     canyon(1, "set schedules lr=2");

@@ -233,7 +233,7 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     for (uint32_t i = 0; i < m->optimizer.slot_count; i++) {
         fill_text(f, m->optimizer.slots[i], sizeof m->optimizer.slots[i]);
     }
-    m->optimizer.hyperparameter_count = fill_u32(f, 0, LIMIT_SETTINGS);
+    m->optimizer.hyperparameter_count = fill_u32(f, 0, LIMIT_HYPERPARAMETERS);
     for (uint32_t i = 0; i < m->optimizer.hyperparameter_count; i++) {
         struct message_hyperparameter *hyperparameter = &m->optimizer.hyperparameters[i];
         fill_text(f, hyperparameter->name, sizeof hyperparameter->name);
