@@ -119,7 +119,7 @@ struct message_barrier {
 
 struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
-        parameters, state_bytes, staleness_sum, staleness_max, shards, parked;
+        parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped;
 };
 
 struct message_hyperparameter {

@@ -22,7 +22,11 @@
     X(staleness_sum)                                                                                                   \
     X(staleness_max)                                                                                                   \
     X(shards)                                                                                                          \
-    X(parked)
+    X(parked)                                                                                                          \
+    X(not_finite)                                                                                                      \
+    X(kept)                                                                                                            \
+    X(skipped)                                                                                                         \
+    X(clipped)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 

@@ -24,6 +24,7 @@ static const struct {
       [SCHEDULE_ONECYCLE] = "onecycle",
       [SCHEDULE_POLYNOMIAL] = "polynomial",
       [SCHEDULE_INVERSE_SQRT] = "inverse_sqrt"}},
+    {"nonfinite", {[NONFINITE_REFUSE] = "refuse", [NONFINITE_SKIP] = "skip", [NONFINITE_CLIP] = "clip"}},
 };
 
 /* Its words, NULL-terminated; NULL for a setting of numbers. */

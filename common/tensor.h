@@ -47,6 +47,14 @@ enum schedule_kind {
     SCHEDULE_INVERSE_SQRT = 7
 };
 
+/* What becomes of a pushed gradient that holds NaN or infinity. Stable numbers: they are values of the setting
+ * `nonfinite`, on the wire. */
+enum nonfinite_policy {
+    NONFINITE_REFUSE = 0, /* the whole piece is refused */
+    NONFINITE_SKIP = 1,   /* those elements keep their weights and slots, the others are updated */
+    NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
+};
+
 struct setting {
     char name[LIMIT_SETTING_BYTES];
     double value;

@@ -1,6 +1,7 @@
 #include "server/dense.h"
 
 #include <assert.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +64,12 @@ void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, ui
     }
     dense->rate = optimizer_hyperparameter_index(dense->optimizer, "lr");
     schedule_read(settings, &dense->schedule);
+    dense->nonfinite = NONFINITE_REFUSE;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (strcmp(settings->settings[i].name, "nonfinite") == 0) {
+            dense->nonfinite = (enum nonfinite_policy)settings->settings[i].value;
+        }
+    }
 }
 
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
@@ -184,6 +191,35 @@ static uint64_t put_back(float *const *arrays, float (*old)[DENSE_CHUNK], size_t
     return kept;
 }
 
+/* Whether an element of a gradient leaves everything as it is: NaN always, infinity unless it is clipped. */
+static bool skips(enum nonfinite_policy policy, float g) {
+    return not_finite(g) && (policy != NONFINITE_CLIP || g != g);
+}
+
+/* A gradient without what is not finite in it, counted. */
+static void tame(struct dense *dense, const float *gradient, size_t count, float *tamed) {
+    for (size_t i = 0; i < count; i++) {
+        tamed[i] = gradient[i];
+        if (skips(dense->nonfinite, gradient[i])) {
+            tamed[i] = 0.0f;
+            dense->skipped++;
+        } else if (not_finite(gradient[i])) {
+            tamed[i] = gradient[i] > 0.0f ? FLT_MAX : -FLT_MAX;
+            dense->clipped++;
+        }
+    }
+}
+
+/* A gradient of zero would still move weights and slots. */
+static void put_back_skipped(const struct dense *dense, const float *gradient, float *const *arrays,
+                             float (*old)[DENSE_CHUNK], size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        for (size_t a = 0; skips(dense->nonfinite, gradient[i]) && a < 1 + dense->optimizer->slot_count; a++) {
+            arrays[a][i] = old[a][i];
+        }
+    }
+}
+
 /* The constants of this update, with the rate that the schedule has for it. */
 static void prepare(const struct dense *dense, struct dense_block *block, float *prepared) {
     const struct optimizer *optimizer = dense->optimizer;
@@ -201,19 +237,27 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
     const struct optimizer *optimizer = dense->optimizer;
     struct dense_block *block = &dense->blocks[place];
     size_t elements = dense_elements(dense, place), array_count = 1 + optimizer->slot_count;
-    float prepared[OPTIMIZER_PREPARED] = {0}, old[1 + OPTIMIZER_SLOTS][DENSE_CHUNK];
+    float prepared[OPTIMIZER_PREPARED] = {0}, old[1 + OPTIMIZER_SLOTS][DENSE_CHUNK], tamed[DENSE_CHUNK];
     float *arrays[1 + OPTIMIZER_SLOTS];
     block->step++;
     prepare(dense, block, prepared);
     /* In chunks that stay in the first cache, because the old values must be at hand should the update overflow. */
     for (size_t at = 0; at < elements; at += DENSE_CHUNK) {
         size_t count = elements - at < DENSE_CHUNK ? elements - at : DENSE_CHUNK;
+        const float *g = gradient + at;
         bool finite = true;
+        if (dense->nonfinite != NONFINITE_REFUSE && dense_first_not_finite(g, count) < count) {
+            tame(dense, g, count, tamed);
+            g = tamed;
+        }
         for (size_t a = 0; a < array_count; a++) {
             arrays[a] = (a == 0 ? dense_weights(dense, place) : dense_slot(dense, place, a - 1)) + at;
             memcpy(old[a], arrays[a], count * sizeof(float));
         }
-        optimizer->update(prepared, count, gradient + at, arrays[0], arrays + 1);
+        optimizer->update(prepared, count, g, arrays[0], arrays + 1);
+        if (g == tamed) {
+            put_back_skipped(dense, gradient + at, arrays, old, count);
+        }
         for (size_t a = 0; a < array_count; a++) {
             finite = finite && dense_first_not_finite(arrays[a], count) == count;
         }
@@ -232,6 +276,8 @@ void dense_digest(const struct dense *dense, struct hash *hash) {
     hash_update(hash, spec, command_spec_encode(&now, spec));
     hash_u64(hash, dense->epoch);
     hash_u64(hash, dense->kept);
+    hash_u64(hash, dense->skipped);
+    hash_u64(hash, dense->clipped);
     hash_u64(hash, dense->count);
     for (size_t place = 0; place < dense->count; place++) {
         const struct dense_block *block = &dense->blocks[place];

@@ -41,10 +41,12 @@ struct dense {
     double hyper[OPTIMIZER_HYPERPARAMETERS]; /* in descriptor order */
     size_t rate;                             /* the place of lr among them, or their number */
     struct schedule schedule;
-    uint64_t elements;       /* of the whole tensor */
-    uint32_t block_elements; /* the job's */
-    uint32_t first, stride;  /* block numbers here: first, first + stride, ... */
-    uint64_t kept;           /* elements that kept their old values because the new ones were not finite */
+    enum nonfinite_policy nonfinite;
+    uint64_t elements;         /* of the whole tensor */
+    uint32_t block_elements;   /* the job's */
+    uint32_t first, stride;    /* block numbers here: first, first + stride, ... */
+    uint64_t kept;             /* elements that kept their old values because the new ones were not finite */
+    uint64_t skipped, clipped; /* elements of gradients that were not finite, by what became of them */
     struct dense_size size;
     size_t count; /* size.blocks */
     struct dense_block *blocks;
@@ -74,7 +76,8 @@ float *dense_slot(const struct dense *dense, size_t place, size_t slot);
 /* Index of the first NaN or infinity, or `count`. */
 size_t dense_first_not_finite(const float *values, size_t count);
 
-/* Replace the weights; apply the optimizer to a gradient. The values have the block's length and are finite. An element
+/* Replace the weights; apply the optimizer to a gradient. The values have the block's length. They are finite,
+ * unless the policy lets a gradient hold what is not. An element
  * whose new weight or slot would not be finite keeps its old weight and slots. */
 void dense_assign(struct dense *dense, size_t place, const float *values);
 void dense_push(struct dense *dense, size_t place, const float *gradient);

@@ -252,7 +252,8 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
         return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %zu elements, not %zu",
                          command->block, part->key.name, elements, command->count);
     }
-    size_t bad = dense_first_not_finite(command->values, elements);
+    bool refuses = command->kind != COMMAND_PUSH || part->nonfinite == NONFINITE_REFUSE;
+    size_t bad = refuses ? dense_first_not_finite(command->values, elements) : elements;
     if (bad < elements) {
         return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the %s at index %zu is %f", command->block,
                          part->key.name, command->kind == COMMAND_PUSH ? "gradient" : "value", bad,
@@ -374,6 +375,9 @@ void shard_totals(const struct shard *shard, struct shard_totals *totals) {
         const struct dense *part = part_of(shard->parts.by_name[i]);
         totals->parameters += part->size.elements;
         totals->state_bytes += part->size.bytes;
+        totals->kept += part->kept;
+        totals->skipped += part->skipped;
+        totals->clipped += part->clipped;
     }
 }
 

@@ -26,6 +26,19 @@ static enum canyon_status refuse_value(const struct optimizer *optimizer,
                      parameter->high_open || parameter->high > 1e308 ? ')' : ']');
 }
 
+/* The policy for gradients that are not finite stands last, and only when it is not the default. */
+static enum canyon_status canonical_nonfinite(const struct optimizer_spec *spec, struct optimizer_spec *result,
+                                              struct error *error) {
+    double value = NONFINITE_REFUSE;
+    for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
+        value = strcmp(spec->settings[i].name, "nonfinite") == 0 ? spec->settings[i].value : value;
+    }
+    if (setting_word("nonfinite", value) == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "nonfinite=%.17g is none of refuse, skip and clip", value);
+    }
+    return value == NONFINITE_REFUSE ? CANYON_OK : optimizer_spec_set(result, "nonfinite", value, error);
+}
+
 static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
     struct optimizer_spec result;
     bool given[OPTIMIZER_HYPERPARAMETERS] = {false};
@@ -46,7 +59,8 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
     for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
         const struct setting *setting = &spec->settings[i];
         size_t index = optimizer_hyperparameter_index(optimizer, setting->name);
-        if (index == optimizer->hyperparameter_count && schedule_has_setting(setting->name)) {
+        if (index == optimizer->hyperparameter_count &&
+            (schedule_has_setting(setting->name) || strcmp(setting->name, "nonfinite") == 0)) {
             continue;
         }
         if (index == optimizer->hyperparameter_count) {
@@ -69,6 +83,9 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
         optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
         status =
             error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that a schedule could change", optimizer->name);
+    }
+    if (status == CANYON_OK) {
+        status = canonical_nonfinite(spec, &result, error);
     }
     if (status == CANYON_OK) {
         *spec = result;

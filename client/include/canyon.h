@@ -180,8 +180,11 @@ CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
  *   schedule=polynomial  total_iters, power (1)
  *   schedule=inverse_sqrt timescale (0: the warm-up's length)
  * and with each of them, or without any, warmup, the updates in which the rate rises from warmup_start (1/3) times the
- * first rate to the first rate; the schedule begins after it. INVALID_ARGUMENT when it is not of
- * that form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
+ * first rate to the first rate; the schedule begins after it. nonfinite
+ * says what becomes of a gradient with NaN or infinity: refuse (the default: its block is refused), skip (those
+ * elements stay as they are, the others are updated) or clip (infinity is taken for the largest float, NaN is skipped).
+ * INVALID_ARGUMENT when it is not of that form; whether the optimizer and its settings exist is the server's to say.
+ * Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
 
 /* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings (those it was created with
@@ -336,6 +339,9 @@ struct canyon_server_statistics {
         parts; /* of tensors: every thread that holds blocks of a tensor has one; canyon_tensor_list counts tensors */
     uint64_t parameters, state_bytes;
     uint64_t staleness_sum, staleness_max;
+    uint64_t not_finite;             /* blocks of pushes and assigns refused for NaN or infinity */
+    uint64_t kept, skipped, clipped; /* elements of the tensors there now: kept their old values because the new ones
+                                        were not finite; skipped, and clipped, as nonfinite=skip and =clip say */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:

@@ -109,6 +109,7 @@ static void wrong_settings_are_refused(void **state) {
     refused("schedule=multistep,milestone1=5,milestone9=9", "no setting 'milestone9'");
     refused("schedule=exponential,gamma=0", "gamma=0 is not in (0, 1]");
     refused("warmup=-1", "warmup=-1 is not");
+    refused("nonfinite=ignore", "is none of refuse, skip, clip");
     refused("warmup=5,warmup_start=2", "warmup_start=2 is not in [0, 1]");
 }
 
@@ -135,6 +136,8 @@ static void the_canonical_form(void **state) {
     (void)state;
     same_as(spec_of("schedule=constant,warmup=0,lr=0.5"), "lr=0.5");
     same_as(spec_of("schedule=step,step_size=5"), "gamma=0.1,step_size=5,schedule=step");
+    same_as(spec_of("nonfinite=refuse,lr=0.5"), "lr=0.5");
+    same_as(merged(spec_of("nonfinite=skip,lr=0.5"), "nonfinite=clip"), "lr=0.5,nonfinite=clip");
     same_as(spec_of("warmup=5"), "warmup=5,warmup_start=0.3333333333333333");
     assert_int_equal(spec_of("lr=0.5").optimizer.count, 2);
     struct tensor_spec spec = merged(spec_of("lr=0.5,warmup=3"), "schedule=cosine,T_max=10");

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/integration/harness.h"
@@ -161,6 +162,33 @@ static void schedules_run_on_the_servers(void **state) {
     cluster_stop(cluster);
 }
 
+/* Under skip the sound elements of a gradient are applied, and the statistics tell of the others. */
+static void gradients_that_are_not_finite(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "sgd:lr=0.5");
+    struct canyon_server_statistics *servers = NULL;
+    size_t count = 0;
+    ones();
+    gradient[7] = gradient[ELEMENTS - 1] = strtof("nan", NULL);
+    check_status(canyon_push(tensor, gradient, PATIENCE_MS), CANYON_NOT_FINITE);
+    memset(weights, 0, sizeof weights);
+    check_ok(canyon_assign(tensor, weights, PATIENCE_MS));
+    check_ok(canyon_tensor_set(client, "w", "nonfinite=skip", PATIENCE_MS, NULL));
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+    check_ok(canyon_pull(tensor, weights, PATIENCE_MS));
+    for (size_t i = 0; i < ELEMENTS; i++)
+        check(weights[i] == (i == 7 || i == ELEMENTS - 1 ? 0.0f : -0.5f));
+    check_ok(canyon_statistics(client, PATIENCE_MS, &servers, &count));
+    check(count == 2 && servers[0].not_finite + servers[1].not_finite == 2);
+    check(servers[0].skipped + servers[1].skipped == 2 && servers[0].clipped + servers[1].clipped == 0);
+    canyon_free(servers);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 struct setter {
     canyon_client *client;
     const char *settings;
@@ -210,6 +238,7 @@ int main(void) {
         integration_test(what_cannot_be_set),
         integration_test(an_unfinished_change_is_finished_by_who_opens),
         integration_test(schedules_run_on_the_servers),
+        integration_test(gradients_that_are_not_finite),
         integration_test(setters_race),
     };
     return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

@@ -338,6 +338,69 @@ static void a_part_takes_settings_at_one_point(void **state) {
     shard_destroy(shard);
 }
 
+/* NaN and infinity under each policy, with an optimizer whose slots a zero gradient would change. */
+static void gradients_that_are_not_finite(void **state) {
+    (void)state;
+    static const char *const policies[] = {"adam:lr=0.5", "adam:lr=0.5,nonfinite=skip",
+                                           "momentum:lr=1e-30,nonfinite=clip"};
+    const float inf = (float)INFINITY, good[4] = {1, 2, -1, 3}, bad[4] = {(float)NAN, inf, -1, -inf};
+    for (unsigned policy = 0; policy < 3; policy++) {
+        struct tensor_spec w = fixture_spec("w", 4, policies[policy]);
+        struct shard *shard = shard_create(&job, job_shard_of(&job, job_home("w"), 0));
+        struct shard_totals totals;
+        float before[4];
+        changes(shard, with_spec(COMMAND_DEFINE, 5, &w));
+        memcpy(before, changes(shard, with_values(COMMAND_PUSH, 5, 0, 0, good, 4)).weights, sizeof before);
+        changes_nothing(shard, with_values(COMMAND_ASSIGN, 5, 0, 0, bad, 4), CANYON_NOT_FINITE, "index 0");
+        if (policy == NONFINITE_REFUSE) {
+            changes_nothing(shard, with_values(COMMAND_PUSH, 5, 0, 1, bad, 4), CANYON_NOT_FINITE, "index 0");
+        } else {
+            const float *after = changes(shard, with_values(COMMAND_PUSH, 5, 0, 1, bad, 4)).weights;
+            bool clips = policy == NONFINITE_CLIP;
+            assert_true(after[0] == before[0]);
+            assert_true(clips ? after[1] < before[1] : after[1] == before[1]);
+            assert_true(clips ? after[2] <= 1.0f : after[2] > before[2]);
+            assert_true(clips ? after[3] > before[3] : after[3] == before[3]);
+        }
+        shard_totals(shard, &totals);
+        assert_int_equal(totals.skipped, policy == NONFINITE_SKIP ? 3 : policy == NONFINITE_CLIP ? 1 : 0);
+        assert_int_equal(totals.clipped, policy == NONFINITE_CLIP ? 2 : 0);
+        assert_int_equal(totals.kept, 0);
+        shard_destroy(shard);
+    }
+}
+
+/* What is skipped is as if it had not been in the gradient: element by element, slots too, as the next push shows. */
+static void a_skipped_element_keeps_its_slots(void **state) {
+    (void)state;
+    float first[BLOCK], second[BLOCK], third[BLOCK];
+    uint64_t seed = seed_begin("a_skipped_element_keeps_its_slots");
+    struct tensor_spec w = fixture_spec("w", BLOCK, "momentum:lr=0.5,nonfinite=skip");
+    struct shard *one = shard_create(&job, job_shard_of(&job, job_home("w"), 0)),
+                 *other = shard_create(&job, job_shard_of(&job, job_home("w"), 0));
+    fixture_fill(&seed, first, BLOCK);
+    fixture_fill(&seed, second, BLOCK);
+    fixture_fill(&seed, third, BLOCK);
+    for (size_t i = 0; i < BLOCK; i += 3) {
+        second[i] = i % 2 == 0 ? (float)NAN : (float)INFINITY;
+    }
+    const float *pushes[] = {first, second, third};
+    const float *here = NULL, *there = NULL;
+    changes(one, with_spec(COMMAND_DEFINE, 5, &w));
+    changes(other, with_spec(COMMAND_DEFINE, 5, &w));
+    for (size_t p = 0; p < 3; p++) {
+        here = changes(one, with_values(COMMAND_PUSH, 5, 0, p, pushes[p], BLOCK)).weights;
+        if (p != 1) {
+            there = changes(other, with_values(COMMAND_PUSH, 5, 0, p, pushes[p], BLOCK)).weights;
+        }
+    }
+    for (size_t i = 0; i < BLOCK; i++) {
+        assert_true(i % 3 == 0 ? here[i] == there[i] : here[i] != there[i]);
+    }
+    shard_destroy(one);
+    shard_destroy(other);
+}
+
 /* ---- Replay ---- */
 
 #define NAMES 6
@@ -409,7 +472,9 @@ static void the_recorded_commands_give_the_same_state(void **state) {
     for (size_t i = 0; i < NAMES; i++) {
         char name[2] = {(char)('a' + i), '\0'};
         specs[i] = fixture_spec(name, SHARDS * BLOCK + seed_below(&seed, SHARDS * BLOCK),
-                                optimizer_at(i % optimizer_count())->name);
+                                i == 0   ? "adam:nonfinite=skip"
+                                : i == 1 ? "momentum:nonfinite=clip,schedule=cosine,T_max=3"
+                                         : optimizer_at(i % optimizer_count())->name);
     }
     for (uint32_t index = 0; index < SHARDS; index++) {
         struct shard *shard = shard_create(&job, index);
@@ -481,6 +546,8 @@ int main(void) {
         cmocka_unit_test(empty_and_scalar_tensors),
         cmocka_unit_test(settings_are_ordered_by_the_catalogue),
         cmocka_unit_test(a_part_takes_settings_at_one_point),
+        cmocka_unit_test(gradients_that_are_not_finite),
+        cmocka_unit_test(a_skipped_element_keeps_its_slots),
         cmocka_unit_test(the_recorded_commands_give_the_same_state),
         cmocka_unit_test(ids_and_sessions_are_no_part_of_the_digest),
     };
