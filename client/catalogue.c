@@ -1,6 +1,7 @@
 /* Creating, opening, listing and dropping tensors: the client's half of the catalogue's rules. */
 #include "client/error.h"
 #include "client/exchange.h"
+#include "client/settings.h"
 #include "client/tensor.h"
 #include "client/transfer.h"
 
@@ -30,6 +31,14 @@ static enum canyon_status define_all(struct canyon_client *client, const struct 
                                        .changes_state = info->state == TENSOR_CREATING,
                                        .reached_only = info->state == TENSOR_COMPLETE};
     return exchange_tell_all(client, &request, error);
+}
+
+/* A complete tensor's parts are there, and have the settings it has now: whoever set them may have died between the
+ * servers. */
+static enum canyon_status confirm(struct canyon_client *client, const struct tensor_info *info, uint64_t deadline,
+                                  struct error *error) {
+    enum canyon_status status = define_all(client, info, deadline, error);
+    return status == CANYON_OK && info->epoch > 0 ? settings_adjust(client, info, true, deadline, error) : status;
 }
 
 /* COMPLETE, DROP, DROPPED to shard 0; UNDEFINE to all. `reply` is for DROP. */
@@ -132,7 +141,7 @@ static enum canyon_status create_round(struct canyon_client *client, const struc
     if (created.creator)
         status = build(made, values, deadline, error);
     else
-        status = define_all(client, &made->info, deadline, error);
+        status = confirm(client, &made->info, deadline, error);
     if (status == CANYON_OK)
         *tensor = made;
     else
@@ -206,7 +215,7 @@ enum canyon_status canyon_tensor_open(canyon_client *client, const char *name, u
     canyon_tensor *made = tensor_create(client, &info, &error);
     if (made == NULL)
         goto out;
-    if (define_all(client, &made->info, deadline, &error) == CANYON_OK)
+    if (confirm(client, &made->info, deadline, &error) == CANYON_OK)
         *tensor = made;
     else
         tensor_destroy(made);

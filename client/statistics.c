@@ -45,6 +45,10 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->parameters += part->parameters;
     sum->state_bytes += part->state_bytes;
     sum->staleness_sum += part->staleness_sum;
+    sum->not_finite += part->not_finite;
+    sum->kept += part->kept;
+    sum->skipped += part->skipped;
+    sum->clipped += part->clipped;
 }
 
 /* Adds the threads of one server up; the first that did not answer makes it unreachable. */

@@ -14,6 +14,15 @@ void canyon_tensor_spec_init(struct canyon_tensor_spec *spec) {
     spec->initializer = CANYON_ZEROS;
 }
 
+char *canyon_setting_text(const struct canyon_setting *setting, char *text, size_t bytes) {
+    if (text == NULL || bytes == 0)
+        return text;
+    text[0] = '\0';
+    if (setting != NULL && memchr(setting->name, '\0', sizeof setting->name) != NULL)
+        setting_text(setting->name, setting->value, text, bytes);
+    return text;
+}
+
 enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text) {
     struct error error = {.status = CANYON_OK};
     struct optimizer_spec parsed;
@@ -46,7 +55,9 @@ static enum canyon_status take_name(char *to, const char *from, size_t bytes, co
 _Static_assert(sizeof((struct canyon_tensor_spec *)0)->optimizer == LIMIT_OPTIMIZER_BYTES, "same room");
 _Static_assert(sizeof((struct canyon_setting *)0)->name == LIMIT_SETTING_BYTES, "same room");
 _Static_assert(CANYON_NAME_BYTES == LIMIT_NAME_BYTES && CANYON_MAX_RANK == LIMIT_RANK, "same limits");
-_Static_assert(CANYON_MAX_SETTINGS == LIMIT_SETTINGS && CANYON_MAX_SLOTS == LIMIT_SLOTS, "same limits");
+_Static_assert(CANYON_MAX_SETTINGS == LIMIT_SETTINGS && CANYON_MAX_HYPERPARAMETERS == LIMIT_HYPERPARAMETERS &&
+                   CANYON_MAX_SLOTS == LIMIT_SLOTS,
+               "same limits");
 
 static enum canyon_status optimizer_take(const struct canyon_tensor_spec *given, struct optimizer_spec *optimizer,
                                          struct error *error) {
@@ -107,6 +118,7 @@ void tensor_info_publish(const struct canyon_client *client, const struct tensor
     public->seed = spec->initializer.seed;
     public->a = spec->initializer.a;
     public->b = spec->initializer.b;
+    public->epoch = info->epoch;
     public->complete = info->state == TENSOR_COMPLETE;
 }
 

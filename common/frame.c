@@ -46,6 +46,10 @@ const char *frame_type_name(unsigned type) {
         [FRAME_DIGESTS] = "DIGESTS",
         [FRAME_OPTIMIZER] = "OPTIMIZER",
         [FRAME_OPTIMIZER_IS] = "OPTIMIZER_IS",
+        [FRAME_SET] = "SET",
+        [FRAME_SET_DONE] = "SET_DONE",
+        [FRAME_ADJUST] = "ADJUST",
+        [FRAME_ADJUSTED] = "ADJUSTED",
     };
     if (type >= sizeof names / sizeof names[0] || names[type] == NULL) {
         return "UNKNOWN_TYPE";

@@ -63,7 +63,12 @@ enum frame_type {
     FRAME_DIGEST = 34,
     FRAME_DIGESTS = 35,
     FRAME_OPTIMIZER = 36,
-    FRAME_OPTIMIZER_IS = 37
+    FRAME_OPTIMIZER_IS = 37,
+    FRAME_SET = 38, /* other settings for a complete tensor: ordered by shard 0 */
+    FRAME_SET_DONE = 39,
+    FRAME_ADJUST = 40, /* its parts on the shards of this thread take the settings of that epoch */
+    FRAME_ADJUSTED = 41,
+    FRAME_LAST = FRAME_ADJUSTED /* the highest number */
 };
 
 struct frame_header {

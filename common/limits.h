@@ -6,7 +6,8 @@
 #define LIMIT_ADDRESS_BYTES   272          /* "HOST:PORT" or "[IPv6]:PORT", with the NUL */
 #define LIMIT_RANK            8            /* dimensions of a tensor */
 #define LIMIT_ELEMENTS        (1ull << 40) /* elements of a tensor */
-#define LIMIT_SETTINGS        16           /* hyperparameters of an optimizer */
+#define LIMIT_SETTINGS        32           /* settings of a tensor's optimizer, its schedule's among them */
+#define LIMIT_HYPERPARAMETERS 16           /* of an optimizer alone */
 #define LIMIT_SETTING_BYTES   32           /* a hyperparameter's name, with the NUL */
 #define LIMIT_OPTIMIZER_BYTES 32           /* an optimizer's name, with the NUL */
 #define LIMIT_SLOTS           4            /* optimizer state arrays of the weights' shape */

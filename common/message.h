@@ -20,7 +20,7 @@
 
 #define SESSION_BYTES     16
 #define BOOT_BYTES        16
-#define MESSAGE_LIST_PAGE 4 /* tensors in one LISTED: as many as always fit */
+#define MESSAGE_LIST_PAGE 2 /* tensors in one LISTED: as many as always fit */
 
 struct message_hello {
     uint32_t protocol, thread;
@@ -61,6 +61,15 @@ struct message_open {
 struct message_tensor {
     uint64_t id;
     char name[LIMIT_NAME_BYTES];
+};
+
+/* SET: the settings that change. Answered by SET_DONE with the tensor as it is then (packed as OPENED); with that,
+ * packed as DEFINE, ADJUST goes to the parts. */
+struct message_set {
+    uint64_t id; /* 0: the name says which */
+    char name[LIMIT_NAME_BYTES];
+    uint32_t count;
+    struct setting settings[LIMIT_SETTINGS];
 };
 
 struct message_list {
@@ -110,7 +119,7 @@ struct message_barrier {
 
 struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
-        parameters, state_bytes, staleness_sum, staleness_max, shards, parked;
+        parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped;
 };
 
 struct message_hyperparameter {
@@ -128,7 +137,7 @@ struct message_optimizer {
     uint32_t slot_count;
     char slots[LIMIT_SLOTS][LIMIT_SETTING_BYTES];
     uint32_t hyperparameter_count;
-    struct message_hyperparameter hyperparameters[LIMIT_SETTINGS];
+    struct message_hyperparameter hyperparameters[LIMIT_HYPERPARAMETERS];
     bool rows_only;
 };
 
@@ -144,6 +153,7 @@ size_t message_pack_open(const struct message_open *message, uint8_t bytes[LIMIT
 size_t message_pack_opened(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_define(const struct tensor_info *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_tensor(const struct message_tensor *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_set(const struct message_set *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_list(const struct message_list *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_listed(const struct message_listed *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
@@ -173,6 +183,8 @@ enum canyon_status message_unpack_define(const uint8_t *bytes, size_t count, str
                                          struct error *error);
 enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, struct message_tensor *message,
                                          struct error *error);
+enum canyon_status message_unpack_set(const uint8_t *bytes, size_t count, struct message_set *message,
+                                      struct error *error);
 enum canyon_status message_unpack_list(const uint8_t *bytes, size_t count, struct message_list *message,
                                        struct error *error);
 enum canyon_status message_unpack_listed(const uint8_t *bytes, size_t count, struct message_listed *message,

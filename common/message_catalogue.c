@@ -17,20 +17,36 @@ struct wire_info {
     struct wire_spec spec;
 };
 
+static void give_settings(const struct setting *settings, uint32_t count, Canyon__Setting *wire,
+                          Canyon__Setting **list) {
+    assert(count <= LIMIT_SETTINGS);
+    for (uint32_t i = 0; i < count; i++) {
+        canyon__setting__init(&wire[i]);
+        wire[i].name = message_give_text(settings[i].name);
+        wire[i].value = settings[i].value;
+        list[i] = &wire[i];
+    }
+}
+
+static uint32_t take_settings(struct message_unpacking *unpacking, const char *field, Canyon__Setting *const *list,
+                              size_t given, struct setting settings[LIMIT_SETTINGS]) {
+    uint32_t count = message_take_count(unpacking, field, given, LIMIT_SETTINGS);
+    for (uint32_t i = 0; i < count; i++) {
+        message_take_text(unpacking, field, list[i]->name, settings[i].name, sizeof settings[i].name);
+        settings[i].value = list[i]->value;
+    }
+    return count;
+}
+
 static void give_spec(const struct tensor_spec *spec, struct wire_spec *wire) {
-    assert(spec->shape.rank <= LIMIT_RANK && spec->optimizer.count <= LIMIT_SETTINGS);
+    assert(spec->shape.rank <= LIMIT_RANK);
     canyon__tensor_spec__init(&wire->spec);
     wire->spec.name = message_give_text(spec->name);
     memcpy(wire->dims, spec->shape.dims, sizeof wire->dims);
     wire->spec.n_shape = spec->shape.rank;
     wire->spec.shape = wire->dims;
     wire->spec.optimizer = message_give_text(spec->optimizer.name);
-    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
-        canyon__setting__init(&wire->settings[i]);
-        wire->settings[i].name = message_give_text(spec->optimizer.settings[i].name);
-        wire->settings[i].value = spec->optimizer.settings[i].value;
-        wire->list[i] = &wire->settings[i];
-    }
+    give_settings(spec->optimizer.settings, spec->optimizer.count, wire->settings, wire->list);
     wire->spec.n_settings = spec->optimizer.count;
     wire->spec.settings = wire->list;
     wire->spec.initializer = (uint32_t)spec->initializer.kind;
@@ -51,13 +67,7 @@ static void take_spec(struct message_unpacking *unpacking, const Canyon__TensorS
     }
     struct optimizer_spec *optimizer = &spec->optimizer;
     message_take_text(unpacking, "spec.optimizer", wire->optimizer, optimizer->name, sizeof optimizer->name);
-    optimizer->count = message_take_count(unpacking, "spec.settings", wire->n_settings, LIMIT_SETTINGS);
-    for (uint32_t i = 0; i < optimizer->count; i++) {
-        struct setting *setting = &optimizer->settings[i];
-        message_take_text(unpacking, "spec.settings.name", wire->settings[i]->name, setting->name,
-                          sizeof setting->name);
-        setting->value = wire->settings[i]->value;
-    }
+    optimizer->count = take_settings(unpacking, "spec.settings", wire->settings, wire->n_settings, optimizer->settings);
     spec->initializer.kind = (enum initializer_kind)message_take_number(
         unpacking, "spec.initializer", wire->initializer, INITIALIZER_ZEROS, INITIALIZER_VALUES);
     spec->initializer.seed = wire->seed;
@@ -69,6 +79,7 @@ static Canyon__TensorInfo *give_info(const struct tensor_info *info, struct wire
     canyon__tensor_info__init(&wire->info);
     wire->info.id = info->id;
     wire->info.state = (uint32_t)info->state;
+    wire->info.epoch = info->epoch;
     give_spec(&info->spec, &wire->spec);
     wire->info.spec = &wire->spec.spec;
     return &wire->info;
@@ -82,6 +93,7 @@ static void take_info(struct message_unpacking *unpacking, const Canyon__TensorI
     info->id = message_take_number(unpacking, "tensor.id", wire->id, 1, UINT64_MAX);
     info->state = (enum tensor_state)message_take_number(unpacking, "tensor.state", wire->state, TENSOR_CREATING,
                                                          TENSOR_DROPPING);
+    info->epoch = wire->epoch;
     take_spec(unpacking, wire->spec, &info->spec);
 }
 
@@ -204,6 +216,32 @@ enum canyon_status message_unpack_tensor(const uint8_t *bytes, size_t count, str
     }
     message->id = wire->id;
     message_take_text(&unpacking, "name", wire->name, message->name, sizeof message->name);
+    return unpacking.status;
+}
+
+size_t message_pack_set(const struct message_set *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+    Canyon__Set wire = CANYON__SET__INIT;
+    Canyon__Setting settings[LIMIT_SETTINGS];
+    Canyon__Setting *list[LIMIT_SETTINGS];
+    give_settings(message->settings, message->count, settings, list);
+    wire.id = message->id;
+    wire.name = message_give_text(message->name);
+    wire.n_settings = message->count;
+    wire.settings = list;
+    return message_pack(&wire.base, bytes);
+}
+
+enum canyon_status message_unpack_set(const uint8_t *bytes, size_t count, struct message_set *message,
+                                      struct error *error) {
+    struct message_unpacking unpacking;
+    memset(message, 0, sizeof *message);
+    const Canyon__Set *wire = message_unpack(&unpacking, "SET", &canyon__set__descriptor, bytes, count, error);
+    if (wire == NULL) {
+        return unpacking.status;
+    }
+    message->id = wire->id;
+    message_take_text(&unpacking, "name", wire->name, message->name, sizeof message->name);
+    message->count = take_settings(&unpacking, "settings", wire->settings, wire->n_settings, message->settings);
     return unpacking.status;
 }
 

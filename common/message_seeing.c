@@ -22,7 +22,11 @@
     X(staleness_sum)                                                                                                   \
     X(staleness_max)                                                                                                   \
     X(shards)                                                                                                          \
-    X(parked)
+    X(parked)                                                                                                          \
+    X(not_finite)                                                                                                      \
+    X(kept)                                                                                                            \
+    X(skipped)                                                                                                         \
+    X(clipped)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 
@@ -93,11 +97,11 @@ static void take_hyperparameter(struct message_unpacking *unpacking, const Canyo
 }
 
 size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
-    assert(message->slot_count <= LIMIT_SLOTS && message->hyperparameter_count <= LIMIT_SETTINGS);
+    assert(message->slot_count <= LIMIT_SLOTS && message->hyperparameter_count <= LIMIT_HYPERPARAMETERS);
     Canyon__Optimizer wire = CANYON__OPTIMIZER__INIT;
     char *slots[LIMIT_SLOTS];
-    Canyon__Hyperparameter hyperparameters[LIMIT_SETTINGS];
-    Canyon__Hyperparameter *list[LIMIT_SETTINGS];
+    Canyon__Hyperparameter hyperparameters[LIMIT_HYPERPARAMETERS];
+    Canyon__Hyperparameter *list[LIMIT_HYPERPARAMETERS];
     for (uint32_t i = 0; i < message->slot_count; i++) {
         slots[i] = message_give_text(message->slots[i]);
     }
@@ -137,7 +141,7 @@ enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, 
         message_take_text(&unpacking, "slots", wire->slots[i], message->slots[i], sizeof message->slots[i]);
     }
     message->hyperparameter_count =
-        message_take_count(&unpacking, "hyperparameters", wire->n_hyperparameters, LIMIT_SETTINGS);
+        message_take_count(&unpacking, "hyperparameters", wire->n_hyperparameters, LIMIT_HYPERPARAMETERS);
     for (uint32_t i = 0; i < message->hyperparameter_count; i++) {
         take_hyperparameter(&unpacking, wire->hyperparameters[i], &message->hyperparameters[i]);
     }

@@ -10,6 +10,77 @@ static uint32_t settings_of(const struct optimizer_spec *spec) {
     return spec->count < LIMIT_SETTINGS ? spec->count : LIMIT_SETTINGS;
 }
 
+/* The settings whose values are words; a word's place is its value. */
+static const struct {
+    const char *name;
+    const char *words[9];
+} worded[] = {
+    {"schedule",
+     {[SCHEDULE_CONSTANT] = "constant",
+      [SCHEDULE_STEP] = "step",
+      [SCHEDULE_MULTISTEP] = "multistep",
+      [SCHEDULE_EXPONENTIAL] = "exponential",
+      [SCHEDULE_COSINE] = "cosine",
+      [SCHEDULE_ONECYCLE] = "onecycle",
+      [SCHEDULE_POLYNOMIAL] = "polynomial",
+      [SCHEDULE_INVERSE_SQRT] = "inverse_sqrt"}},
+    {"nonfinite", {[NONFINITE_REFUSE] = "refuse", [NONFINITE_SKIP] = "skip", [NONFINITE_CLIP] = "clip"}},
+};
+
+/* Its words, NULL-terminated; NULL for a setting of numbers. */
+static const char *const *words_of(const char *name) {
+    for (size_t i = 0; i < sizeof worded / sizeof worded[0]; i++) {
+        if (strcmp(worded[i].name, name) == 0) {
+            return worded[i].words;
+        }
+    }
+    return NULL;
+}
+
+const char *setting_word(const char *name, double value) {
+    const char *const *words = words_of(name);
+    for (size_t i = 0; words != NULL && words[i] != NULL; i++) {
+        if (value == (double)i) {
+            return words[i];
+        }
+    }
+    return NULL;
+}
+
+char *setting_text(const char *name, double value, char *text, size_t bytes) {
+    char number[NUMBER_TEXT_BYTES];
+    const char *word = setting_word(name, value);
+    /* Counts of updates are whole: 10000, not 1e+04. */
+    bool whole = value >= 1.0 && value <= 1e15 && value == (double)(uint64_t)value;
+    if (word == NULL && whole) {
+        snprintf(number, sizeof number, "%.0f", value);
+        word = number;
+    }
+    snprintf(text, bytes, "%s", word != NULL ? word : number_text(value, number, sizeof number));
+    return text;
+}
+
+/* A number, or one of the setting's words. */
+static enum canyon_status parse_value(const char *name, const char *text, double *value, struct error *error) {
+    const char *const *words = words_of(name);
+    char list[160] = "";
+    if (words == NULL) {
+        return number_parse(text, value)
+                   ? CANYON_OK
+                   : error_set(error, CANYON_INVALID_ARGUMENT, "setting %s: \"%s\" is not a number", name, text);
+    }
+    size_t used = 0;
+    for (size_t i = 0; words[i] != NULL; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *value = (double)i;
+            return CANYON_OK;
+        }
+        int length = snprintf(list + used, sizeof list - used, "%s%s", i == 0 ? "" : ", ", words[i]);
+        used += length < 0 || (size_t)length >= sizeof list - used ? 0 : (size_t)length;
+    }
+    return error_set(error, CANYON_INVALID_ARGUMENT, "setting %s: \"%s\" is none of %s", name, text, list);
+}
+
 char *optimizer_spec_text(const struct optimizer_spec *spec, char *text, size_t bytes) {
     char whole[LIMIT_OPTIMIZER_BYTES + LIMIT_SETTINGS * (LIMIT_SETTING_BYTES + NUMBER_TEXT_BYTES + 4) + 4];
     int length = snprintf(whole, sizeof whole, "%s(", spec->name);
@@ -17,7 +88,7 @@ char *optimizer_spec_text(const struct optimizer_spec *spec, char *text, size_t 
     for (uint32_t i = 0; i < settings_of(spec); i++) {
         char number[NUMBER_TEXT_BYTES];
         length = snprintf(whole + used, sizeof whole - used, "%s%s=%s", i == 0 ? "" : ", ", spec->settings[i].name,
-                          number_text(spec->settings[i].value, number, sizeof number));
+                          setting_text(spec->settings[i].name, spec->settings[i].value, number, sizeof number));
         used += length < 0 ? 0 : (size_t)length;
     }
     snprintf(text, bytes, "%s)", whole);
@@ -101,13 +172,26 @@ static enum canyon_status parse_setting(const char *at, size_t length, struct op
     }
     *equals = '\0';
     double value = 0;
-    if (!number_parse(equals + 1, &value)) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "setting %s: \"%s\" is not a number", text, equals + 1);
+    enum canyon_status status = parse_value(text, equals + 1, &value, error);
+    if (status != CANYON_OK) {
+        return status;
     }
     if (find(spec, text) != NULL) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "setting %s is given twice", text);
     }
     return optimizer_spec_set(spec, text, value, error);
+}
+
+enum canyon_status optimizer_settings_parse(const char *text, struct optimizer_spec *spec, struct error *error) {
+    const char *at = text;
+    for (;;) {
+        size_t length = strcspn(at, ",");
+        enum canyon_status status = parse_setting(at, length, spec, error);
+        if (status != CANYON_OK || at[length] == '\0') {
+            return status;
+        }
+        at += length + 1;
+    }
 }
 
 enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error) {
@@ -120,18 +204,12 @@ enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec 
                          LIMIT_OPTIMIZER_BYTES - 1);
     }
     memcpy(parsed.name, text, length);
-    const char *at = text + length;
-    if (*at == ':') {
-        do {
-            at++;
-            length = strcspn(at, ",");
-            enum canyon_status status = parse_setting(at, length, &parsed, error);
-            if (status != CANYON_OK) {
-                return status;
-            }
-            at += length;
-        } while (*at == ',');
+    enum canyon_status status = CANYON_OK;
+    if (text[length] == ':') {
+        status = optimizer_settings_parse(text + length + 1, &parsed, error);
     }
-    *spec = parsed;
-    return CANYON_OK;
+    if (status == CANYON_OK) {
+        *spec = parsed;
+    }
+    return status;
 }

@@ -35,6 +35,26 @@ struct shape {
     uint64_t dims[LIMIT_RANK];
 };
 
+/* Stable numbers: they are values of the setting `schedule`, on the wire. */
+enum schedule_kind {
+    SCHEDULE_CONSTANT = 0,
+    SCHEDULE_STEP = 1,
+    SCHEDULE_MULTISTEP = 2,
+    SCHEDULE_EXPONENTIAL = 3,
+    SCHEDULE_COSINE = 4,
+    SCHEDULE_ONECYCLE = 5,
+    SCHEDULE_POLYNOMIAL = 6,
+    SCHEDULE_INVERSE_SQRT = 7
+};
+
+/* What becomes of a pushed gradient that holds NaN or infinity. Stable numbers: they are values of the setting
+ * `nonfinite`, on the wire. */
+enum nonfinite_policy {
+    NONFINITE_REFUSE = 0, /* the whole piece is refused */
+    NONFINITE_SKIP = 1,   /* those elements keep their weights and slots, the others are updated */
+    NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
+};
+
 struct setting {
     char name[LIMIT_SETTING_BYTES];
     double value;
@@ -64,7 +84,8 @@ enum tensor_state {
 struct tensor_info {
     uint64_t id; /* random, never zero, never reused */
     enum tensor_state state;
-    struct tensor_spec spec;
+    struct tensor_spec spec; /* with the settings as they are now */
+    uint64_t epoch;          /* how often the settings were changed */
 };
 
 /* A name is 1 to 127 of A-Z a-z 0-9 _ - . / and starts with a letter or digit. `what` ("tensor", "job") is for the
@@ -91,6 +112,16 @@ bool optimizer_spec_equal(const struct optimizer_spec *one, const struct optimiz
 
 /* Sets or replaces one setting; TOO_LARGE beyond LIMIT_SETTINGS, INVALID_ARGUMENT for an over-long name. */
 enum canyon_status optimizer_spec_set(struct optimizer_spec *spec, const char *name, double value, struct error *error);
+
+/* The word for a value of a setting whose values are words ("cosine", of schedule=4); NULL when there is none. */
+const char *setting_word(const char *name, double value);
+
+/* Writes a setting's value, the word where it is one, into `text` (cut, NUL-terminated) and returns it. */
+char *setting_text(const char *name, double value, char *text, size_t bytes);
+
+/* Parses "lr=0.01,beta1=0.8" and adds the settings to `spec`, of which only they are touched. INVALID_ARGUMENT for one
+ * that the text has twice; TOO_LARGE beyond LIMIT_SETTINGS. On an error `spec` is not to be used. */
+enum canyon_status optimizer_settings_parse(const char *text, struct optimizer_spec *spec, struct error *error);
 
 /* Parses "adam:lr=0.01,beta1=0.8" (the text form of the command line). */
 enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error);

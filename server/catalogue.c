@@ -30,6 +30,7 @@ bool catalogue_add(struct catalogue *catalogue, uint64_t id, const struct tensor
     entry->info.id = id;
     entry->info.state = TENSOR_CREATING;
     entry->info.spec = *spec;
+    entry->created = spec->optimizer;
     memcpy(entry->creator, session, SESSION_BYTES);
     entry->key.id = id;
     entry->key.name = entry->info.spec.name;
@@ -60,6 +61,10 @@ void catalogue_digest(const struct catalogue *catalogue, struct hash *hash) {
     for (size_t i = 0; i < catalogue->entries.count; i++) {
         const struct catalogue_entry *entry = entry_of(catalogue->entries.by_name[i]);
         hash_u32(hash, (uint32_t)entry->info.state);
+        struct tensor_spec created = entry->info.spec;
+        created.optimizer = entry->created;
         hash_update(hash, spec, command_spec_encode(&entry->info.spec, spec));
+        hash_update(hash, spec, command_spec_encode(&created, spec));
+        hash_u64(hash, entry->info.epoch);
     }
 }

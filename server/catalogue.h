@@ -15,6 +15,7 @@
 struct catalogue_entry {
     struct directory_key key;       /* id and name of info */
     struct tensor_info info;        /* spec canonical */
+    struct optimizer_spec created;  /* the settings it was created with */
     uint8_t creator[SESSION_BYTES]; /* of a CREATING entry and, to let it repeat itself, of a COMPLETE one */
 };
 

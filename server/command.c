@@ -19,10 +19,12 @@ static const struct fields fields_of[] = {
     [COMMAND_UNDEFINE] = {0},
     [COMMAND_ASSIGN] = {.block = true, .values = true},
     [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
+    [COMMAND_SET] = {.spec = true, .version = true},
+    [COMMAND_ADJUST] = {.spec = true, .version = true},
 };
 
 static bool kind_known(unsigned kind) {
-    return kind >= COMMAND_CREATE && kind <= COMMAND_PUSH;
+    return kind >= COMMAND_CREATE && kind <= COMMAND_LAST;
 }
 
 /* ---- Writing ---- */

@@ -23,7 +23,10 @@ enum command_kind {
     COMMAND_DEFINE = 6,   /* any shard: tensor, spec: its blocks here come to be */
     COMMAND_UNDEFINE = 7, /* any shard: tensor: its blocks here go */
     COMMAND_ASSIGN = 8,   /* any shard: tensor, block, values */
-    COMMAND_PUSH = 9      /* any shard: tensor, block, version, values (the gradient) */
+    COMMAND_PUSH = 9,     /* any shard: tensor, block, version, values (the gradient) */
+    COMMAND_SET = 10,     /* shard 0: tensor, spec with other settings, version (the epoch this makes) */
+    COMMAND_ADJUST = 11,  /* any shard: tensor, spec, version (the epoch of its settings): its blocks here take them */
+    COMMAND_LAST = COMMAND_ADJUST
 };
 
 struct command {
@@ -32,7 +35,7 @@ struct command {
     uint8_t session[SESSION_BYTES];
     const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
     uint32_t block;
-    uint64_t version;    /* PUSH: the version the gradient's weights had */
+    uint64_t version;    /* PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
     const float *values; /* borrowed */
     size_t count;        /* of values */
 };

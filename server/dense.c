@@ -1,14 +1,16 @@
 #include "server/dense.h"
 
 #include <assert.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "server/command.h"
 #include "server/initializer.h"
 
-#define ALIGNMENT 64
-#define LINE      (ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
+#define ALIGNMENT  64
+#define TAME_CHUNK 1024                        /* elements of a gradient that are looked at and copied at a time */
+#define LINE       (ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
 
 static uint64_t padded(uint64_t elements) {
     return (elements + LINE - 1) / LINE * LINE;
@@ -55,6 +57,22 @@ static void fill_block(struct dense *dense, size_t place) {
     }
 }
 
+void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, uint64_t epoch) {
+    dense->settings = *settings;
+    dense->epoch = epoch;
+    for (size_t i = 0; i < dense->optimizer->hyperparameter_count; i++) {
+        dense->hyper[i] = settings->settings[i].value;
+    }
+    dense->rate = optimizer_hyperparameter_index(dense->optimizer, "lr");
+    schedule_read(settings, &dense->schedule);
+    dense->nonfinite = NONFINITE_REFUSE;
+    for (uint32_t i = 0; i < settings->count; i++) {
+        if (strcmp(settings->settings[i].name, "nonfinite") == 0) {
+            dense->nonfinite = (enum nonfinite_policy)settings->settings[i].value;
+        }
+    }
+}
+
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
     struct dense_size size;
     struct dense *dense = calloc(1, sizeof *dense);
@@ -75,9 +93,7 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     dense->key.id = id;
     dense->key.name = dense->spec.name;
     dense->optimizer = optimizer_find(spec->optimizer.name);
-    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
-        dense->hyper[i] = spec->optimizer.settings[i].value;
-    }
+    dense_adjust(dense, &spec->optimizer, 0);
     (void)shape_elements(&spec->shape, &dense->elements, NULL); /* measured above */
     dense->block_elements = job->block;
     dense->first = first_block(job, shard, spec->name);
@@ -158,24 +174,78 @@ void dense_assign(struct dense *dense, size_t place, const float *values) {
     dense->blocks[place].version++;
 }
 
-void dense_push(struct dense *dense, size_t place, const float *gradient) {
-    const struct optimizer *optimizer = dense->optimizer;
-    struct dense_block *block = &dense->blocks[place];
-    float prepared[OPTIMIZER_PREPARED] = {0}, *slots[OPTIMIZER_SLOTS] = {NULL};
-    for (size_t slot = 0; slot < optimizer->slot_count; slot++) {
-        slots[slot] = dense_slot(dense, place, slot);
+/* A piece of a gradient as the update loop gets it under the policies that do not refuse: infinity is cut to the
+ * largest number where it is to be clipped; what is to be skipped stays as it is, because the loop leaves every element
+ * alone whose gradient is not finite. Returns how many elements that will be. */
+static uint64_t tame(struct dense *dense, const float *gradient, size_t count, float *tamed) {
+    uint64_t skipped = 0;
+    for (size_t i = 0; i < count; i++) {
+        float g = gradient[i];
+        tamed[i] = g;
+        if (not_finite(g) && dense->nonfinite == NONFINITE_CLIP && g == g) {
+            tamed[i] = g > 0.0f ? FLT_MAX : -FLT_MAX;
+            dense->clipped++;
+        } else if (not_finite(g)) {
+            skipped++;
+        }
     }
+    return skipped;
+}
+
+/* The constants of this update, with the rate that the schedule has for it. */
+static void prepare(const struct dense *dense, struct dense_block *block, float *prepared) {
+    const struct optimizer *optimizer = dense->optimizer;
+    double hyper[OPTIMIZER_HYPERPARAMETERS];
+    memcpy(hyper, dense->hyper, sizeof hyper);
+    if (dense->rate < optimizer->hyperparameter_count) {
+        double least = optimizer->hyperparameters[dense->rate].low;
+        double rate = schedule_rate(&dense->schedule, hyper[dense->rate], block->step - 1);
+        hyper[dense->rate] = rate < least ? least : rate;
+    }
+    optimizer->prepare(hyper, block->step, block->scalars, prepared);
+}
+
+/* Elements at `from` to `from + count` of a block. */
+static void push_chunk(struct dense *dense, size_t place, const float *prepared, size_t from, size_t count,
+                       const float *gradient) {
+    const struct optimizer *optimizer = dense->optimizer;
+    float *slots[OPTIMIZER_SLOTS] = {NULL};
+    for (size_t slot = 0; slot < optimizer->slot_count; slot++) {
+        slots[slot] = dense_slot(dense, place, slot) + from;
+    }
+    dense->kept += optimizer_apply(optimizer, prepared, count, gradient, dense_weights(dense, place) + from, slots);
+}
+
+void dense_push(struct dense *dense, size_t place, const float *gradient) {
+    struct dense_block *block = &dense->blocks[place];
+    size_t elements = dense_elements(dense, place);
+    float prepared[OPTIMIZER_PREPARED] = {0}, tamed[TAME_CHUNK];
     block->step++;
-    optimizer->prepare(dense->hyper, block->step, block->scalars, prepared);
-    dense->kept += optimizer_apply(optimizer, prepared, dense_elements(dense, place), gradient,
-                                   dense_weights(dense, place), slots);
+    prepare(dense, block, prepared);
+    if (dense->nonfinite == NONFINITE_REFUSE || dense_first_not_finite(gradient, elements) == elements) {
+        push_chunk(dense, place, prepared, 0, elements, gradient);
+    } else {
+        for (size_t at = 0; at < elements; at += TAME_CHUNK) {
+            size_t count = elements - at < TAME_CHUNK ? elements - at : TAME_CHUNK;
+            uint64_t skipped = tame(dense, gradient + at, count, tamed);
+            push_chunk(dense, place, prepared, at, count, tamed);
+            dense->skipped += skipped;
+            dense->kept -= skipped; /* the loop counted them with those that overflowed */
+        }
+    }
     block->version++;
 }
 
 void dense_digest(const struct dense *dense, struct hash *hash) {
     uint8_t spec[COMMAND_SPEC_LIMIT];
+    struct tensor_spec now = dense->spec;
+    now.optimizer = dense->settings;
     hash_update(hash, spec, command_spec_encode(&dense->spec, spec));
+    hash_update(hash, spec, command_spec_encode(&now, spec));
+    hash_u64(hash, dense->epoch);
     hash_u64(hash, dense->kept);
+    hash_u64(hash, dense->skipped);
+    hash_u64(hash, dense->clipped);
     hash_u64(hash, dense->count);
     for (size_t place = 0; place < dense->count; place++) {
         const struct dense_block *block = &dense->blocks[place];

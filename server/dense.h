@@ -14,6 +14,7 @@
 #include "common/tensor.h"
 #include "server/directory.h"
 #include "server/optimizers/optimizer.h"
+#include "server/schedule.h"
 
 /* How many blocks of a tensor a shard holds, how many elements those have together, and the bytes of their weights and
  * slots. */
@@ -29,14 +30,20 @@ struct dense_block {
 };
 
 struct dense {
-    struct directory_key key; /* id, and the name in spec */
-    struct tensor_spec spec;  /* canonical */
+    struct directory_key key;       /* id, and the name in spec */
+    struct tensor_spec spec;        /* canonical, as defined */
+    struct optimizer_spec settings; /* canonical, as they are now */
+    uint64_t epoch;                 /* of the settings; 0 for those of the spec */
     const struct optimizer *optimizer;
     double hyper[OPTIMIZER_HYPERPARAMETERS]; /* in descriptor order */
-    uint64_t elements;                       /* of the whole tensor */
-    uint32_t block_elements;                 /* the job's */
-    uint32_t first, stride;                  /* block numbers here: first, first + stride, ... */
-    uint64_t kept; /* elements that kept their old values because the new ones were not finite */
+    size_t rate;                             /* the place of lr among them, or their number */
+    struct schedule schedule;
+    enum nonfinite_policy nonfinite;
+    uint64_t elements;         /* of the whole tensor */
+    uint32_t block_elements;   /* the job's */
+    uint32_t first, stride;    /* block numbers here: first, first + stride, ... */
+    uint64_t kept;             /* elements that kept their old values because the new ones were not finite */
+    uint64_t skipped, clipped; /* elements of gradients that were not finite, by what became of them */
     struct dense_size size;
     size_t count; /* size.blocks */
     struct dense_block *blocks;
@@ -51,6 +58,9 @@ void dense_measure(const struct job *job, uint32_t shard, const struct tensor_sp
 struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec);
 void dense_destroy(struct dense *dense);
 
+/* Takes other settings for the same optimizer, canonical ones, from the next push on. */
+void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, uint64_t epoch);
+
 /* Block number -> place in `blocks`; `count` when this part does not hold it. */
 size_t dense_place(const struct dense *dense, uint32_t block);
 
@@ -63,8 +73,9 @@ float *dense_slot(const struct dense *dense, size_t place, size_t slot);
 /* Index of the first NaN or infinity, or `count`. */
 size_t dense_first_not_finite(const float *values, size_t count);
 
-/* Replace the weights; apply the optimizer to a gradient. The values have the block's length and are finite. An element
- * whose new weight or slot would not be finite keeps its old weight and slots, and is counted in `kept`. */
+/* Replace the weights; apply the optimizer to a gradient. The values have the block's length. They are finite, unless
+ * the policy lets a gradient hold what is not. An element whose new weight or slot would not be finite keeps its old
+ * weight and slots, and is counted in `kept`. */
 void dense_assign(struct dense *dense, size_t place, const float *values);
 void dense_push(struct dense *dense, size_t place, const float *gradient);
 

@@ -56,6 +56,30 @@ double detmath_log(double x) {
     return exponent * ln2_high + (f - (s * (f - series) - exponent * ln2_low));
 }
 
+/* x = k ln 2 + r with |r| <= ln 2 / 2; the series of e^r reaches 1e-18 with its term of r^14. The product of k and the
+ * first part of ln 2 is exact. A power of two below the normal doubles is reached in two steps, of which only the last
+ * one rounds. */
+double detmath_exp(double x) {
+    static const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
+    static const double per_ln2 = 0x1.71547652b82fep+0;
+    assert(x <= 709.0);
+    if (x < -746.0)
+        return 0.0;
+    const int k = (int)(x * per_ln2 + (x < 0.0 ? -0.5 : 0.5));
+    const double high = x - k * ln2_high, low = k * ln2_low;
+    const double r = high - low;
+    double series = 1.0 / 87178291200.0; /* 1 / 14! */
+    static const double factorials[] = {6227020800.0, 479001600.0, 39916800.0, 3628800.0, 362880.0, 40320.0,
+                                        5040.0,       720.0,       120.0,      24.0,      6.0,      2.0};
+    for (size_t i = 0; i < sizeof factorials / sizeof factorials[0]; i++)
+        series = series * r + 1.0 / factorials[i];
+    /* What r lost in its own rounding counts as much as the last bit of the sum. */
+    const double result = 1.0 + (r + (r * r * series + ((high - r) - low)));
+    if (k >= -1021)
+        return result * of_bits((uint64_t)(k + 1023) << 52);
+    return result * of_bits((uint64_t)(k + 1023 + 60) << 52) * 0x1p-60;
+}
+
 /* sin(2 pi r), |r| <= 1/8, by its series in r. The leading term 2 pi r is most of the result and must not round twice:
  * both of its factors are split, the product of the high halves is exact, and the rest is added last. */
 static double sine_of(double r, double z) {

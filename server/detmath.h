@@ -11,6 +11,9 @@
 /* The natural logarithm of a positive finite x, subnormal ones included. Error below 1.5 ulp; log(1) is exactly 0. */
 double detmath_log(double x);
 
+/* e to the power x, for x up to 709. Error below 1.5 ulp, 0 below about -745.2; exp(0) is exactly 1. */
+double detmath_exp(double x);
+
 /* sin(2 pi x) and cos(2 pi x) for 0 <= x < 1: x counts turns, so that nothing is lost in reducing it. Error below 1.5
  * ulp each; exact (0, 1 or -1) at whole quarters. */
 void detmath_sincos_turns(double x, double *sine, double *cosine);

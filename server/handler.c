@@ -148,7 +148,8 @@ static const request_execute execute_of[] = {
     [FRAME_DROPPED] = serve_dropped,   [FRAME_LIST] = serve_list,           [FRAME_ASSIGN] = serve_values,
     [FRAME_PUSH] = serve_values,       [FRAME_PULL] = serve_values,         [FRAME_PUSH_PULL] = serve_values,
     [FRAME_JOIN] = serve_join,         [FRAME_BARRIER] = serve_barrier,     [FRAME_STATISTICS] = serve_statistics,
-    [FRAME_DIGEST] = serve_digest,     [FRAME_OPTIMIZER] = serve_optimizer,
+    [FRAME_DIGEST] = serve_digest,     [FRAME_OPTIMIZER] = serve_optimizer, [FRAME_SET] = serve_set,
+    [FRAME_ADJUST] = serve_adjust,
 };
 
 static bool carries_values(unsigned type) {
@@ -162,7 +163,7 @@ static enum canyon_status execute(struct handler *handler, const struct request 
         if (type == FRAME_HELLO) {
             return error_set(error, CANYON_PROTOCOL, "a second HELLO: a connection begins with exactly one");
         }
-        if (type >= FRAME_ERROR && type <= FRAME_OPTIMIZER_IS) {
+        if (type >= FRAME_ERROR && type <= FRAME_LAST) {
             return error_set(error, CANYON_PROTOCOL, "frame type %u (%s) is a reply, which a server does not take",
                              type, frame_type_name(type));
         }

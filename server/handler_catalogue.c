@@ -57,8 +57,10 @@ static enum verdict judge_create(struct handler *handler, const struct handler_p
         info = shard_find_id(catalogue_shard(handler), id);
         created->creator = true;
     } else if (info->state != TENSOR_DROPPING) {
-        if (!shape_equal(&info->spec.shape, &spec->shape) ||
-            !optimizer_spec_equal(&info->spec.optimizer, &spec->optimizer)) {
+        /* A worker that is started again asks with what it once created, whatever was set meanwhile. */
+        bool settings = optimizer_spec_equal(&info->spec.optimizer, &spec->optimizer) ||
+                        optimizer_spec_equal(shard_created_with(catalogue_shard(handler), info->id), &spec->optimizer);
+        if (!settings || !shape_equal(&info->spec.shape, &spec->shape)) {
             refuse_other(&info->spec, spec, error);
             return VERDICT_REFUSE;
         }
@@ -215,14 +217,10 @@ void handler_session_gone(struct handler *handler, const uint8_t session[SESSION
 
 /* ---- COMPLETE, DROP, DROPPED ---- */
 
-/* Reads the message and finds the entry it means, by id, or, where `by_name`, by name when the id is 0. */
-static enum canyon_status find_entry(struct handler *handler, const struct frame *frame, bool by_name,
+/* Finds the entry a message means, by id, or, where `by_name`, by name when the id is 0. */
+static enum canyon_status find_named(struct handler *handler, const struct frame *frame, bool by_name,
                                      struct message_tensor *message, struct error *error) {
     const struct tensor_info *info = NULL;
-    enum canyon_status status = message_unpack_tensor(frame->message, frame->header.message_bytes, message, error);
-    if (status != CANYON_OK) {
-        return status;
-    }
     if (!handler_has_catalogue(handler, "the catalogue is", error)) {
         return error->status;
     }
@@ -244,6 +242,12 @@ static enum canyon_status find_entry(struct handler *handler, const struct frame
     message->id = info->id;
     memcpy(message->name, info->spec.name, sizeof message->name);
     return CANYON_OK;
+}
+
+static enum canyon_status find_entry(struct handler *handler, const struct frame *frame, bool by_name,
+                                     struct message_tensor *message, struct error *error) {
+    enum canyon_status status = message_unpack_tensor(frame->message, frame->header.message_bytes, message, error);
+    return status == CANYON_OK ? find_named(handler, frame, by_name, message, error) : status;
 }
 
 static enum canyon_status change_entry(struct handler *handler, const struct request *request,
@@ -274,6 +278,39 @@ enum canyon_status serve_drop(struct handler *handler, const struct request *req
 enum canyon_status serve_dropped(struct handler *handler, const struct request *request, const struct frame *frame,
                                  struct error *error) {
     return change_entry(handler, request, frame, COMMAND_DROPPED, error);
+}
+
+/* ---- SET ---- */
+
+enum canyon_status serve_set(struct handler *handler, const struct request *request, const struct frame *frame,
+                             struct error *error) {
+    struct message_set message;
+    struct message_tensor named = {.id = 0};
+    struct shard_reply reply;
+    enum canyon_status status = message_unpack_set(frame->message, frame->header.message_bytes, &message, error);
+    if (status == CANYON_OK) {
+        named.id = message.id;
+        memcpy(named.name, message.name, sizeof named.name);
+        status = find_named(handler, frame, true, &named, error);
+    }
+    if (status == CANYON_OK && message.count == 0) {
+        status = error_set(error, CANYON_INVALID_ARGUMENT, "SET names no setting of tensor '%s'", named.name);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    struct tensor_info info = *shard_find_id(catalogue_shard(handler), named.id);
+    status = shard_merge_settings(&info.spec, message.settings, message.count, error);
+    if (status == CANYON_OK) {
+        struct command command = {
+            .kind = COMMAND_SET, .tensor = info.id, .spec = &info.spec, .version = info.epoch + 1};
+        status = shard_apply(catalogue_shard(handler), &command, &reply, error);
+    }
+    if (status == CANYON_OK) {
+        info = *shard_find_id(catalogue_shard(handler), named.id);
+        reply_send(handler, request, FRAME_SET_DONE, message_pack_opened(&info, reply_message(handler)), 0);
+    }
+    return status;
 }
 
 /* ---- LIST ---- */

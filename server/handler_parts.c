@@ -1,4 +1,4 @@
-/* DEFINE and UNDEFINE: a tensor's parts on the shards of this thread. */
+/* DEFINE, ADJUST and UNDEFINE: a tensor's parts on the shards of this thread. */
 #include "server/handler_state.h"
 
 #include <inttypes.h>
@@ -166,6 +166,49 @@ enum canyon_status serve_define(struct handler *handler, const struct request *r
     }
     if (status == CANYON_OK) {
         reply_send(handler, request, FRAME_DEFINED, 0, 0);
+    } else {
+        prefix_place(handler, error);
+    }
+    return status;
+}
+
+/* Every shard decides by the specs alone, and all parts of a tensor have the same: all take the settings or none. */
+static enum canyon_status adjust(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    enum canyon_status status = CANYON_OK;
+    struct command command = {.kind = COMMAND_ADJUST, .tensor = info->id, .spec = &info->spec, .version = info->epoch};
+    if (info->state != TENSOR_COMPLETE || info->epoch == 0) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "ADJUST of tensor '%s' wants state complete and an epoch from 1 on, not state %d and epoch "
+                         "%" PRIu64,
+                         info->spec.name, (int)info->state, info->epoch);
+    }
+    if (was_undefined(handler, info->id)) {
+        return error_set(error, CANYON_NOT_FOUND, "tensor '%s' with id %016" PRIx64 " was dropped", info->spec.name,
+                         info->id);
+    }
+    status = check_parts(handler, info, error);
+    for (uint32_t shard = 0; status == CANYON_OK && shard < handler->job->shards; shard++) {
+        struct shard_reply reply;
+        if (handler->shards[shard] != NULL && shard_define_bytes(handler->shards[shard], &info->spec) > 0) {
+            status = shard_apply(handler->shards[shard], &command, &reply, error);
+        }
+    }
+    return status;
+}
+
+enum canyon_status serve_adjust(struct handler *handler, const struct request *request, const struct frame *frame,
+                                struct error *error) {
+    struct tensor_info info;
+    enum canyon_status status = message_unpack_define(frame->message, frame->header.message_bytes, &info, error);
+    if (status == CANYON_OK) {
+        status = shard_canonical_spec(&info.spec, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    status = adjust(handler, &info, error);
+    if (status == CANYON_OK) {
+        reply_send(handler, request, FRAME_ADJUSTED, 0, 0);
     } else {
         prefix_place(handler, error);
     }

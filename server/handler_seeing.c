@@ -35,6 +35,9 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
             shard_totals(handler->shards[shard], &totals);
             statistics.parameters += totals.parameters;
             statistics.state_bytes += totals.state_bytes;
+            statistics.kept += totals.kept;
+            statistics.skipped += totals.skipped;
+            statistics.clipped += totals.clipped;
         }
     }
     reply_send(handler, request, FRAME_STATISTICS_ARE, message_pack_statistics(&statistics, reply_message(handler)), 0);

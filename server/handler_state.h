@@ -88,6 +88,7 @@ enum canyon_status serve_open(struct handler *, const struct request *, const st
 enum canyon_status serve_complete(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_drop(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_dropped(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_set(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_list(struct handler *, const struct request *, const struct frame *, struct error *);
 /* The last peer of a session is gone: what it was creating passes to whoever waits to create it. */
 void handler_session_gone(struct handler *handler, const uint8_t session[SESSION_BYTES]);
@@ -95,6 +96,7 @@ void handler_session_gone(struct handler *handler, const uint8_t session[SESSION
 void handler_tensor_timeout(const struct handler *handler, const struct parked *parked, struct error *error);
 
 enum canyon_status serve_define(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_adjust(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_undefine(struct handler *, const struct request *, const struct frame *, struct error *);
 
 enum canyon_status serve_values(struct handler *, const struct request *, const struct frame *, struct error *);

@@ -136,6 +136,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     }
     if (result->status != CANYON_OK) {
         handler->counters.refused++;
+        handler->counters.not_finite += result->status == CANYON_NOT_FINITE;
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
         }

@@ -124,6 +124,42 @@ static enum canyon_status apply_state(struct shard *shard, const struct command 
     return CANYON_OK;
 }
 
+/* Settings may change; what the tensor is may not. */
+static enum canyon_status check_settings(const struct tensor_spec *here, const struct command *command,
+                                         struct error *error) {
+    struct tensor_spec expected = *here;
+    enum canyon_status status = check_canonical(command, error);
+    if (status == CANYON_OK && strcmp(here->optimizer.name, command->spec->optimizer.name) == 0) {
+        expected.optimizer = command->spec->optimizer;
+    }
+    return status == CANYON_OK ? shard_same_spec(&expected, command->spec, error) : status;
+}
+
+static enum canyon_status apply_set(struct shard *shard, const struct command *command, struct error *error) {
+    struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, command->tensor);
+    if (entry == NULL) {
+        return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64, command->tensor);
+    }
+    struct tensor_info *info = &entry->info;
+    if (info->state != TENSOR_COMPLETE) {
+        return error_set(error, CANYON_CONFLICT, "tensor '%s' is %s: its settings cannot be changed", info->spec.name,
+                         state_text(info->state));
+    }
+    enum canyon_status status = check_settings(&info->spec, command, error);
+    if (status != CANYON_OK || optimizer_spec_equal(&info->spec.optimizer, &command->spec->optimizer)) {
+        return status;
+    }
+    if (command->version != info->epoch + 1) {
+        return error_set(error, CANYON_CONFLICT,
+                         "the settings of tensor '%s' were changed %" PRIu64 " times; epoch %" PRIu64 " is not next",
+                         info->spec.name, info->epoch, command->version);
+    }
+    info->spec.optimizer = command->spec->optimizer;
+    info->epoch = command->version;
+    shard->sequence++;
+    return CANYON_OK;
+}
+
 /* ---- Parts ---- */
 
 static enum canyon_status apply_define(struct shard *shard, const struct command *command, struct error *error) {
@@ -161,6 +197,21 @@ static enum canyon_status apply_define(struct shard *shard, const struct command
     directory_insert(&shard->parts, &part->key);
     shard->sequence++;
     return CANYON_OK;
+}
+
+/* Idempotent, and indifferent to the order in which the epochs arrive: the highest stays. */
+static enum canyon_status apply_adjust(struct shard *shard, const struct command *command, struct error *error) {
+    struct dense *part = part_of(directory_find_id(&shard->parts, command->tensor));
+    if (part == NULL) {
+        return error_set(error, CANYON_NOT_FOUND, "shard %u has no tensor with id %016" PRIx64, shard->index,
+                         command->tensor);
+    }
+    enum canyon_status status = check_settings(&part->spec, command, error);
+    if (status == CANYON_OK && command->version > part->epoch) {
+        dense_adjust(part, &command->spec->optimizer, command->version);
+        shard->sequence++;
+    }
+    return status;
 }
 
 static void apply_undefine(struct shard *shard, const struct command *command) {
@@ -201,7 +252,8 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
         return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %zu elements, not %zu",
                          command->block, part->key.name, elements, command->count);
     }
-    size_t bad = dense_first_not_finite(command->values, elements);
+    bool refuses = command->kind != COMMAND_PUSH || part->nonfinite == NONFINITE_REFUSE;
+    size_t bad = refuses ? dense_first_not_finite(command->values, elements) : elements;
     if (bad < elements) {
         return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the %s at index %zu is %f", command->block,
                          part->key.name, command->kind == COMMAND_PUSH ? "gradient" : "value", bad,
@@ -224,7 +276,7 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
 /* ---- What the header promises ---- */
 
 static bool catalogues(enum command_kind kind) {
-    return kind <= COMMAND_DROPPED;
+    return kind <= COMMAND_DROPPED || kind == COMMAND_SET;
 }
 
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
@@ -250,6 +302,12 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
         break;
     case COMMAND_UNDEFINE:
         apply_undefine(shard, command);
+        break;
+    case COMMAND_SET:
+        status = apply_set(shard, command, error);
+        break;
+    case COMMAND_ADJUST:
+        status = apply_adjust(shard, command, error);
         break;
     case COMMAND_ASSIGN:
     case COMMAND_PUSH:
@@ -296,6 +354,11 @@ const struct tensor_info *shard_next_name(const struct shard *shard, const char 
     return entry == NULL ? NULL : &entry->info;
 }
 
+const struct optimizer_spec *shard_created_with(const struct shard *shard, uint64_t tensor) {
+    const struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, tensor);
+    return entry == NULL ? NULL : &entry->created;
+}
+
 const uint8_t *shard_creator(const struct shard *shard, uint64_t tensor) {
     const struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, tensor);
     return entry == NULL || entry->info.state != TENSOR_CREATING ? NULL : entry->creator;
@@ -312,6 +375,9 @@ void shard_totals(const struct shard *shard, struct shard_totals *totals) {
         const struct dense *part = part_of(shard->parts.by_name[i]);
         totals->parameters += part->size.elements;
         totals->state_bytes += part->size.bytes;
+        totals->kept += part->kept;
+        totals->skipped += part->skipped;
+        totals->clipped += part->clipped;
     }
 }
 

@@ -39,6 +39,9 @@ struct shard_totals {
     uint64_t tensors; /* parts here */
     uint64_t parameters;
     uint64_t state_bytes; /* weights and slots */
+    uint64_t kept;        /* elements of pushes that kept their old values because the new ones were not finite; */
+    uint64_t skipped;     /* because the gradient was not, */
+    uint64_t clipped;     /* or of which an infinite gradient was clipped: of the parts that are here now */
 };
 
 /* `job` is borrowed for the shard's life (only shards and block are used). NULL when memory cannot be had. */
@@ -52,6 +55,11 @@ uint64_t shard_define_bytes(const struct shard *shard, const struct tensor_spec 
  * order; unused initializer numbers zero. Errors name the optimizer, the setting, its value and its range. Pure. */
 enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *error);
 
+/* Puts other values into a canonical spec's settings and makes it canonical again. Errors as of shard_canonical_spec;
+ * the spec is unchanged then. Pure. */
+enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct setting *settings, uint32_t count,
+                                        struct error *error);
+
 /* OK when two canonical specs are equal; otherwise MISMATCH, with a text that names both. Pure. */
 enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
                                    struct error *error);
@@ -62,10 +70,18 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *   COMPLETE  NOT_FOUND; CONFLICT unless CREATING by that session; repeated by the creator: OK, no sequence number
  *   DROP      NOT_FOUND; already DROPPING: OK, no sequence number
  *   DROPPED   NOT_FOUND; CONFLICT unless DROPPING
- *   DEFINE    there already with equal spec: OK, no sequence number; under another spec: MISMATCH; another tensor of
- * that name here under another id: STATE_LOST (the catalogue forgot it). No block of it here: OK, no sequence number
+ *   DEFINE    there already with equal spec: OK, no sequence number; under another spec: MISMATCH;
+ *             another tensor of that name here under another id: STATE_LOST (the catalogue forgot it).
+ *             No block of it here: OK, no sequence number
  *   UNDEFINE  not there: OK, no sequence number
- *   ASSIGN, PUSH  NOT_FOUND; INVALID_ARGUMENT for a block not here or a count that is not its length; NOT_FINITE
+ *   SET       NOT_FOUND; CONFLICT unless COMPLETE, or when version is not the epoch after the entry's;
+ *             MISMATCH when the spec differs in more than settings;
+ *             the settings it has already: OK, no sequence number
+ *   ADJUST    NOT_FOUND; MISMATCH likewise; an epoch not above the part's: OK, no sequence number
+ *   ASSIGN    NOT_FOUND; INVALID_ARGUMENT for a block not here or a count that is not its length;
+ *             NOT_FINITE
+ *   PUSH      the same; NOT_FINITE only where the tensor's setting nonfinite is refuse
+ *
  * NO_MEMORY from CREATE and DEFINE. */
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                struct error *error);
@@ -79,6 +95,8 @@ const struct tensor_info *shard_find_name(const struct shard *shard, const char 
 const struct tensor_info *shard_find_id(const struct shard *shard, uint64_t tensor);
 /* The first entry whose name is above `after` in byte order, or NULL. */
 const struct tensor_info *shard_next_name(const struct shard *shard, const char *after);
+/* The settings an entry was created with; NULL when there is no such entry. */
+const struct optimizer_spec *shard_created_with(const struct shard *shard, uint64_t tensor);
 /* The session of the creator of a CREATING entry; NULL when it is not CREATING. */
 const uint8_t *shard_creator(const struct shard *shard, uint64_t tensor);
 

@@ -5,6 +5,7 @@
 
 #include "server/initializer.h"
 #include "server/optimizers/optimizer.h"
+#include "server/schedule.h"
 #include "server/shard.h"
 
 /* "adam, sgd, ..." of what is registered, or of what an optimizer can be set with. */
@@ -27,6 +28,19 @@ static enum canyon_status refuse_value(const struct optimizer *optimizer,
     return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s=%.17g is outside %c%.9g, %.9g%c", optimizer->name,
                      parameter->name, value, parameter->low_open ? '(' : '[', parameter->low, parameter->high,
                      parameter->high_open || parameter->high > 1e308 ? ')' : ']');
+}
+
+/* The policy for gradients that are not finite stands last, and only when it is not the default. */
+static enum canyon_status canonical_nonfinite(const struct optimizer_spec *spec, struct optimizer_spec *result,
+                                              struct error *error) {
+    double value = NONFINITE_REFUSE;
+    for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
+        value = strcmp(spec->settings[i].name, "nonfinite") == 0 ? spec->settings[i].value : value;
+    }
+    if (setting_word("nonfinite", value) == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "nonfinite=%.17g is none of refuse, skip and clip", value);
+    }
+    return value == NONFINITE_REFUSE ? CANYON_OK : optimizer_spec_set(result, "nonfinite", value, error);
 }
 
 static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
@@ -55,6 +69,10 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
     for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
         const struct setting *setting = &spec->settings[i];
         size_t index = optimizer_hyperparameter_index(optimizer, setting->name);
+        if (index == optimizer->hyperparameter_count &&
+            (schedule_has_setting(setting->name) || strcmp(setting->name, "nonfinite") == 0)) {
+            continue;
+        }
         if (index == optimizer->hyperparameter_count) {
             list_names(optimizer, names, sizeof names);
             return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no setting '%.31s'; it has %s", optimizer->name,
@@ -70,8 +88,19 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
         /* Adding zero makes -0 into 0: equal settings have one byte string. */
         result.settings[index].value = setting->value + 0.0;
     }
-    *spec = result;
-    return CANYON_OK;
+    enum canyon_status status = schedule_canonical(spec, &result, error);
+    if (status == CANYON_OK && result.count > optimizer->hyperparameter_count &&
+        optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
+        status =
+            error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that a schedule could change", optimizer->name);
+    }
+    if (status == CANYON_OK) {
+        status = canonical_nonfinite(spec, &result, error);
+    }
+    if (status == CANYON_OK) {
+        *spec = result;
+    }
+    return status;
 }
 
 static struct initializer canonical_initializer(const struct initializer *from) {
@@ -102,6 +131,29 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
     status = canonical_optimizer(&result.optimizer, error);
     if (status == CANYON_OK) {
         *spec = result;
+    }
+    return status;
+}
+
+enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct setting *settings, uint32_t count,
+                                        struct error *error) {
+    struct tensor_spec merged = *spec;
+    enum canyon_status status = CANYON_OK;
+    schedule_make_way(&merged.optimizer, settings, count);
+    for (uint32_t i = 0; status == CANYON_OK && i < count; i++) {
+        for (uint32_t earlier = 0; earlier < i; earlier++) {
+            if (strcmp(settings[earlier].name, settings[i].name) == 0) {
+                return error_set(error, CANYON_INVALID_ARGUMENT, "%s: %s is set twice", spec->optimizer.name,
+                                 settings[i].name);
+            }
+        }
+        status = optimizer_spec_set(&merged.optimizer, settings[i].name, settings[i].value, error);
+    }
+    if (status == CANYON_OK) {
+        status = shard_canonical_spec(&merged, error);
+    }
+    if (status == CANYON_OK) {
+        *spec = merged;
     }
     return status;
 }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/tools/arguments.h"
 #include "client/tools/npy.h"
 #include "client/tools/number.h"
 #include "client/tools/record.h"
@@ -58,10 +59,18 @@ static json_t *shape_json(const struct canyon_tensor_info *info) {
     return shape;
 }
 
+/* A number, or the word where the setting's values are words. */
+static json_t *setting_json(const struct canyon_setting *setting) {
+    char text[NUMBER_BYTES];
+    double number;
+    canyon_setting_text(setting, text, sizeof text);
+    return arguments_double(text, &number) ? record_number(setting->value) : json_string(text);
+}
+
 static json_t *settings_json(const struct canyon_tensor_info *info) {
     json_t *settings = json_object();
     for (uint32_t i = 0; i < info->setting_count; i++) {
-        if (json_object_set_new(settings, info->settings[i].name, record_number(info->settings[i].value)) != 0) {
+        if (json_object_set_new(settings, info->settings[i].name, setting_json(&info->settings[i])) != 0) {
             json_decref(settings);
             return NULL;
         }
@@ -71,9 +80,10 @@ static json_t *settings_json(const struct canyon_tensor_info *info) {
 
 json_t *describe_json(const struct canyon_tensor_info *info) {
     /* json_pack gives up what it was handed, and is NULL, when one of its parts is. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name", info->name, "shape",
-                     shape_json(info), "elements", record_unsigned(info->elements), "blocks",
-                     record_unsigned(info->blocks), "complete", info->complete, "optimizer", "name", info->optimizer,
-                     "settings", settings_json(info), "initializer", "kind", initializer_name(info->initializer),
-                     "seed", record_unsigned(info->seed), "a", record_number(info->a), "b", record_number(info->b));
+    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name", info->name,
+                     "shape", shape_json(info), "elements", record_unsigned(info->elements), "blocks",
+                     record_unsigned(info->blocks), "complete", info->complete, "epoch", record_unsigned(info->epoch),
+                     "optimizer", "name", info->optimizer, "settings", settings_json(info), "initializer", "kind",
+                     initializer_name(info->initializer), "seed", record_unsigned(info->seed), "a",
+                     record_number(info->a), "b", record_number(info->b));
 }

@@ -18,6 +18,7 @@ static const struct command {
     {"show", "NAME", "describe one tensor and its weights", cli_show},
     {"pull", "NAME --output FILE", "write a tensor's weights to a NumPy file", cli_pull},
     {"assign", "NAME --input FILE", "replace a tensor's weights by those of a NumPy file", cli_assign},
+    {"set", "NAME SETTING...", "change a tensor's settings while training runs", cli_set},
     {"drop", "NAME", "delete a tensor on all servers", cli_drop},
     {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
 };

@@ -18,7 +18,7 @@ static enum outcome print_text(const struct canyon_tensor_info *info, const stru
     printf("%-16s%s\n", "initializer", describe_initializer(info, text, sizeof text));
     printf("%-16s%s\n", "optimizer", info->optimizer);
     for (uint32_t i = 0; i < info->setting_count; i++) {
-        printf("  %-14s%s\n", info->settings[i].name, number_shortest(info->settings[i].value, number, sizeof number));
+        printf("  %-14s%s\n", info->settings[i].name, canyon_setting_text(&info->settings[i], number, sizeof number));
     }
     printf("%-16s%s (assigns and pushes; the least among its blocks)\n", "version",
            number_grouped(version, number, sizeof number));

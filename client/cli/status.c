@@ -96,17 +96,20 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
     if (!server->reachable) {
         return json_pack("{s:s, s:b, s:s}", "address", server->address, "up", 0, "reason", server->text);
     }
-    return json_pack("{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "address", server->address, "up", 1, "version", server->version, "threads",
-                     record_unsigned(server->threads), "uptime_seconds",
-                     record_number((double)server->uptime_ms / 1000.0), "connections",
-                     record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
-                     record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
-                     record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
-                     record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
-                     record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
-                     record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
-                     record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max));
+    return json_pack(
+        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o}",
+        "address", server->address, "up", 1, "version", server->version, "threads", record_unsigned(server->threads),
+        "uptime_seconds", record_number((double)server->uptime_ms / 1000.0), "connections",
+        record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
+        record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
+        record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
+        record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
+        record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
+        record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
+        record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max), "not_finite",
+        record_unsigned(server->not_finite), "kept", record_unsigned(server->kept), "skipped",
+        record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped));
 }
 
 static enum outcome print_json(const struct status *status) {

@@ -55,11 +55,12 @@ typedef struct canyon_client canyon_client;
 typedef struct canyon_tensor canyon_tensor;
 typedef struct canyon_future canyon_future;
 
-#define CANYON_MAX_RANK     8
-#define CANYON_MAX_SETTINGS 16
-#define CANYON_MAX_SLOTS    4
-#define CANYON_NAME_BYTES   128 /* of names, with the NUL */
-#define CANYON_DIGEST_BYTES 32
+#define CANYON_MAX_RANK            8
+#define CANYON_MAX_SETTINGS        32 /* of a tensor's optimizer, its schedule's among them */
+#define CANYON_MAX_HYPERPARAMETERS 16
+#define CANYON_MAX_SLOTS           4
+#define CANYON_NAME_BYTES          128 /* of names, with the NUL */
+#define CANYON_DIGEST_BYTES        32
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
 
@@ -169,13 +170,32 @@ struct canyon_tensor_spec {
     const float *values; /* CANYON_VALUES: borrowed for the call */
 };
 
+/* The value of a setting as text: a word where its values are words ("cosine", of schedule), else the shortest number
+ * that reads back the same. Writes at most `bytes` bytes with the NUL, returns `text`. Never talks to a server. */
+CANYON_API char *canyon_setting_text(const struct canyon_setting *setting, char *text, size_t bytes);
+
 CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
 
-/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. INVALID_ARGUMENT when it is not of
- * that form; whether the optimizer and its settings exist is the server's to say. Never talks to a server. */
+/* Reads "adam" or "adam:lr=0.01,beta1=0.8" into the spec's optimizer and settings. A learning-rate schedule is told by
+ * settings too: "adam:lr=0.01,schedule=cosine,T_max=10000,warmup=500". There are (with PyTorch's names and definitions,
+ * counted in updates of a block)
+ *   schedule=step        step_size, gamma (0.1)
+ *   schedule=multistep   milestone1 to milestone8, gamma (0.1)
+ *   schedule=exponential gamma (0.1)
+ *   schedule=cosine      T_max, eta_min (0)
+ *   schedule=onecycle    total_steps, pct_start (0.3), div_factor (25), final_div_factor (1e4)
+ *   schedule=polynomial  total_iters, power (1)
+ *   schedule=inverse_sqrt timescale (0: the warm-up's length)
+ * and with each of them, or without any, warmup, the updates in which the rate rises from warmup_start (1/3) times the
+ * first rate to the first rate; the schedule begins after it. nonfinite
+ * says what becomes of a gradient with NaN or infinity: refuse (the default: its block is refused), skip (those
+ * elements stay as they are, the others are updated) or clip (infinity is taken for the largest float, NaN is skipped).
+ * INVALID_ARGUMENT when it is not of that form; whether the optimizer and its settings exist is the server's to say.
+ * Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
 
-/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings. Of several workers that
+/* Creates the tensor, or opens it when it exists with the same shape, optimizer and settings (those it was created with
+ * or, when canyon_tensor_set changed them, those it has now). Of several workers that
  * race exactly one initialises it; the others wait and open what it made. On success *tensor is owned:
  * canyon_tensor_close it.
  * - MISMATCH: it exists otherwise; the text names both
@@ -207,7 +227,8 @@ struct canyon_tensor_info {
     enum canyon_initializer initializer;
     uint64_t seed;
     double a, b;
-    int complete; /* 0 while it is being created or dropped */
+    int complete;   /* 0 while it is being created or dropped */
+    uint64_t epoch; /* how often its settings were changed */
 };
 
 /* What this handle was opened with. Never talks to a server. */
@@ -217,6 +238,18 @@ CANYON_API enum canyon_status canyon_tensor_describe(const canyon_tensor *tensor
  */
 CANYON_API enum canyon_status canyon_tensor_list(canyon_client *client, uint32_t timeout_ms,
                                                  struct canyon_tensor_info **infos, size_t *count);
+
+/* Changes settings of a tensor's optimizer while training runs: "lr=0.01" or "lr=0.01,beta1=0.8"; those not named stay
+ * as they are. Each block is updated with the old settings up to one point of its shard's order, and with the new ones
+ * from there on; on return every block has passed that point. Of several that set at once, the one that the server of
+ * the catalogue ordered last wins everywhere. Settings that matter only when a tensor is made (the first value of a
+ * slot) change nothing any more. *info, unless NULL, receives the tensor as it is then.
+ * - INVALID_ARGUMENT: no such setting, or a value out of its range: the text names both; nothing has changed
+ * - NOT_FOUND, CONFLICT: there is no such tensor, or it is being created or dropped
+ * - UNAVAILABLE, TIMEOUT, OUTCOME_UNKNOWN: some of the servers may have the new settings and others not. Nothing is
+ *   lost: setting the same again finishes it, and so does whoever opens the tensor next. */
+CANYON_API enum canyon_status canyon_tensor_set(canyon_client *client, const char *name, const char *settings,
+                                                uint32_t timeout_ms, struct canyon_tensor_info *info);
 
 /* Drops a tensor everywhere. Handles to it answer NOT_FOUND from then on. Also finishes a drop that was interrupted. */
 CANYON_API enum canyon_status canyon_tensor_drop(canyon_client *client, const char *name, uint32_t timeout_ms);
@@ -313,6 +346,9 @@ struct canyon_server_statistics {
         parts; /* of tensors: every thread that holds blocks of a tensor has one; canyon_tensor_list counts tensors */
     uint64_t parameters, state_bytes;
     uint64_t staleness_sum, staleness_max;
+    uint64_t not_finite;             /* blocks of pushes and assigns refused for NaN or infinity */
+    uint64_t kept, skipped, clipped; /* elements of the tensors there now: kept their old values because the new ones
+                                        were not finite; skipped, and clipped, as nonfinite=skip and =clip say */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:
@@ -340,7 +376,7 @@ struct canyon_optimizer_info {
     uint32_t slot_count;
     char slots[CANYON_MAX_SLOTS][32];
     uint32_t hyperparameter_count;
-    struct canyon_hyperparameter hyperparameters[CANYON_MAX_SETTINGS];
+    struct canyon_hyperparameter hyperparameters[CANYON_MAX_HYPERPARAMETERS];
     int rows_only; /* 1: for the rows of tables, a slot is one number a row; tensors refuse it */
 };
 

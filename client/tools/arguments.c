@@ -268,10 +268,16 @@ static enum arguments_verdict take_letters(struct parse *parse, const char *lett
 }
 
 static enum arguments_verdict take_positional(struct parse *parse, const char *text) {
-    if (parse->positionals >= parse->line->positional_count) {
+    struct argument_texts *rest = parse->line->rest;
+    if (parse->positionals < parse->line->positional_count) {
+        *parse->line->positionals[parse->positionals++].target = text;
+    } else if (rest == NULL) {
         return complain(parse, "'%s' is one argument too many", text);
+    } else if (rest->count == ARGUMENT_TEXTS_HIGH) {
+        return complain(parse, "%s is given more than %d times", parse->line->rest_name, ARGUMENT_TEXTS_HIGH);
+    } else {
+        rest->items[rest->count++] = text;
     }
-    *parse->line->positionals[parse->positionals++].target = text;
     return ARGUMENTS_RUN;
 }
 
@@ -304,6 +310,8 @@ enum arguments_verdict arguments_parse_to(const struct command_line *line, int a
         !line->positionals[parse.positionals].optional) {
         const struct positional *missing = &line->positionals[parse.positionals];
         verdict = complain(&parse, "%s is missing: %s", missing->name, missing->help);
+    } else if (verdict == ARGUMENTS_RUN && line->rest != NULL && line->rest->count == 0) {
+        verdict = complain(&parse, "%s is missing: %s", line->rest_name, line->rest_help);
     }
     if (used != NULL) {
         *used = parse.at < argc ? parse.at : argc;

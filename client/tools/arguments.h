@@ -65,6 +65,8 @@ struct command_line {
     size_t option_count;
     const struct positional *positionals;
     size_t positional_count;
+    struct argument_texts *rest; /* takes all arguments after the positionals, at least one; NULL: there are none */
+    const char *rest_name, *rest_help;
     bool stop_at_positional; /* the first argument that is not an option ends the parse: a command follows */
     const char *usage;    /* what follows the program's name in help instead of the text made of the tables, or NULL */
     const char *details;  /* lines printed after the options, or NULL */

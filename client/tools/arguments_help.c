@@ -74,6 +74,9 @@ static void print_usage(const struct command_line *line, FILE *out) {
         bool optional = line->positionals[i].optional;
         fprintf(out, " %s%s%s", optional ? "[" : "", line->positionals[i].name, optional ? "]" : "");
     }
+    if (line->rest != NULL) {
+        fprintf(out, " %s...", line->rest_name);
+    }
     fprintf(out, "%s\n", line->option_count > 0 ? " [OPTION...]" : "");
 }
 
@@ -85,6 +88,9 @@ static void print_options(const struct command_line *line, FILE *out) {
     }
     for (size_t i = 0; i < line->positional_count; i++) {
         print_entry(out, line->positionals[i].name, columns, line->positionals[i].help);
+    }
+    if (line->rest != NULL) {
+        print_entry(out, line->rest_name, columns, line->rest_help);
     }
     fputs("\nOptions:\n", out);
     for (size_t i = 0; i < line->option_count; i++) {

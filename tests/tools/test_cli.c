@@ -312,6 +312,39 @@ static void drop_on_a_terminal(int code, const char *answer) {
     assert_int_equal(result.code, code);
 }
 
+static void test_set(void **state) {
+    (void)state;
+    const uint64_t dims[] = {3};
+    create("schedule", 1, dims, "adam:lr=0.5", NULL);
+    canyon(0, "set schedule lr=0.25 beta1=0.5");
+    expect_in(result.out, "tensor 'schedule' has settings of epoch 1 now: adam(lr=0.25, beta1=0.5, beta2=0.999");
+    canyon(0, "set schedule lr=0.25 --json");
+    json_t *object = printed_json();
+    assert_int_equal(json_integer_value(member(object, "epoch")), 1);
+    assert_true(json_real_value(member(member(member(object, "optimizer"), "settings"), "beta1")) == 0.5);
+    json_decref(object);
+    canyon(0, "set schedule schedule=cosine T_max=100 warmup=5");
+    expect_in(result.out, "schedule=cosine, T_max=100, eta_min=0)");
+    canyon(0, "show schedule");
+    expect_in(result.out, "  schedule      cosine\n");
+    canyon(0, "show schedule --json");
+    object = printed_json();
+    assert_string_equal(json_string_value(member(member(member(object, "optimizer"), "settings"), "schedule")),
+                        "cosine");
+    json_decref(object);
+    canyon(1, "set schedule schedule=step");
+    expect_in(result.err, "needs step_size");
+    canyon(1, "set schedule beta2=2");
+    expect_in(result.err, "beta2=2 is outside [0, 1)");
+    canyon(1, "set schedules lr=2");
+    expect_in(result.err, "did you mean 'schedule'?");
+    canyon(2, "set schedule");
+    expect_in(result.err, "SETTING is missing");
+    canyon(0, "set --help");
+    expect_in(result.out, "NAME SETTING... [OPTION...]");
+    canyon(0, "drop schedule --yes");
+}
+
 static void test_drop(void **state) {
     (void)state;
     const uint64_t dims[] = {3};
@@ -492,6 +525,7 @@ int main(void) {
         cmocka_unit_test(test_a_single_number_keeps_its_shape),
         cmocka_unit_test(test_assign_refuses),
         cmocka_unit_test(test_unknown_tensor),
+        cmocka_unit_test(test_set),
         cmocka_unit_test(test_drop),
         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_usage),

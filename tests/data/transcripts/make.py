@@ -65,8 +65,8 @@ def spec(name, shape, optimizer, settings, initializer=0, seed=0, a=0.0, b=0.0):
     return body + unsigned(5, initializer) + unsigned(6, seed) + double(7, a) + double(8, b)
 
 
-def info(identity, state, body):
-    return fixed64(1, identity) + unsigned(2, state) + nested(3, body)
+def info(identity, state, body, epoch=0):
+    return fixed64(1, identity) + unsigned(2, state) + nested(3, body) + unsigned(4, epoch)
 
 
 def pieces(*items):
@@ -137,7 +137,7 @@ FRAMES = {
     "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
     "barrier_passed": (31, 15, b"", b""),
     "statistics": (32, 16, b"", b""),
-    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 18)), b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 22)), b""),
     "digest": (34, 17, b"", b""),
     "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
         bytes([s]), digest_size=32).digest() for s in (1, 3))),
@@ -148,6 +148,10 @@ FRAMES = {
                               + text(7, "step size"))
                      + nested(7, text(1, "beta1") + double(2, 0.9) + double(4, 1.0) + unsigned(6, 1)
                               + text(7, "decay of the first moment")), b""),
+    "set": (38, 19, text(2, "mlp/b1") + nested(3, text(1, "lr") + double(2, 0.05)), b""),
+    "set_done": (39, 19, nested(1, info(W2, 2, BIAS, 300)), b""),
+    "adjust": (40, 20, nested(1, info(W2, 2, BIAS, 300)), b""),
+    "adjusted": (41, 20, b"", b""),
 }
 
 

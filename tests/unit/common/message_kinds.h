@@ -23,6 +23,7 @@ union any_message {
     struct message_open open;
     struct tensor_info info;
     struct message_tensor tensor;
+    struct message_set set;
     struct message_list list;
     struct message_listed listed;
     struct message_pieces pieces;
@@ -71,6 +72,14 @@ static inline void fill_bytes(struct filling *f, uint8_t *bytes, size_t count) {
     }
 }
 
+static inline void fill_settings(struct filling *f, uint32_t *count, struct setting settings[LIMIT_SETTINGS]) {
+    *count = fill_u32(f, 0, LIMIT_SETTINGS);
+    for (uint32_t i = 0; i < *count; i++) {
+        fill_text(f, settings[i].name, LIMIT_SETTING_BYTES);
+        settings[i].value = fill_double(f);
+    }
+}
+
 static inline void fill_spec(struct filling *f, struct tensor_spec *spec) {
     fill_text(f, spec->name, sizeof spec->name);
     spec->shape.rank = fill_u32(f, 0, LIMIT_RANK);
@@ -78,11 +87,7 @@ static inline void fill_spec(struct filling *f, struct tensor_spec *spec) {
         spec->shape.dims[i] = fill_number(f, 0, UINT64_MAX);
     }
     fill_text(f, spec->optimizer.name, sizeof spec->optimizer.name);
-    spec->optimizer.count = fill_u32(f, 0, LIMIT_SETTINGS);
-    for (uint32_t i = 0; i < spec->optimizer.count; i++) {
-        fill_text(f, spec->optimizer.settings[i].name, LIMIT_SETTING_BYTES);
-        spec->optimizer.settings[i].value = fill_double(f);
-    }
+    fill_settings(f, &spec->optimizer.count, spec->optimizer.settings);
     spec->initializer.kind = (enum initializer_kind)fill_number(f, INITIALIZER_ZEROS, INITIALIZER_VALUES);
     spec->initializer.seed = fill_number(f, 0, UINT64_MAX);
     spec->initializer.a = fill_double(f);
@@ -93,6 +98,7 @@ static inline void fill_info(struct filling *f, struct tensor_info *info) {
     info->id = fill_number(f, 1, UINT64_MAX);
     info->state = (enum tensor_state)fill_number(f, TENSOR_CREATING, TENSOR_DROPPING);
     fill_spec(f, &info->spec);
+    info->epoch = fill_number(f, 0, UINT64_MAX);
 }
 
 static inline void fill_hello(struct filling *f, union any_message *m) {
@@ -150,6 +156,12 @@ static inline void fill_define(struct filling *f, union any_message *m) {
 static inline void fill_tensor(struct filling *f, union any_message *m) {
     m->tensor.id = fill_number(f, 0, UINT64_MAX);
     fill_text(f, m->tensor.name, sizeof m->tensor.name);
+}
+
+static inline void fill_set(struct filling *f, union any_message *m) {
+    m->set.id = fill_number(f, 0, UINT64_MAX);
+    fill_text(f, m->set.name, sizeof m->set.name);
+    fill_settings(f, &m->set.count, m->set.settings);
 }
 
 static inline void fill_list(struct filling *f, union any_message *m) {
@@ -221,7 +233,7 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     for (uint32_t i = 0; i < m->optimizer.slot_count; i++) {
         fill_text(f, m->optimizer.slots[i], sizeof m->optimizer.slots[i]);
     }
-    m->optimizer.hyperparameter_count = fill_u32(f, 0, LIMIT_SETTINGS);
+    m->optimizer.hyperparameter_count = fill_u32(f, 0, LIMIT_HYPERPARAMETERS);
     for (uint32_t i = 0; i < m->optimizer.hyperparameter_count; i++) {
         struct message_hyperparameter *hyperparameter = &m->optimizer.hyperparameters[i];
         fill_text(f, hyperparameter->name, sizeof hyperparameter->name);
@@ -246,6 +258,7 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     X(opened, info)                                                                                                    \
     X(define, info)                                                                                                    \
     X(tensor, tensor)                                                                                                  \
+    X(set, set)                                                                                                        \
     X(list, list)                                                                                                      \
     X(listed, listed)                                                                                                  \
     X(pieces, pieces)                                                                                                  \

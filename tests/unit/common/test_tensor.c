@@ -94,7 +94,7 @@ static void bad_specs(void **state) {
     refused(&spec, CANYON_INVALID_ARGUMENT, "optimizer's name");
     spec = good_spec();
     spec.optimizer.count = LIMIT_SETTINGS + 1;
-    refused(&spec, CANYON_TOO_LARGE, "17 settings");
+    refused(&spec, CANYON_TOO_LARGE, "33 settings");
     spec = good_spec();
     snprintf(spec.optimizer.settings[1].name, LIMIT_SETTING_BYTES, "lr");
     refused(&spec, CANYON_INVALID_ARGUMENT, "setting lr twice");

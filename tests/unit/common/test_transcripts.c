@@ -229,6 +229,23 @@ static void tensors(void **state) {
     same_frame("undefined", FRAME_UNDEFINED, 7, NULL, 0, NULL, 0);
 }
 
+static void settings(void **state) {
+    (void)state;
+    static struct message_set set;
+    static struct tensor_info bias;
+    snprintf(set.name, sizeof set.name, "mlp/b1");
+    set.count = 1;
+    set.settings[0] = (struct setting){.name = "lr", .value = 0.05};
+    bias.id = W2;
+    bias.state = TENSOR_COMPLETE;
+    bias.epoch = 300;
+    set_bias(&bias.spec);
+    CHECK("set", FRAME_SET, 19, set, set, NULL, 0);
+    CHECK("set_done", FRAME_SET_DONE, 19, opened, bias, NULL, 0);
+    CHECK("adjust", FRAME_ADJUST, 20, define, bias, NULL, 0);
+    same_frame("adjusted", FRAME_ADJUSTED, 20, NULL, 0, NULL, 0);
+}
+
 static void transfers(void **state) {
     (void)state;
     static struct message_pieces pieces;
@@ -276,8 +293,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[17];
-    for (uint64_t i = 1; i <= 17; i++) {
+    uint64_t counters[21];
+    for (uint64_t i = 1; i <= 21; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -288,6 +305,7 @@ static void seeing(void **state) {
     CHECK("statistics_are", FRAME_STATISTICS_ARE, 16, statistics, statistics, NULL, 0);
     assert_int_equal(statistics.uptime_ms, 1000003);           /* field 1 */
     assert_int_equal(statistics.parked, 289 * 1000006000009u); /* field 17 */
+    assert_int_equal(statistics.clipped, 441);                 /* field 21 */
 }
 
 static void digests(void **state) {
@@ -365,16 +383,22 @@ static void every_type_has_one(void **state) {
         assert_int_equal(golden.header.type, type);
         types++;
     }
-    assert_int_equal(types, FRAME_OPTIMIZER_IS);
+    assert_int_equal(types, FRAME_LAST);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greeting),   cmocka_unit_test(catalogue),
-        cmocka_unit_test(tensors),    cmocka_unit_test(transfers),
-        cmocka_unit_test(workers),    cmocka_unit_test(seeing),
-        cmocka_unit_test(digests),    cmocka_unit_test(optimizer_requests),
-        cmocka_unit_test(optimizers), cmocka_unit_test(every_type_has_one),
+        cmocka_unit_test(greeting),
+        cmocka_unit_test(catalogue),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(transfers),
+        cmocka_unit_test(workers),
+        cmocka_unit_test(seeing),
+        cmocka_unit_test(digests),
+        cmocka_unit_test(optimizer_requests),
+        cmocka_unit_test(optimizers),
+        cmocka_unit_test(settings),
+        cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,20 +94,21 @@ static void create_is_laid_out_as_described(void **state) {
 
 static void every_kind_comes_back(void **state) {
     (void)state;
-    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_PUSH; kind++) {
+    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_LAST; kind++) {
         struct command command = full_command((enum command_kind)kind), back;
         struct tensor_spec back_spec;
         size_t count = 0;
         uint8_t *bytes = encoded(&command, &count);
         assert_int_equal(command_decode(bytes, count, &back_spec, &back, NULL), CANYON_OK);
-        bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE;
-        bool has_session = kind <= COMMAND_COMPLETE, has_values = kind >= COMMAND_ASSIGN;
+        bool adjusts = kind == COMMAND_SET || kind == COMMAND_ADJUST;
+        bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE || adjusts;
+        bool has_session = kind <= COMMAND_COMPLETE, has_values = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
         uint8_t none[SESSION_BYTES] = {0};
         assert_int_equal(back.kind, kind);
         assert_true(back.tensor == command.tensor);
         assert_memory_equal(back.session, has_session ? command.session : none, SESSION_BYTES);
         assert_int_equal(back.block, has_values ? command.block : 0);
-        assert_true(back.version == (kind == COMMAND_PUSH ? command.version : 0));
+        assert_true(back.version == (kind == COMMAND_PUSH || adjusts ? command.version : 0));
         assert_int_equal(back.count, has_values ? 5 : 0);
         assert_ptr_equal(back.spec, has_spec ? &back_spec : NULL);
         if (has_spec) {
@@ -147,7 +148,7 @@ static bool accepted(const uint8_t *bytes, size_t count) {
 
 static void only_whole_strings_are_read(void **state) {
     (void)state;
-    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_PUSH; kind++) {
+    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_LAST; kind++) {
         struct command command = full_command((enum command_kind)kind);
         size_t count = 0;
         uint8_t *bytes = encoded(&command, &count);
@@ -163,7 +164,7 @@ static void only_whole_strings_are_read(void **state) {
 
 static void a_changed_byte_is_refused_or_is_another_command(void **state) {
     (void)state;
-    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_PUSH; kind++) {
+    for (unsigned kind = COMMAND_CREATE; kind <= COMMAND_LAST; kind++) {
         struct command command = full_command((enum command_kind)kind);
         size_t count = 0;
         uint8_t *bytes = encoded(&command, &count);

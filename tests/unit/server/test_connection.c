@@ -187,7 +187,7 @@ static void payloads_under_way_have_a_limit(void **state) {
 static void a_turn_ends_with_its_time(void **state) {
     (void)state;
     struct connection *connection;
-    struct tensor_info info = {9, TENSOR_CREATING, fixture_spec("w", 16 << 20, "sgd")};
+    struct tensor_info info = {9, TENSOR_CREATING, fixture_spec("w", 16 << 20, "sgd"), 0};
     uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     struct frame_header header = {.type = FRAME_DEFINE, .request = 1};
     int client = come("anna", &connection);

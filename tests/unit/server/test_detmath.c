@@ -73,6 +73,24 @@ static void log_is_within_its_bound(void **state) {
     printf("log: largest error %.3f ulp\n", worst);
 }
 
+static void exp_is_within_its_bound(void **state) {
+    (void)state;
+    struct generator generator = generator_seeded();
+    double worst = 0.0;
+    for (int i = 0; i < SAMPLES; i++) {
+        const double u = generator_unit(&generator);
+        const double values[] = {u - 0.5, -700.0 * u, 709.0 * u, (u - 0.5) * ldexp(1.0, -(i % 50)), -708.0 - 38.0 * u};
+        for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+            const double error = error_ulp(detmath_exp(values[v]), expl((long double)values[v]));
+            if (!(error < BOUND))
+                fail_msg("exp(%a) is %a, off by %.3f ulp", values[v], detmath_exp(values[v]), error);
+            worst = fmax(worst, error);
+        }
+    }
+    printf("exp: largest error %.3f ulp\n", worst);
+    assert_true(detmath_exp(0.0) == 1.0 && detmath_exp(-1e300) == 0.0 && detmath_exp(-746.5) == 0.0);
+}
+
 static void log_of_special_values(void **state) {
     (void)state;
     const double root2 = sqrt(2.0);
@@ -162,9 +180,8 @@ static void sincos_of_special_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(log_is_within_its_bound),
-        cmocka_unit_test(log_of_special_values),
-        cmocka_unit_test(sincos_is_within_its_bound),
+        cmocka_unit_test(log_is_within_its_bound),  cmocka_unit_test(exp_is_within_its_bound),
+        cmocka_unit_test(log_of_special_values),    cmocka_unit_test(sincos_is_within_its_bound),
         cmocka_unit_test(sincos_of_special_values),
     };
     return cmocka_run_group_tests_name("detmath", tests, NULL, NULL);

@@ -18,9 +18,9 @@ static void types_that_are_no_requests(void **state) {
         snprintf(number, sizeof number, "%u", type);
         if (type == FRAME_HELLO) {
             client_fails(&client, client_ask(&client, type, NULL, 0, NULL, 0), CANYON_PROTOCOL, "second HELLO");
-        } else if (type % 2 == 1 && type <= FRAME_OPTIMIZER_IS) {
+        } else if (type % 2 == 1 && type <= FRAME_LAST) {
             client_fails(&client, client_ask(&client, type, NULL, 0, NULL, 0), CANYON_PROTOCOL, number);
-        } else if (type == 0 || type > FRAME_OPTIMIZER_IS) {
+        } else if (type == 0 || type > FRAME_LAST) {
             client_fails(&client, client_ask(&client, type, NULL, 0, NULL, 0), CANYON_UNSUPPORTED, number);
         }
     }

@@ -121,7 +121,7 @@ static void hyperparameter_is_sound(const struct optimizer *optimizer, size_t in
 
 static void descriptors_are_sound(void **state) {
     (void)state;
-    assert_true(OPTIMIZER_HYPERPARAMETERS <= LIMIT_SETTINGS && OPTIMIZER_SLOTS <= LIMIT_SLOTS);
+    assert_true(OPTIMIZER_HYPERPARAMETERS <= LIMIT_HYPERPARAMETERS && OPTIMIZER_SLOTS <= LIMIT_SLOTS);
     for (size_t i = 0; i < optimizer_count(); i++) {
         const struct optimizer *o = optimizer_at(i);
         assert_text(o->name, LIMIT_OPTIMIZER_BYTES);

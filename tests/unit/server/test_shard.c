@@ -276,15 +276,141 @@ static void empty_and_scalar_tensors(void **state) {
     }
 }
 
+/* ---- Settings ---- */
+
+static struct command with_settings(enum command_kind kind, uint64_t tensor, const struct tensor_spec *spec,
+                                    uint64_t epoch) {
+    struct command command = {.kind = kind, .tensor = tensor, .spec = spec, .version = epoch};
+    return command;
+}
+
+static void settings_are_ordered_by_the_catalogue(void **state) {
+    (void)state;
+    struct shard *shard = shard_create(&job, 0), *away = shard_create(&job, 1);
+    struct tensor_spec w = fixture_spec("w", 10, "adam"), faster = fixture_spec("w", 10, "adam:lr=0.5"),
+                       sgd = fixture_spec("w", 10, "sgd"), longer = fixture_spec("w", 11, "adam:lr=0.5"),
+                       raw = fixture_raw_spec("w", 10, "adam:lr=0.5");
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &faster, 1), CANYON_NOT_FOUND, "0000000000000005");
+    changes_nothing(away, with_settings(COMMAND_SET, 5, &faster, 1), CANYON_INVALID_ARGUMENT, "shard 1");
+    changes(shard, with_spec(COMMAND_CREATE, 5, &w));
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &faster, 1), CANYON_CONFLICT, "being created");
+    changes(shard, about(COMMAND_COMPLETE, 5, 1));
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &sgd, 1), CANYON_MISMATCH, "sgd(");
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &longer, 1), CANYON_MISMATCH, "[11]");
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &raw, 1), CANYON_INVALID_ARGUMENT, "canonical");
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &faster, 2), CANYON_CONFLICT, "epoch 2 is not next");
+    changes(shard, with_settings(COMMAND_SET, 5, &faster, 1));
+    assert_true(shard_find_id(shard, 5)->epoch == 1);
+    assert_true(shard_find_id(shard, 5)->spec.optimizer.settings[0].value == 0.5);
+    assert_true(shard_created_with(shard, 5)->settings[0].value == 0.001);
+    assert_null(shard_created_with(shard, 6));
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &faster, 2), CANYON_OK, ""); /* it has them */
+    changes(shard, with_settings(COMMAND_SET, 5, &w, 2));
+    changes(shard, about(COMMAND_DROP, 5, 1));
+    changes_nothing(shard, with_settings(COMMAND_SET, 5, &faster, 3), CANYON_CONFLICT, "being dropped");
+    shard_destroy(shard);
+    shard_destroy(away);
+}
+
+/* A part takes the highest epoch, whatever order they come in, from the next push on. */
+static void a_part_takes_settings_at_one_point(void **state) {
+    (void)state;
+    float one = 1, weight;
+    struct tensor_spec w = fixture_spec("w", 1, "sgd:lr=0.5"), second = fixture_spec("w", 1, "sgd:lr=0.25"),
+                       third = fixture_spec("w", 1, "sgd:lr=2"), adam = fixture_spec("w", 1, "adam"),
+                       v = fixture_spec("v", 1, "sgd");
+    struct shard *shard = shard_create(&job, job_shard_of(&job, job_home("w"), 0));
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &second, 1), CANYON_NOT_FOUND, "0000000000000005");
+    changes(shard, with_spec(COMMAND_DEFINE, 5, &w));
+    weight = changes(shard, with_values(COMMAND_PUSH, 5, 0, 0, &one, 1)).weights[0];
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &adam, 1), CANYON_MISMATCH, "adam(");
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &v, 1), CANYON_MISMATCH, "'v'");
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &second, 0), CANYON_OK, "");
+    changes(shard, with_settings(COMMAND_ADJUST, 5, &third, 2));
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &third, 2), CANYON_OK, "");
+    changes_nothing(shard, with_settings(COMMAND_ADJUST, 5, &second, 1), CANYON_OK, "");
+    assert_true(changes(shard, with_values(COMMAND_PUSH, 5, 0, 1, &one, 1)).weights[0] == weight - 2);
+    /* It is defined as it was, and a definition that comes again changes nothing. */
+    changes_nothing(shard, with_spec(COMMAND_DEFINE, 5, &w), CANYON_OK, "");
+    changes_nothing(shard, with_spec(COMMAND_DEFINE, 5, &third), CANYON_MISMATCH, "lr=2");
+    changes(shard, with_settings(COMMAND_ADJUST, 5, &second, 7));
+    assert_true(changes(shard, with_values(COMMAND_PUSH, 5, 0, 1, &one, 1)).weights[0] == weight - 2 - 0.25f);
+    shard_destroy(shard);
+}
+
+/* NaN and infinity under each policy, with an optimizer whose slots a zero gradient would change. */
+static void gradients_that_are_not_finite(void **state) {
+    (void)state;
+    static const char *const policies[] = {"adam:lr=0.5", "adam:lr=0.5,nonfinite=skip",
+                                           "momentum:lr=1e-30,nonfinite=clip"};
+    const float inf = (float)INFINITY, good[4] = {1, 2, -1, 3}, bad[4] = {(float)NAN, inf, -1, -inf};
+    for (unsigned policy = 0; policy < 3; policy++) {
+        struct tensor_spec w = fixture_spec("w", 4, policies[policy]);
+        struct shard *shard = shard_create(&job, job_shard_of(&job, job_home("w"), 0));
+        struct shard_totals totals;
+        float before[4];
+        changes(shard, with_spec(COMMAND_DEFINE, 5, &w));
+        memcpy(before, changes(shard, with_values(COMMAND_PUSH, 5, 0, 0, good, 4)).weights, sizeof before);
+        changes_nothing(shard, with_values(COMMAND_ASSIGN, 5, 0, 0, bad, 4), CANYON_NOT_FINITE, "index 0");
+        if (policy == NONFINITE_REFUSE) {
+            changes_nothing(shard, with_values(COMMAND_PUSH, 5, 0, 1, bad, 4), CANYON_NOT_FINITE, "index 0");
+        } else {
+            const float *after = changes(shard, with_values(COMMAND_PUSH, 5, 0, 1, bad, 4)).weights;
+            bool clips = policy == NONFINITE_CLIP;
+            assert_true(after[0] == before[0]);
+            assert_true(clips ? after[1] < before[1] : after[1] == before[1]);
+            assert_true(clips ? after[2] <= 1.0f : after[2] > before[2]);
+            assert_true(clips ? after[3] > before[3] : after[3] == before[3]);
+        }
+        shard_totals(shard, &totals);
+        assert_int_equal(totals.skipped, policy == NONFINITE_SKIP ? 3 : policy == NONFINITE_CLIP ? 1 : 0);
+        assert_int_equal(totals.clipped, policy == NONFINITE_CLIP ? 2 : 0);
+        assert_int_equal(totals.kept, 0);
+        shard_destroy(shard);
+    }
+}
+
+/* What is skipped is as if it had not been in the gradient: element by element, slots too, as the next push shows. */
+static void a_skipped_element_keeps_its_slots(void **state) {
+    (void)state;
+    float first[BLOCK], second[BLOCK], third[BLOCK];
+    uint64_t seed = seed_begin("a_skipped_element_keeps_its_slots");
+    struct tensor_spec w = fixture_spec("w", BLOCK, "momentum:lr=0.5,nonfinite=skip");
+    struct shard *one = shard_create(&job, job_shard_of(&job, job_home("w"), 0)),
+                 *other = shard_create(&job, job_shard_of(&job, job_home("w"), 0));
+    fixture_fill(&seed, first, BLOCK);
+    fixture_fill(&seed, second, BLOCK);
+    fixture_fill(&seed, third, BLOCK);
+    for (size_t i = 0; i < BLOCK; i += 3) {
+        second[i] = i % 2 == 0 ? (float)NAN : (float)INFINITY;
+    }
+    const float *pushes[] = {first, second, third};
+    const float *here = NULL, *there = NULL;
+    changes(one, with_spec(COMMAND_DEFINE, 5, &w));
+    changes(other, with_spec(COMMAND_DEFINE, 5, &w));
+    for (size_t p = 0; p < 3; p++) {
+        here = changes(one, with_values(COMMAND_PUSH, 5, 0, p, pushes[p], BLOCK)).weights;
+        if (p != 1) {
+            there = changes(other, with_values(COMMAND_PUSH, 5, 0, p, pushes[p], BLOCK)).weights;
+        }
+    }
+    for (size_t i = 0; i < BLOCK; i++) {
+        assert_true(i % 3 == 0 ? here[i] == there[i] : here[i] != there[i]);
+    }
+    shard_destroy(one);
+    shard_destroy(other);
+}
+
 /* ---- Replay ---- */
 
 #define NAMES 6
 
 /* A random command for a shard, sensible or not. `values` has BLOCK + 1 floats. */
-static struct command random_command(uint64_t *seed, uint32_t index, const struct tensor_spec *specs, float *values) {
+static struct command random_command(uint64_t *seed, uint32_t index, const struct tensor_spec *specs,
+                                     struct tensor_spec *other, float *values) {
     static const enum command_kind often[] = {COMMAND_DEFINE, COMMAND_PUSH, COMMAND_PUSH, COMMAND_PUSH, COMMAND_ASSIGN};
     enum command_kind kind =
-        seed_below(seed, 2) ? often[seed_below(seed, 5)] : (enum command_kind)(1 + seed_below(seed, 9));
+        seed_below(seed, 2) ? often[seed_below(seed, 5)] : (enum command_kind)(1 + seed_below(seed, COMMAND_LAST));
     uint64_t which = seed_below(seed, NAMES);
     struct command command = about(kind, 1 + which, (unsigned)seed_below(seed, 3));
     if (seed_below(seed, 20) == 0) {
@@ -293,7 +419,13 @@ static struct command random_command(uint64_t *seed, uint32_t index, const struc
     if (kind == COMMAND_CREATE || kind == COMMAND_DEFINE) {
         command.spec = &specs[which];
     }
-    if (kind >= COMMAND_ASSIGN) {
+    if (kind == COMMAND_SET || kind == COMMAND_ADJUST) {
+        *other = specs[which];
+        other->optimizer.settings[0].value = 0.001 * (double)(1 + seed_below(seed, 9));
+        command.spec = other;
+        command.version = 1 + seed_below(seed, 9);
+    }
+    if (kind == COMMAND_ASSIGN || kind == COMMAND_PUSH) {
         command.block = (uint32_t)seed_below(seed, 12);
         if (seed_below(seed, 8) > 0) {
             command.block =
@@ -336,18 +468,20 @@ static void the_recorded_commands_give_the_same_state(void **state) {
     enum { ROUNDS = 600 };
     uint64_t seed = seed_begin("the_recorded_commands_give_the_same_state");
     static float values[BLOCK + 1];
-    struct tensor_spec specs[NAMES];
+    struct tensor_spec specs[NAMES], other;
     for (size_t i = 0; i < NAMES; i++) {
         char name[2] = {(char)('a' + i), '\0'};
         specs[i] = fixture_spec(name, SHARDS * BLOCK + seed_below(&seed, SHARDS * BLOCK),
-                                optimizer_at(i % optimizer_count())->name);
+                                i == 0   ? "adam:nonfinite=skip"
+                                : i == 1 ? "momentum:nonfinite=clip,schedule=cosine,T_max=3"
+                                         : optimizer_at(i % optimizer_count())->name);
     }
     for (uint32_t index = 0; index < SHARDS; index++) {
         struct shard *shard = shard_create(&job, index);
         struct record *records = calloc(ROUNDS, sizeof *records);
         size_t applied = 0, refused = 0;
         for (int round = 0; round < ROUNDS; round++) {
-            struct command command = random_command(&seed, index, specs, values);
+            struct command command = random_command(&seed, index, specs, &other, values);
             struct shard_reply reply;
             struct digest before = fixture_digest(shard);
             enum canyon_status status = shard_apply(shard, &command, &reply, NULL);
@@ -410,6 +544,10 @@ int main(void) {
         cmocka_unit_test(pushes_and_assigns),
         cmocka_unit_test(staleness_is_a_difference_of_versions),
         cmocka_unit_test(empty_and_scalar_tensors),
+        cmocka_unit_test(settings_are_ordered_by_the_catalogue),
+        cmocka_unit_test(a_part_takes_settings_at_one_point),
+        cmocka_unit_test(gradients_that_are_not_finite),
+        cmocka_unit_test(a_skipped_element_keeps_its_slots),
         cmocka_unit_test(the_recorded_commands_give_the_same_state),
         cmocka_unit_test(ids_and_sessions_are_no_part_of_the_digest),
     };
