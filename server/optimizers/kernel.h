@@ -179,23 +179,10 @@ ALWAYS_INLINE uint32_t advance(element_function *element, size_t count, const fl
     return found << 1;
 }
 
-/* Gives the elements that are not finite their old values back; returns how many. */
-ALWAYS_INLINE uint64_t put_back(size_t count, size_t n, const float *g, float *w, float *const *s, size_t at,
-                                const struct cell_arrays *aside) {
-    uint64_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool good = isfinite(g[i]) && isfinite(w[i]);
-        for (size_t k = 0; k < count; k++)
-            good = good && isfinite(s[k][at + i]);
-        if (!good) {
-            kept++;
-            w[i] = aside->w[i];
-            for (size_t k = 0; k < count; k++)
-                s[k][at + i] = aside->s[k][i];
-        }
-    }
-    return kept;
-}
+/* Gives the elements of a stretch that are not finite their old values back; returns how many. `at` is where the
+ * stretch begins. (kernel.c) */
+uint64_t kernel_put_back(size_t count, size_t at, size_t n, const float *g, float *w, float *const *s,
+                         const struct cell_arrays *aside);
 
 /* The loop over a whole array, in stretches whose old values stay in the first cache. */
 ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, bool plain, const float *prepared,
@@ -211,7 +198,7 @@ ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, boo
             advance(element, count, p, length, g + at, w + at, count > 0 ? s[0] + at : NULL,
                     count > 1 ? s[1] + at : NULL, count > 2 ? s[2] + at : NULL, count > 3 ? s[3] + at : NULL, &aside);
         if (found != 0)
-            kept += put_back(count, length, g + at, w + at, s, at, &aside);
+            kept += kernel_put_back(count, at, length, g, w, s, &aside);
     }
     return kept;
 }

@@ -2,6 +2,9 @@
  *
  *     bench_kernels [OPTIMIZER ...]         all dense ones without arguments
  *
+ * tests/bench/torch_step.py has PyTorch's step on as many parameters, one thread, to set beside the figures from
+ * memory.
+ *
  * For each optimizer and instruction set: parameters and bytes per second on one core, with all arrays in the first
  * cache and with all of them in memory. An update reads the gradient and reads and writes the weights and every slot.
  * Its limit from memory is a loop that does the same reads and writes with one multiplication and addition for each
@@ -87,6 +90,11 @@ static __attribute__((target("avx2"))) void divider(const struct optimizer *opti
 }
 #endif
 
+/* Slots that an update at default settings reads and writes: RMSprop has two that only other settings use. */
+static size_t slots_in_use(const struct optimizer *optimizer) {
+    return strcmp(optimizer->name, "rmsprop") == 0 ? 1 : optimizer->slot_count;
+}
+
 /* The limit: as many arrays read, and all but the first written. */
 static void triad(const struct optimizer *optimizer, enum optimizer_set set, const struct arrays *arrays) {
     const size_t n = arrays->elements;
@@ -94,7 +102,7 @@ static void triad(const struct optimizer *optimizer, enum optimizer_set set, con
     float *restrict a = arrays->values[1], *restrict b = arrays->values[2], *restrict c = arrays->values[3],
                     *restrict d = arrays->values[4];
     (void)set;
-    switch (optimizer->slot_count) {
+    switch (slots_in_use(optimizer)) {
     case 0:
         for (size_t i = 0; i < n; i++)
             a[i] = a[i] * 0.5f + g[i];
@@ -164,7 +172,7 @@ static void report(const struct optimizer *optimizer, const struct arrays *cache
     }
     measure(optimizer, cached, CACHE_REPEAT, works, sets, count, in_cache);
     measure(optimizer, stored, 1, works, sets, count, from_memory);
-    const double bytes = 4.0 * (3.0 + 2.0 * (double)optimizer->slot_count);
+    const double bytes = 4.0 * (3.0 + 2.0 * (double)slots_in_use(optimizer));
     for (size_t k = 1; k < count; k++)
         printf("%-10s %-9s %6.0f  %10.0f %9.1f  %10.0f %9.1f  %9.1f %7.2f\n", optimizer->name,
                optimizer_set_name(sets[k]), bytes, 1e-6 / in_cache[k], 1e-9 * bytes / in_cache[k],
