@@ -17,6 +17,7 @@
 #define SECOND      1000000000ull
 #define FLUSH_TIME  (5 * SECOND)
 #define LINGER_TIME (1 * SECOND)
+#define GRACE_TIME  (SECOND / 5)
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
@@ -49,8 +50,7 @@ void connection_fail(struct connection *connection, enum log_level level, const 
 /* Arms the poll handle for what the state wants. */
 static void watch(struct connection *connection) {
     int wanted = 0;
-    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused && !connection->draining
-                                                      : connection->state == CONNECTION_LINGERING;
+    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused : connection->state == CONNECTION_LINGERING;
     if (connection->state == CONNECTION_CLOSED || connection->failed) {
         return;
     }
@@ -302,7 +302,9 @@ no_memory:
 void connection_drain(struct connection *connection, uint64_t until) {
     connection->draining = true;
     if (connection->state == CONNECTION_OPEN) {
+        uint64_t grace = clock_now() + GRACE_TIME;
         connection->deadline = until;
+        connection->grace = grace < until ? grace : until;
         watch(connection);
         connection_schedule(connection);
     }
@@ -317,7 +319,7 @@ static bool all_arrived(const struct connection *connection) {
 void connection_sweep(struct connection *connection, uint64_t now) {
     switch (connection->state) {
     case CONNECTION_OPEN:
-        if (connection->draining && now >= connection->deadline) {
+        if (connection->draining && (now >= connection->deadline || connection_input_drained(connection, now))) {
             connection_input_over(connection);
         } else if (!connection->paused && !connection->scheduled && !frame_reader_idle(&connection->reader) &&
                    now - connection->progress >= connection->host->stall) {

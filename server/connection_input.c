@@ -80,6 +80,11 @@ static void spare_buffer(struct connection *connection) {
     }
 }
 
+bool connection_input_drained(const struct connection *connection, uint64_t now) {
+    return now >= connection->grace && !connection->paused && !connection->scheduled &&
+           frame_reader_idle(&connection->reader);
+}
+
 void connection_input_execute(struct connection *connection) {
     struct connection_host *host = connection->host;
     size_t frames = 0, bytes = 0;
@@ -111,7 +116,7 @@ void connection_input_execute(struct connection *connection) {
             connection_refuse(connection, &error);
             break;
         }
-        if (empty && !connection->draining) {
+        if (empty) {
             break; /* the poll handle tells when more has come */
         }
         enum receipt receipt = receive(connection);
@@ -120,11 +125,12 @@ void connection_input_execute(struct connection *connection) {
             connection->ended = true;
             connection_input_over(connection);
         } else if (receipt == RECEIPT_NOTHING) {
-            if (connection->draining && !connection->failed) {
-                connection_input_over(connection);
-            }
             break;
         }
+    }
+    if (connection->draining && connection->state == CONNECTION_OPEN && !connection->failed &&
+        connection_input_drained(connection, clock_now())) {
+        connection_input_over(connection);
     }
     spare_buffer(connection);
 }

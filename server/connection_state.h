@@ -25,8 +25,13 @@ void connection_refuse(struct connection *connection, const struct error *error)
 /* OPEN: executes frames in the order they came, until input, output or the turn's budget gives out. */
 void connection_input_execute(struct connection *connection);
 
-/* OPEN: nothing more is to be read: the client closed its end, or the server stops and the receive buffer is empty or
- * the time is over. Winds up. */
+/* Draining: whether to wait for more once the receive buffer was found empty. What a client sent before the stop may
+ * still be in its own send buffer, which moves as ours empties: so for a short grace always, and after it for the rest
+ * of a frame that has begun. */
+bool connection_input_drained(const struct connection *connection, uint64_t now);
+
+/* OPEN: nothing more is to be read: the client closed its end, or the server stops and the input has drained or the
+ * time is over. Winds up. */
 void connection_input_over(struct connection *connection);
 
 /* Nothing more will be received into frames: the reader goes, and what it took of the host's `received`. Does nothing
