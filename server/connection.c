@@ -1,6 +1,5 @@
 #include "server/connection.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
@@ -12,22 +11,19 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "server/connection_state.h"
 
-#define TURN_FRAMES 64
-#define TURN_BYTES  ((size_t)4 * 1024 * 1024)
-/* A frame may take long (digests of much state): then it is the only one of its turn. */
-#define TURN_TIME   (2 * MILLISECOND)
 #define SLICES      128
-#define MILLISECOND 1000000ull
 #define SECOND      1000000000ull
 #define FLUSH_TIME  (5 * SECOND)
 #define LINGER_TIME (1 * SECOND)
+#define GRACE_TIME  (SECOND / 5)
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
 /* ---- the host's lists and the poll handle ---- */
 
-static void schedule(struct connection *connection) {
+void connection_schedule(struct connection *connection) {
     if (!connection->scheduled && connection->state != CONNECTION_CLOSED) {
         connection->scheduled = true;
         TAILQ_INSERT_TAIL(&connection->host->ready, connection, ready);
@@ -41,22 +37,20 @@ static void unschedule(struct connection *connection) {
     }
 }
 
-/* The socket is of no use any more. Closing waits for the next turn: this may be deep inside a call of the handler. */
-static void fail(struct connection *connection, enum log_level level, const char *reason) {
+void connection_fail(struct connection *connection, enum log_level level, const char *reason) {
     char quoted[128];
     if (!connection->failed) {
         connection->failed = true;
         log_event(connection->host->log, level, "connection-lost", "from=%s name=%s reason=%s", connection->from,
                   connection->label, log_quote(reason, quoted, sizeof quoted));
-        schedule(connection);
+        connection_schedule(connection);
     }
 }
 
 /* Arms the poll handle for what the state wants. */
 static void watch(struct connection *connection) {
     int wanted = 0;
-    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused && !connection->draining
-                                                      : connection->state == CONNECTION_LINGERING;
+    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused : connection->state == CONNECTION_LINGERING;
     if (connection->state == CONNECTION_CLOSED || connection->failed) {
         return;
     }
@@ -70,7 +64,7 @@ static void watch(struct connection *connection) {
         int failure = wanted != 0 ? uv_poll_start(&connection->poll, wanted, on_poll) : uv_poll_stop(&connection->poll);
         connection->events = wanted;
         if (failure != 0) {
-            fail(connection, LOG_ERROR, uv_strerror(failure));
+            connection_fail(connection, LOG_ERROR, uv_strerror(failure));
         }
     }
 }
@@ -85,7 +79,7 @@ static size_t transmit(struct connection *connection, struct iovec *slices, size
         sent = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
     } while (sent < 0 && errno == EINTR);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        fail(connection, LOG_DEBUG, strerror(errno));
+        connection_fail(connection, LOG_DEBUG, strerror(errno));
     }
     return sent > 0 ? (size_t)sent : 0;
 }
@@ -102,8 +96,9 @@ static void offer(struct connection *connection, struct iovec *slices, size_t co
     if (sent < total && !connection->failed) {
         enum canyon_status status = outbox_add(&connection->outbox, slices, count, sent);
         if (status != CANYON_OK) {
-            fail(connection, LOG_WARNING,
-                 status == CANYON_TOO_LARGE ? "more replies wait than the limit allows" : "no memory for replies");
+            connection_fail(connection, LOG_WARNING,
+                            status == CANYON_TOO_LARGE ? "more replies wait than the limit allows"
+                                                       : "no memory for replies");
         }
     }
     handler_count_bytes(connection->host->handler, 0, total);
@@ -138,7 +133,7 @@ static void flush(struct connection *connection) {
     if (connection->paused && connection->outbox.bytes <= connection->host->high_water / 2) {
         connection->paused = false;
         connection->progress = clock_now();
-        schedule(connection);
+        connection_schedule(connection);
     }
 }
 
@@ -146,13 +141,6 @@ static void flush(struct connection *connection) {
 
 static void on_closed(uv_handle_t *handle) {
     free(handle->data);
-}
-
-/* Nothing more will be received into frames. */
-static void release_reader(struct connection *connection) {
-    connection->host->received -= connection->payload_room;
-    connection->payload_room = 0;
-    frame_reader_finish(&connection->reader);
 }
 
 static void forget_peer(struct connection *connection) {
@@ -173,7 +161,7 @@ void connection_close(struct connection *connection) {
     TAILQ_REMOVE(&host->all, connection, all);
     --host->count;
     log_event(host->log, LOG_DEBUG, "disconnected", "from=%s name=%s", connection->from, connection->label);
-    release_reader(connection);
+    connection_input_release(connection);
     outbox_finish(&connection->outbox);
     uv_close((uv_handle_t *)&connection->poll, on_closed);
     close(connection->descriptor);
@@ -191,10 +179,9 @@ static void linger(struct connection *connection) {
     watch(connection);
 }
 
-/* Executes nothing more; what waits goes out first. */
-static void finish(struct connection *connection) {
+void connection_wind_up(struct connection *connection) {
     forget_peer(connection);
-    release_reader(connection);
+    connection_input_release(connection);
     connection->state = CONNECTION_FLUSHING;
     connection->paused = false;
     connection->deadline = clock_now() + FLUSH_TIME;
@@ -205,8 +192,7 @@ static void finish(struct connection *connection) {
     }
 }
 
-/* The client broke the protocol: tell it what was wrong, in answer to no request, and finish. */
-static void refuse(struct connection *connection, const struct error *error) {
+void connection_refuse(struct connection *connection, const struct error *error) {
     uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     size_t count = message_pack_error(error, bytes + FRAME_HEADER_BYTES);
     struct frame_header header = {.type = FRAME_ERROR, .message_bytes = (uint32_t)count};
@@ -215,137 +201,10 @@ static void refuse(struct connection *connection, const struct error *error) {
     seldom_log(&connection->host->refused, connection->host->log, LOG_WARNING, "connection-refused", connection->from,
                connection->peer.name, error->text);
     offer(connection, &slice, 1, 0);
-    finish(connection);
+    connection_wind_up(connection);
 }
 
-/* ---- input ---- */
-
-enum receipt { RECEIPT_SOME, RECEIPT_PARTIAL, RECEIPT_NOTHING, RECEIPT_END };
-
-/* One recv into the reader. PARTIAL: less came than there was room for, so the receive buffer was empty then. */
-static enum receipt receive(struct connection *connection) {
-    uint8_t *at;
-    size_t room;
-    ssize_t got;
-    frame_reader_space(&connection->reader, &at, &room);
-    assert(room > 0);
-    do {
-        got = recv(connection->descriptor, at, room, MSG_DONTWAIT);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK) {
-            fail(connection, LOG_DEBUG, strerror(errno));
-        }
-        return RECEIPT_NOTHING;
-    }
-    if (got == 0) {
-        return RECEIPT_END;
-    }
-    frame_reader_received(&connection->reader, (size_t)got);
-    connection->progress = clock_now();
-    handler_count_bytes(connection->host->handler, (uint64_t)got, 0);
-    return (size_t)got < room ? RECEIPT_PARTIAL : RECEIPT_SOME;
-}
-
-/* Nothing more is to be read: the client closed its end, or the server stops and the receive buffer is empty. */
-static void input_over(struct connection *connection) {
-    if (!frame_reader_idle(&connection->reader)) {
-        seldom_log(&connection->host->cut, connection->host->log, LOG_INFO, "frame-cut", connection->from,
-                   connection->peer.name, connection->ended ? "the client closed" : "the server stops");
-    }
-    finish(connection);
-}
-
-/* Notes what the reader's payload buffer takes; false when those of all connections take more than they may. Memory
- * that was only just allocated has not been touched, so that it is not too late. */
-static bool count_buffer(struct connection *connection) {
-    struct connection_host *host = connection->host;
-    host->received = host->received - connection->payload_room + connection->reader.payload_room;
-    connection->payload_room = connection->reader.payload_room;
-    return host->received <= host->received_limit;
-}
-
-static void refuse_payload(struct connection *connection) {
-    struct error error;
-    error_set(&error, CANYON_BUSY,
-              "the payloads that this server thread receives at once would take more than %zu bytes: try again, push "
-              "from fewer workers at a time, or give the server more threads",
-              connection->host->received_limit);
-    refuse(connection, &error);
-}
-
-/* A buffer is kept for the next payload as long as there is plenty. */
-static void spare_buffer(struct connection *connection) {
-    if (connection->host->received > connection->host->received_limit / 2) {
-        frame_reader_trim(&connection->reader);
-        (void)count_buffer(connection);
-    }
-}
-
-/* Executes frames in the order they came, until input, output or the turn's budget gives out. */
-static void execute(struct connection *connection) {
-    struct connection_host *host = connection->host;
-    size_t frames = 0, bytes = 0;
-    uint64_t start = clock_now();
-    bool empty = false; /* the receive buffer was, at the last look */
-    while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->paused) {
-        struct frame frame;
-        struct error error;
-        if (connection->outbox.bytes > (host->pool.used > host->pool_crowded ? 0 : host->high_water)) {
-            connection->paused = true;
-            break;
-        }
-        if (frames >= TURN_FRAMES || bytes >= TURN_BYTES || (frames > 0 && clock_now() - start >= TURN_TIME)) {
-            schedule(connection);
-            break;
-        }
-        enum frame_reader_result result = frame_reader_next(&connection->reader, &frame, &error);
-        if (!count_buffer(connection)) {
-            refuse_payload(connection);
-            break;
-        }
-        if (result == FRAME_READER_FRAME) {
-            ++frames;
-            bytes += FRAME_HEADER_BYTES + frame.header.message_bytes + frame.header.payload_bytes;
-            handler_frame(host->handler, &connection->peer, &frame);
-            continue;
-        }
-        if (result == FRAME_READER_BROKEN) {
-            refuse(connection, &error);
-            break;
-        }
-        if (empty && !connection->draining) {
-            break; /* the poll handle tells when more has come */
-        }
-        enum receipt receipt = receive(connection);
-        empty = receipt == RECEIPT_PARTIAL;
-        if (receipt == RECEIPT_END) {
-            connection->ended = true;
-            input_over(connection);
-        } else if (receipt == RECEIPT_NOTHING) {
-            if (connection->draining && !connection->failed) {
-                input_over(connection);
-            }
-            break;
-        }
-    }
-    spare_buffer(connection);
-}
-
-/* LINGERING: input is thrown away until the client closes. */
-static void discard(struct connection *connection) {
-    uint8_t waste[4096];
-    for (int i = 0; i < 64; ++i) {
-        ssize_t got = recv(connection->descriptor, waste, sizeof waste, MSG_DONTWAIT);
-        if (got > 0 || (got < 0 && errno == EINTR)) {
-            continue;
-        }
-        if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
-            connection_close(connection);
-        }
-        break;
-    }
-}
+/* ---- turns ---- */
 
 void connection_turn(struct connection *connection) {
     unschedule(connection);
@@ -354,9 +213,9 @@ void connection_turn(struct connection *connection) {
         return;
     }
     if (connection->state == CONNECTION_OPEN) {
-        execute(connection);
+        connection_input_execute(connection);
     } else if (connection->state == CONNECTION_LINGERING) {
-        discard(connection);
+        connection_input_discard(connection);
     }
     watch(connection);
 }
@@ -364,7 +223,7 @@ void connection_turn(struct connection *connection) {
 static void on_poll(uv_poll_t *handle, int status, int events) {
     struct connection *connection = handle->data;
     if (status < 0) {
-        fail(connection, LOG_DEBUG, uv_strerror(status));
+        connection_fail(connection, LOG_DEBUG, uv_strerror(status));
     } else if ((events & UV_WRITABLE) != 0) {
         flush(connection);
         if (connection->state == CONNECTION_FLUSHING && outbox_empty(&connection->outbox)) {
@@ -443,9 +302,11 @@ no_memory:
 void connection_drain(struct connection *connection, uint64_t until) {
     connection->draining = true;
     if (connection->state == CONNECTION_OPEN) {
+        uint64_t grace = clock_now() + GRACE_TIME;
         connection->deadline = until;
+        connection->grace = grace < until ? grace : until;
         watch(connection);
-        schedule(connection);
+        connection_schedule(connection);
     }
 }
 
@@ -458,14 +319,14 @@ static bool all_arrived(const struct connection *connection) {
 void connection_sweep(struct connection *connection, uint64_t now) {
     switch (connection->state) {
     case CONNECTION_OPEN:
-        if (connection->draining && now >= connection->deadline) {
-            input_over(connection);
+        if (connection->draining && (now >= connection->deadline || connection_input_drained(connection, now))) {
+            connection_input_over(connection);
         } else if (!connection->paused && !connection->scheduled && !frame_reader_idle(&connection->reader) &&
                    now - connection->progress >= connection->host->stall) {
             struct error error;
             error_set(&error, CANYON_TIMEOUT, "a frame stood unfinished for %llu seconds",
                       (unsigned long long)(connection->host->stall / SECOND));
-            refuse(connection, &error);
+            connection_refuse(connection, &error);
         }
         break;
     case CONNECTION_FLUSHING:

@@ -38,7 +38,7 @@ struct connection {
     bool known;     /* to the handler */
     bool failed;    /* the socket is of no use: the next turn closes */
     bool paused;    /* too much output waits: nothing is read or executed */
-    bool draining;  /* the server stops: what is received is answered, then no more */
+    bool draining;  /* the server stops: what is received, or on its way, is answered, then no more */
     bool ended;     /* the client closed its end */
     bool scheduled; /* in the host's ready list */
     uv_poll_t poll;
@@ -48,6 +48,7 @@ struct connection {
     struct outbox outbox;
     uint64_t progress; /* when bytes last came, or the pause ended */
     uint64_t deadline; /* of FLUSHING and LINGERING; of draining's reading */
+    uint64_t grace;    /* of draining: until then more may come after the receive buffer was found empty */
     char from[ARRIVAL_FROM_BYTES];
     char label[2 * LIMIT_NAME_BYTES]; /* the peer's name, quoted for logs: it may be any text */
     TAILQ_ENTRY(connection) all, ready;

@@ -34,7 +34,7 @@ sources() {
     forbid "a program on the public API looks inside the library" '(common|server|client/[a-z_]+\.h)' \
         $(sources client/cli) $(sources client/simulator) $(sources client/tools) $(sources client/examples)
     forbid "uv.h outside the network layers" 'uv\.h' \
-        $(sources common) $(sources server '^server/(acceptor|reactor|connection|main)\.[ch]$') \
+        $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|connection|main)\.[ch]$') \
         $(sources client '^client/lane[a-z_]*\.[ch]$')
     forbid "sodium.h outside hash and random" 'sodium' \
         $(sources common '^common/(hash|random)\.c$') $(sources server) $(sources client)
