@@ -55,7 +55,7 @@ static void rates_are_those_of_pytorch(void **state) {
 /* Far beyond their ends, and at the last update that can be counted. */
 static void rates_stay_finite(void **state) {
     (void)state;
-    static const struct {
+    const struct {
         const char *settings;
         double last;
     } ends[] = {{"lr=0.5", 0.5},

@@ -28,5 +28,6 @@ options() { # PROGRAM COMMAND-LINE-PATTERN HELP...
 options canyon-server 'bin/canyon-server' --help
 options canyon-sim 'bin/canyon-sim train' train --help
 options canyon-sim 'bin/canyon-sim trace' trace --help
+options canyon-sim 'bin/canyon-sim surface' surface --help
 options canyon 'bin/canyon ' --help
 exit $failures
