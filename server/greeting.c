@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 #define PREFIX_BYTES 8 /* magic, version, flags and type: what every version keeps */
 
 void greeting_init(struct greeting *greeting, const struct job *job, uint32_t server, uint32_t threads,
