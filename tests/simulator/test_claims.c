@@ -16,7 +16,7 @@
 #include "client/simulator/descent.h"
 #include "client/simulator/parameters.h"
 #include "client/simulator/sampler.h"
-#include "client/tools/local.h"
+#include "servers.h"
 
 #define ACROSS 50.0 /* the ravine's curvature along y; along x it is 1 */
 #define SERIES 6000
@@ -25,15 +25,9 @@ static struct local *local;
 static canyon_client *client;
 
 static int set_up(void **state) {
-    struct local_options options;
     struct canyon_options connect;
-    char text[LOCAL_TEXT_BYTES];
     (void)state;
-    local_options_init(&options);
-    options.block_elements = 1024;
-    options.program = CANYON_BINARY_DIR "/bin/canyon-server";
-    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
-        print_error("%s\n", text);
+    if (servers_start(1, &local) != 0) {
         return -1;
     }
     canyon_options_init(&connect);

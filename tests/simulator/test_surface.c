@@ -7,22 +7,15 @@
 #include "canyon.h"
 #include "client/simulator/descent.h"
 #include "client/simulator/landscape.h"
-#include "client/tools/local.h"
+#include "servers.h"
 
 static struct local *local;
 static canyon_client *client;
 
 static int set_up(void **state) {
-    struct local_options options;
     struct canyon_options connect;
-    char text[LOCAL_TEXT_BYTES];
     (void)state;
-    local_options_init(&options);
-    options.servers = 2;
-    options.block_elements = 1024;
-    options.program = CANYON_BINARY_DIR "/bin/canyon-server";
-    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
-        print_error("%s\n", text);
+    if (servers_start(2, &local) != 0) {
         return -1;
     }
     canyon_options_init(&connect);

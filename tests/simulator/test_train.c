@@ -6,23 +6,13 @@
 
 #include "canyon.h"
 #include "client/simulator/report.h"
-#include "client/tools/local.h"
+#include "servers.h"
 
 static struct local *local; /* servers that some of the tests share */
 
 static int start_servers(void **state) {
-    struct local_options options;
-    char text[LOCAL_TEXT_BYTES];
     (void)state;
-    local_options_init(&options);
-    options.servers = 2;
-    options.block_elements = 1024;
-    options.program = CANYON_BINARY_DIR "/bin/canyon-server";
-    if (local_start(&options, &local, text, sizeof text) != CANYON_OK) {
-        print_error("%s\n", text);
-        return -1;
-    }
-    return 0;
+    return servers_start(2, &local);
 }
 
 static int stop_servers(void **state) {
