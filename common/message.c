@@ -109,7 +109,7 @@ uint32_t message_take_count(struct message_unpacking *unpacking, const char *fie
 }
 
 enum canyon_status message_status(uint32_t code) {
-    return code <= CANYON_INTERNAL ? (enum canyon_status)code : CANYON_INTERNAL;
+    return code <= CANYON_STATUS_LAST ? (enum canyon_status)code : CANYON_INTERNAL;
 }
 
 size_t message_pack(const ProtobufCMessage *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {

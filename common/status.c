@@ -83,6 +83,10 @@ const char *status_name(enum canyon_status status) {
         return "CONFLICT";
     case CANYON_INTERNAL:
         return "INTERNAL";
+    case CANYON_DENIED:
+        return "DENIED";
+    case CANYON_UNAUTHENTICATED:
+        return "UNAUTHENTICATED";
     }
     return "UNKNOWN_STATUS";
 }

@@ -29,7 +29,10 @@ enum canyon_status {
     CANYON_BUSY = 15,          /* a limit on waiting or queued work was reached; try again */
     CANYON_CLOSED = 16,        /* the client was closed while the call was under way */
     CANYON_CONFLICT = 17,      /* the tensor is being created or dropped by someone else, or is not complete */
-    CANYON_INTERNAL = 18       /* a bug in Canyon; the text has what is needed to report it */
+    CANYON_INTERNAL = 18,      /* a bug in Canyon; the text has what is needed to report it */
+    CANYON_DENIED = 19, /* the server does not allow this client's key to do that; the text names the role needed */
+    CANYON_UNAUTHENTICATED = 20, /* the server, or this client, could not prove to be whom the other side trusts */
+    CANYON_STATUS_LAST = CANYON_UNAUTHENTICATED /* the highest number */
 };
 
 #ifdef __cplusplus

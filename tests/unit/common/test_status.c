@@ -51,13 +51,13 @@ static void a_text_may_quote_itself(void **state) {
 
 static void names_are_distinct(void **state) {
     (void)state;
-    for (int one = CANYON_OK; one <= CANYON_INTERNAL; one++) {
+    for (int one = CANYON_OK; one <= CANYON_STATUS_LAST; one++) {
         assert_string_not_equal(status_name((enum canyon_status)one), "UNKNOWN_STATUS");
         for (int other = CANYON_OK; other < one; other++) {
             assert_string_not_equal(status_name((enum canyon_status)one), status_name((enum canyon_status)other));
         }
     }
-    assert_string_equal(status_name((enum canyon_status)(CANYON_INTERNAL + 1)), "UNKNOWN_STATUS");
+    assert_string_equal(status_name((enum canyon_status)(CANYON_STATUS_LAST + 1)), "UNKNOWN_STATUS");
     assert_string_equal(status_name(CANYON_STATE_LOST), "STATE_LOST");
 }
 
