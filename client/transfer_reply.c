@@ -1,0 +1,234 @@
+/* What comes back of a transfer: fresh weights, refused blocks, and how it ends. */
+#include <string.h>
+
+#include "client/transfer_state.h"
+
+static const char *transfer_address(const struct transfer *transfer, size_t lane) {
+    return lane_address(transfer->batch.client->lanes[lane]);
+}
+
+/* ---- replies ---- */
+
+/* A piece that was carried out. */
+static void transfer_count(struct transfer *transfer, const struct plan_piece *piece,
+                           const struct message_piece_result *result) {
+    struct transfer_tally *tally = &transfer->tallies[piece->item];
+    const struct transfer_item *item = &transfer->items[piece->item];
+    if (result->version < tally->version)
+        tally->version = result->version;
+    if (result->staleness > tally->staleness)
+        tally->staleness = result->staleness;
+    if (item->type != FRAME_PUSH)
+        atomic_store_explicit(&item->tensor->versions[piece->block], result->version, memory_order_relaxed);
+    if (type_changes_state(item->type))
+        transfer->applied = true;
+}
+
+static void transfer_refuse(struct transfer *transfer, size_t lane, const struct plan_piece *piece,
+                            enum canyon_status status, const char *text) {
+    struct transfer_tally *tally = &transfer->tallies[piece->item];
+    struct transfer_refusal *refusal = &transfer->refusal;
+    if (tally->refused == 0 || piece->block < tally->refused_block)
+        tally->refused_block = piece->block;
+    tally->refused++;
+    bool graver = status == CANYON_NOT_FOUND && refusal->status != CANYON_NOT_FOUND;
+    if (refusal->status != CANYON_OK && !graver)
+        return;
+    *refusal = (struct transfer_refusal){.status = status, .item = piece->item, .lane = lane, .block = piece->block};
+    memcpy(refusal->text, text, sizeof refusal->text);
+}
+
+/* The values of the pieces that are OK follow one another in the payload. */
+static enum canyon_status transfer_check_reply(const struct transfer_frame *frame, const struct frame *reply,
+                                               const struct message_piece_results *results, struct error *error) {
+    const struct transfer *transfer = frame->transfer;
+    const char *address = transfer_address(transfer, frame->plan->lane);
+    bool has_values = frame->plan->type == FRAME_PULL || frame->plan->type == FRAME_PUSH_PULL;
+    uint64_t expected = 0;
+    if (results->count != frame->plan->count)
+        return error_set(error, CANYON_PROTOCOL, "%s answered %u of %u pieces", address, results->count,
+                         frame->plan->count);
+    size_t index = frame->plan->first;
+    for (uint32_t i = 0; i < results->count; i++) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        if (has_values && results->results[i].status == CANYON_OK)
+            expected += (uint64_t)piece->elements * sizeof(float);
+        index = piece->next;
+    }
+    if (expected != reply->header.payload_bytes)
+        return error_set(error, CANYON_PROTOCOL, "%s answered %u payload bytes where %llu belong", address,
+                         reply->header.payload_bytes, (unsigned long long)expected);
+    return CANYON_OK;
+}
+
+/* Copies what did not land in the caller's memory by itself. */
+static void transfer_copy(const struct transfer_frame *frame, const struct frame *reply,
+                          const struct message_piece_results *results) {
+    const struct transfer *transfer = frame->transfer;
+    const uint8_t *values = reply->payload;
+    if (reply->header.payload_bytes == 0 || values == frame->request.destination)
+        return;
+    size_t index = frame->plan->first;
+    for (uint32_t i = 0; i < results->count; i++) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        index = piece->next;
+        if (results->results[i].status != CANYON_OK)
+            continue;
+        size_t bytes = piece->elements * sizeof(float);
+        memcpy(transfer->items[piece->item].in + piece->offset, values, bytes);
+        values += bytes;
+    }
+}
+
+static enum canyon_status transfer_take_reply(struct transfer_frame *frame, const struct frame *reply,
+                                              struct error *error) {
+    struct transfer *transfer = frame->transfer;
+    struct message_piece_results results;
+    enum canyon_status status =
+        message_unpack_piece_results(reply->message, reply->header.message_bytes, &results, error);
+    if (status != CANYON_OK) {
+        error_prefix(error, "%s", transfer_address(transfer, frame->plan->lane));
+        return status;
+    }
+    status = transfer_check_reply(frame, reply, &results, error);
+    if (status != CANYON_OK)
+        return status;
+    transfer_copy(frame, reply, &results);
+    pthread_mutex_lock(&transfer->batch.future.lock);
+    size_t index = frame->plan->first;
+    for (uint32_t i = 0; i < results.count; i++) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        if (results.results[i].status == CANYON_OK)
+            transfer_count(transfer, piece, &results.results[i]);
+        else
+            transfer_refuse(transfer, frame->plan->lane, piece, results.results[i].status, results.text);
+        index = piece->next;
+    }
+    pthread_mutex_unlock(&transfer->batch.future.lock);
+    return CANYON_OK;
+}
+
+void transfer_done(struct session_request *request, enum canyon_status status, const char *text,
+                   const struct frame *reply) {
+    struct transfer_frame *frame = request->user;
+    struct error error = {.status = CANYON_OK};
+    if (status == CANYON_OK)
+        transfer_take_reply(frame, reply, &error);
+    else
+        error_set(&error, status, "%s", text);
+    batch_ended(&frame->transfer->batch, frame->plan->lane, &error);
+}
+
+/* ---- the end ---- */
+
+static void transfer_publish(const struct transfer *transfer) {
+    for (size_t i = 0; transfer->results != NULL && i < transfer->count; i++) {
+        const struct transfer_tally *tally = &transfer->tallies[i];
+        struct canyon_item *item = &transfer->results[i];
+        item->version = tally->version == UINT64_MAX ? 0 : tally->version;
+        item->staleness = tally->staleness;
+        item->refused = tally->refused;
+        item->refused_block = tally->refused_block;
+    }
+}
+
+/* The outcome of a transfer whose every request was answered, but some blocks refused. */
+static void transfer_judge_refusal(struct transfer *transfer, struct error *error) {
+    const struct transfer_refusal *refusal = &transfer->refusal;
+    const char *name = transfer->items[refusal->item].tensor->info.spec.name;
+    const struct transfer_tally *tally = &transfer->tallies[refusal->item];
+    if (transfer->answer.status != CANYON_OK) {
+        *error = transfer->answer;
+        return;
+    }
+    enum canyon_status status = refusal->status == CANYON_NOT_FINITE ? CANYON_NOT_FINITE : CANYON_REFUSED;
+    error_set(error, status, "tensor \"%s\": %llu of its %llu blocks were refused, block %u by %s: %s", name,
+              (unsigned long long)tally->refused, (unsigned long long)transfer->items[refusal->item].tensor->blocks,
+              refusal->block, transfer_address(transfer, refusal->lane), refusal->text);
+}
+
+static void transfer_conclude(struct transfer *transfer) {
+    struct error *error = &transfer->batch.error;
+    bool unreached = error->status == CANYON_TIMEOUT || error->status == CANYON_UNAVAILABLE;
+    if (unreached && transfer->applied) {
+        error->status = CANYON_OUTCOME_UNKNOWN;
+        error_prefix(error, "some blocks were updated, others not");
+    } else if (error->status == CANYON_OK && transfer->refusal.status != CANYON_OK) {
+        transfer_judge_refusal(transfer, error);
+    }
+    transfer_publish(transfer);
+}
+
+/* ---- a block that is not there ---- */
+
+/* Lost by a server, or dropped by somebody? Shard 0 knows. */
+static void transfer_judge_missing(struct transfer *transfer, enum canyon_status status, const char *text,
+                                   const struct frame *reply) {
+    const struct transfer_refusal *refusal = &transfer->refusal;
+    const struct canyon_tensor *tensor = transfer->items[refusal->item].tensor;
+    const char *name = tensor->info.spec.name;
+    const char *address = transfer_address(transfer, refusal->lane);
+    struct tensor_info info;
+    bool known = status == CANYON_OK &&
+                 message_unpack_opened(reply->message, reply->header.message_bytes, &info, NULL) == CANYON_OK;
+    bool absent = status == CANYON_NOT_FOUND || status == CANYON_CONFLICT; /* CONFLICT: another is being created */
+    if (!known && !absent)
+        error_set(&transfer->answer, status == CANYON_OK ? CANYON_PROTOCOL : status,
+                  "%s has no block %u of tensor \"%s\", and whether it was dropped or lost was not found out: %s",
+                  address, refusal->block, name, status == CANYON_OK ? "the answer cannot be read" : text);
+    else if (known && info.id == tensor->info.id && info.state == TENSOR_COMPLETE)
+        error_set(&transfer->answer, CANYON_STATE_LOST,
+                  "%s came back without its part of tensor \"%s\": drop the tensor and create it anew", address, name);
+    else if (known)
+        error_set(&transfer->answer, CANYON_NOT_FOUND,
+                  "tensor \"%s\" was dropped and made anew since it was opened here: open it again", name);
+    else
+        error_set(&transfer->answer, CANYON_NOT_FOUND, "tensor \"%s\" is no longer there: it was dropped", name);
+}
+
+static void transfer_answered(struct session_request *request, enum canyon_status status, const char *text,
+                              const struct frame *reply) {
+    struct transfer *transfer = request->user;
+    struct error none = {.status = CANYON_OK};
+    transfer_judge_missing(transfer, status, text, reply);
+    batch_ended(&transfer->batch, 0, &none);
+}
+
+static void transfer_ask(struct transfer *transfer) {
+    const struct canyon_tensor *tensor = transfer->items[transfer->refusal.item].tensor;
+    struct message_open open = {.wait_ms = 0};
+    memcpy(open.name, tensor->info.spec.name, sizeof open.name);
+    transfer->asked = true;
+    transfer->question = (struct session_request){.type = FRAME_OPEN,
+                                                  .message = transfer->question_bytes,
+                                                  .message_bytes = message_pack_open(&open, transfer->question_bytes),
+                                                  .deadline = transfer->deadline,
+                                                  .done = transfer_answered,
+                                                  .user = transfer};
+    batch_add(&transfer->batch, 0, &transfer->question);
+    batch_submit(&transfer->batch, false);
+}
+
+/* The server of shard 0 restarted since the handle was opened: its catalogue went with everything else it held. */
+static bool transfer_lost_catalogue(struct transfer *transfer) {
+    const struct canyon_tensor *tensor = transfer->items[transfer->refusal.item].tensor;
+    if (transfer->answer.status != CANYON_NOT_FOUND ||
+        lane_restarts(transfer->batch.client->lanes[0]) == tensor->restarts)
+        return false;
+    error_set(&transfer->answer, CANYON_STATE_LOST, "%s restarted and came back without tensor \"%s\": create it anew",
+              transfer_address(transfer, 0), tensor->info.spec.name);
+    return true;
+}
+
+bool transfer_settle(struct batch *batch) {
+    struct transfer *transfer = (struct transfer *)batch; /* its first member */
+    bool missing = batch->error.status == CANYON_OK && transfer->refusal.status == CANYON_NOT_FOUND;
+    if (missing && !transfer->asked) {
+        transfer_ask(transfer);
+        return false;
+    }
+    if (missing)
+        transfer_lost_catalogue(transfer);
+    transfer_conclude(transfer);
+    return true;
+}

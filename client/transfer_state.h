@@ -1,0 +1,63 @@
+/* What a transfer is made of, for its own files only: transfer.c (its beginning), transfer_reply.c (what comes back,
+ * and its end). */
+#ifndef CANYON_CLIENT_TRANSFER_STATE_H
+#define CANYON_CLIENT_TRANSFER_STATE_H
+
+#include "client/batch.h"
+#include "client/transfer.h"
+
+/* What became of one item. */
+struct transfer_tally {
+    uint64_t version; /* the lowest so far */
+    uint64_t staleness;
+    uint64_t refused, refused_block;
+};
+
+struct transfer;
+
+/* One frame of the plan and its request. */
+struct transfer_frame {
+    struct session_request request;
+    struct transfer *transfer;
+    const struct plan_frame *plan;
+};
+
+/* Why blocks were refused: the first reason, except that a missing tensor goes before all others. */
+struct transfer_refusal {
+    enum canyon_status status;
+    size_t item, lane;
+    uint32_t block;
+    char text[ERROR_TEXT_BYTES];
+};
+
+struct transfer {
+    struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
+    size_t count;
+    struct transfer_item *items;
+    struct transfer_tally *tallies;
+    struct canyon_item *results; /* the caller's, or NULL */
+    uint64_t deadline;
+    struct plan plan;
+    struct transfer_frame *frames;
+    struct iovec *slices; /* one for each piece, in the order of their frames */
+    uint8_t *messages;    /* of all frames, one after another */
+    bool applied;         /* something was changed on a server */
+    struct transfer_refusal refusal;
+    bool asked; /* shard 0, what it knows of the missing tensor */
+    struct session_request question;
+    uint8_t question_bytes[LIMIT_MESSAGE_BYTES];
+    struct error answer;
+};
+
+static inline bool type_changes_state(uint16_t type) {
+    return type != FRAME_PULL;
+}
+
+/* A frame's request ended: a session_request's `done`; its `user` is the struct transfer_frame. */
+void transfer_done(struct session_request *request, enum canyon_status status, const char *text,
+                   const struct frame *reply);
+
+/* The batch's `settle`: asks shard 0 about a tensor that is missing, or concludes. */
+bool transfer_settle(struct batch *batch);
+
+#endif
