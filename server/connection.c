@@ -4,6 +4,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -81,6 +82,7 @@ static size_t transmit(struct connection *connection, struct iovec *slices, size
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         connection_fail(connection, LOG_DEBUG, strerror(errno));
     }
+    connection->sent += sent > 0 ? (uint64_t)sent : 0;
     return sent > 0 ? (size_t)sent : 0;
 }
 
@@ -239,13 +241,15 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
 
 /* ---- beginning, stopping, deadlines ---- */
 
-/* A reply must not wait for an acknowledgement of the one before; a peer that is gone must be noticed. */
+/* A reply must not wait for an acknowledgement of the one before; a peer that is gone must be noticed within 30 seconds
+ * whether something was on its way to it (the user timeout) or not (probes after 10, 15, 20 and 25 seconds of silence;
+ * the user timeout also decides when they are enough). Timers of the kernel are up to an eighth late. */
 static bool tune(int descriptor) {
     static const struct {
         int level, name, value;
     } options[] = {
-        {IPPROTO_TCP, TCP_NODELAY, 1},    {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 30},
-        {IPPROTO_TCP, TCP_KEEPINTVL, 10}, {IPPROTO_TCP, TCP_KEEPCNT, 3}, {IPPROTO_TCP, TCP_USER_TIMEOUT, 30000},
+        {IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1}, {IPPROTO_TCP, TCP_KEEPIDLE, 10},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 5}, {IPPROTO_TCP, TCP_KEEPCNT, 3}, {IPPROTO_TCP, TCP_USER_TIMEOUT, 25000},
     };
     bool good = true;
     for (size_t i = 0; i < sizeof options / sizeof options[0]; ++i) {
@@ -274,6 +278,7 @@ enum canyon_status connection_open(struct connection_host *host, const struct ar
     connection->descriptor = arrival->descriptor;
     connection->state = CONNECTION_OPEN;
     connection->progress = clock_now();
+    connection->taken_at = connection->progress;
     memcpy(connection->from, arrival->from, sizeof connection->from);
     memcpy(connection->peer.session, arrival->session, SESSION_BYTES);
     memcpy(connection->peer.name, arrival->name, sizeof connection->peer.name);
@@ -316,6 +321,33 @@ static bool all_arrived(const struct connection *connection) {
     return ioctl(connection->descriptor, SIOCOUTQ, &waiting) == 0 && waiting == 0;
 }
 
+/* Output waits, and for long the client has taken none. What its machine acknowledged is what counts: our socket takes
+ * more only in large steps, between which a slow client may need longer than this. */
+static bool reads_nothing(struct connection *connection, uint64_t now) {
+    int waiting = 0;
+    if (outbox_empty(&connection->outbox) || ioctl(connection->descriptor, SIOCOUTQ, &waiting) != 0) {
+        connection->taken_at = now;
+        return false;
+    }
+    uint64_t taken = connection->sent - (uint64_t)waiting;
+    if (taken != connection->taken) {
+        connection->taken = taken;
+        connection->taken_at = now;
+    }
+    return now - connection->taken_at >= connection->host->unread;
+}
+
+/* Its memory, in the kernel too, is wanted back now: what is on its way is destroyed. */
+static void cut_off(struct connection *connection) {
+    struct linger linger = {.l_onoff = 1};
+    char reason[64];
+    snprintf(reason, sizeof reason, "it read nothing for %llu seconds",
+             (unsigned long long)(connection->host->unread / SECOND));
+    connection_fail(connection, LOG_WARNING, reason);
+    (void)setsockopt(connection->descriptor, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    connection_close(connection);
+}
+
 void connection_sweep(struct connection *connection, uint64_t now) {
     switch (connection->state) {
     case CONNECTION_OPEN:
@@ -327,6 +359,8 @@ void connection_sweep(struct connection *connection, uint64_t now) {
             error_set(&error, CANYON_TIMEOUT, "a frame stood unfinished for %llu seconds",
                       (unsigned long long)(connection->host->stall / SECOND));
             connection_refuse(connection, &error);
+        } else if (reads_nothing(connection, now)) {
+            cut_off(connection);
         }
         break;
     case CONNECTION_FLUSHING:

@@ -49,6 +49,9 @@ struct connection {
     uint64_t progress; /* when bytes last came, or the pause ended */
     uint64_t deadline; /* of FLUSHING and LINGERING; of draining's reading */
     uint64_t grace;    /* of draining: until then more may come after the receive buffer was found empty */
+    uint64_t sent;     /* bytes the socket took */
+    uint64_t taken;    /* of these, acknowledged by the client's machine at the last sweep */
+    uint64_t taken_at; /* when that last grew, or no output waited */
     char from[ARRIVAL_FROM_BYTES];
     char label[2 * LIMIT_NAME_BYTES]; /* the peer's name, quoted for logs: it may be any text */
     TAILQ_ENTRY(connection) all, ready;
@@ -69,6 +72,7 @@ struct connection_host {
     size_t received_limit; /* a payload that would need more is refused, and its connection with it */
     size_t pool_crowded;   /* chunks used by all: above it a connection reads nothing while any output of it waits */
     uint64_t stall;        /* nanoseconds that a partial frame may stand still */
+    uint64_t unread;       /* nanoseconds that output may wait while the client takes none of it */
     struct seldom refused, cut; /* events of these names */
     struct connection_list all;
     struct connection_list ready; /* want another turn soon */

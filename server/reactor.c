@@ -16,6 +16,7 @@
 #define POOL_CROWDED          (256 * MIB)
 #define BUFFERS_LEAST         (512 * MIB)
 #define PARTIAL_FRAME_SECONDS 30ull
+#define UNREAD_SECONDS        25ull
 #define SWEEP_MS              1000
 #define SWEEP_STOPPING_MS     5
 #define SECOND                1000000000ull
@@ -223,6 +224,7 @@ static void host_init(struct reactor *reactor) {
     host->received_limit = buffers_limit(reactor->options.threads);
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
+    host->unread = UNREAD_SECONDS * SECOND;
     outbox_pool_init(&host->pool, POOL_KEEP, buffers_limit(reactor->options.threads));
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);

@@ -2,6 +2,7 @@
 #include "tests/unit/server/fixture.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -9,8 +10,9 @@
 #include "common/clock.h"
 #include "server/connection.h"
 
-#define BLOCK 65536
-#define LIMIT ((size_t)1 << 20) /* of a payload; it is the smallest there is */
+#define BLOCK  65536
+#define LIMIT  ((size_t)1 << 20) /* of a payload; it is the smallest there is */
+#define UNREAD 7000000000ull
 
 struct stage {
     struct job job;
@@ -56,6 +58,7 @@ static int setup(void **state) {
     host->received_limit = 3 * LIMIT;
     host->pool_crowded = 1 << 20;
     host->stall = 1000000000000;
+    host->unread = UNREAD;
     outbox_pool_init(&host->pool, 0, 8 << 20);
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);
@@ -236,14 +239,78 @@ static void floods_are_logged_seldom(void **state) {
     assert_int_equal(stage.host.refused.suppressed, 4);
 }
 
+/* Sends the client so much that some of it has to wait, and lets the sockets come to rest. */
+static void fill(struct connection *connection) {
+    static uint8_t waste[1 << 20];
+    struct handler_slice slice = {.bytes = waste, .count = sizeof waste};
+    while (outbox_empty(&connection->outbox)) {
+        connection->peer.send(&connection->peer, &slice, 1);
+        turn();
+    }
+}
+
+static void small_buffers(int client, const struct connection *connection) {
+    int bytes = 16384;
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes), 0);
+    assert_int_equal(setsockopt(connection->descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes), 0);
+}
+
+static void who_reads_nothing_is_cut_off(void **state) {
+    (void)state;
+    struct connection *deaf, *idle;
+    int client = come("deaf", &deaf), other = come("idle", &idle);
+    uint64_t begun = clock_now();
+    char byte;
+    small_buffers(client, deaf);
+    /* However long nothing waits, nobody is cut off. */
+    connection_sweep(deaf, begun + 100 * UNREAD);
+    connection_sweep(idle, begun + 100 * UNREAD);
+    begun += 100 * UNREAD;
+    fill(deaf);
+    connection_sweep(deaf, begun + UNREAD / 2);         /* sees that something was taken: the time begins */
+    connection_sweep(deaf, begun + UNREAD);             /* half of it */
+    connection_sweep(deaf, begun + 3 * UNREAD / 2 - 1); /* all but a nanosecond */
+    connection_sweep(idle, begun + 10 * UNREAD);
+    assert_int_equal(stage.host.count, 2);
+    connection_sweep(deaf, begun + 3 * UNREAD / 2);
+    assert_int_equal(stage.host.count, 1);
+    assert_non_null(strstr(stage.logged, "name=\"deaf\" reason=\"it read nothing for 7 seconds\""));
+    /* What was on its way is destroyed: the client learns of a reset, once it reads. */
+    while (recv(client, &byte, 1, 0) == 1) {
+        continue;
+    }
+    assert_int_equal(errno, ECONNRESET);
+    close(client);
+    close(other);
+}
+
+/* A little now and then is enough. */
+static void who_reads_slowly_is_not(void **state) {
+    (void)state;
+    static char some[1 << 16];
+    struct connection *slow;
+    int client = come("slow", &slow), sweeps = 0;
+    uint64_t when = clock_now() - 1;
+    fill(slow);
+    for (; !outbox_empty(&slow->outbox); sweeps++) {
+        when += UNREAD - 1;
+        connection_sweep(slow, when);
+        assert_int_equal(stage.host.count, 1);
+        /* Our socket takes more only of what was acknowledged. */
+        for (uint64_t sent = slow->sent; slow->sent == sent; turn()) {
+            assert_int_equal(recv(client, some, sizeof some, MSG_WAITALL), sizeof some);
+        }
+    }
+    assert_true(sweeps > 0);
+    close(client);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(payloads_under_way_have_a_limit),
-        TEST(a_turn_ends_with_its_time),
-        TEST(names_in_logs_are_quoted),
-        TEST(floods_are_logged_seldom),
+        TEST(payloads_under_way_have_a_limit), TEST(a_turn_ends_with_its_time),    TEST(names_in_logs_are_quoted),
+        TEST(floods_are_logged_seldom),        TEST(who_reads_nothing_is_cut_off), TEST(who_reads_slowly_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
