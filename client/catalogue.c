@@ -100,7 +100,8 @@ static enum canyon_status ask_create(struct canyon_client *client, const struct 
 static enum canyon_status assign_values(struct canyon_tensor *tensor, const float *values, uint64_t deadline,
                                         struct error *error) {
     struct transfer_item item = {.tensor = tensor, .type = FRAME_ASSIGN, .out = values};
-    return transfer_run(tensor->client, &item, 1, NULL, deadline, error);
+    struct transfer_order order = {.items = &item, .count = 1, .deadline = deadline};
+    return transfer_run(tensor->client, &order, error);
 }
 
 /* This caller is the creator: it makes the parts and marks the tensor complete. */

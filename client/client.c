@@ -37,6 +37,31 @@ void client_leave(struct canyon_client *client) {
     pthread_mutex_unlock(&client->lock);
 }
 
+bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room) {
+    pthread_mutex_lock(&client->lock);
+    *room = client->spare;
+    client->spare = (struct client_room){.values = NULL};
+    pthread_mutex_unlock(&client->lock);
+    if (room->elements < elements) {
+        free(room->values);
+        room->values = elements <= SIZE_MAX / sizeof(float) ? malloc((size_t)elements * sizeof(float)) : NULL;
+        room->elements = room->values == NULL ? 0 : elements;
+    }
+    return room->values != NULL || elements == 0;
+}
+
+void client_give_room(struct canyon_client *client, struct client_room *room) {
+    pthread_mutex_lock(&client->lock);
+    if (room->elements > client->spare.elements) {
+        struct client_room smaller = client->spare;
+        client->spare = *room;
+        *room = smaller;
+    }
+    pthread_mutex_unlock(&client->lock);
+    free(room->values);
+    *room = (struct client_room){.values = NULL};
+}
+
 uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms) {
     return clock_now() + (uint64_t)(timeout_ms == 0 ? client->timeout_ms : timeout_ms) * MILLISECOND;
 }
@@ -64,6 +89,16 @@ enum canyon_status canyon_job(canyon_client *client, struct canyon_job *job) {
     for (uint32_t i = 0; i < client->job.server_count; i++)
         job->threads += client->absent[i] ? 0 : client->threads[i];
     memcpy(job->name, client->job.name, sizeof job->name);
+    return CANYON_OK;
+}
+
+enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_client_counters *counters) {
+    if (client == NULL || counters == NULL)
+        return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_client_counters: the %s NULL",
+                                 client == NULL ? "client is" : "counters are");
+    *counters = (struct canyon_client_counters){.checked = atomic_load(&client->checked),
+                                                .clipped = atomic_load(&client->clipped),
+                                                .not_finite = atomic_load(&client->not_finite)};
     return CANYON_OK;
 }
 

@@ -3,6 +3,7 @@
 #define CANYON_CLIENT_CLIENT_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,12 @@
 #include "common/job.h"
 #include "common/log.h"
 #include "common/message.h"
+
+/* Memory for a copy of a step's gradients. */
+struct client_room {
+    float *values;
+    uint64_t elements;
+};
 
 struct canyon_client {
     struct job job;
@@ -36,10 +43,14 @@ struct canyon_client {
     canyon_log_callback log_callback;
     void *log_user;
 
-    pthread_mutex_t lock; /* of the two below */
+    /* Steps whose gradients were measured before they were sent, and what came of it. */
+    _Atomic uint64_t checked, clipped, not_finite;
+
+    pthread_mutex_t lock; /* of the three below */
     pthread_cond_t idle;
     size_t calls; /* public calls and futures under way: the client lives until they have ended */
     bool closing;
+    struct client_room spare; /* what the last copy of gradients left, for the next one */
 };
 
 /* A public call begins: CLOSED when the client is being closed, INVALID_ARGUMENT when it is NULL, CONFLICT when it
@@ -49,6 +60,11 @@ enum canyon_status client_begin(struct canyon_client *client, bool blocks, struc
 /* One more reason to stay alive, for who has one already. */
 void client_enter(struct canyon_client *client);
 void client_leave(struct canyon_client *client);
+
+/* Room for `elements` numbers, the spare one when it is large enough; false when there is no memory. Every room that
+ * was taken is given back; the client keeps one, and frees it with itself. A zeroed room may be given back too. */
+bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room);
+void client_give_room(struct canyon_client *client, struct client_room *room);
 
 /* When a call that begins now must end (monotonic ns); 0 means the client's default. */
 uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms);

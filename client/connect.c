@@ -50,6 +50,7 @@ static void client_destroy(struct canyon_client *client) {
     free(client->absent);
     free(client->first_lanes);
     free(client->versions);
+    free(client->spare.values);
     job_finish(&client->job);
     pthread_cond_destroy(&client->idle);
     pthread_mutex_destroy(&client->lock);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "client/error.h"
+#include "client/gradients.h"
 #include "client/transfer.h"
 
 /* Checks a step's items and gives their internal form, owned by the caller. */
@@ -32,32 +33,58 @@ static enum canyon_status step_take(canyon_client *client, const struct canyon_i
     return CANYON_OK;
 }
 
-enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count, uint32_t timeout_ms) {
+/* The order for a step, with its gradients treated as `options`, which may be NULL, ask for. `order->items` is owned by
+ * the caller in any case. */
+static enum canyon_status step_order(canyon_client *client, struct canyon_item *items, size_t count,
+                                     struct canyon_step_options *options, uint32_t timeout_ms,
+                                     struct transfer_order *order, struct transfer_item **list, struct error *error) {
+    uint64_t deadline = client_deadline(client, timeout_ms);
+    enum canyon_status status = step_take(client, items, count, list, error);
+    *order = (struct transfer_order){.items = *list, .count = count, .results = items, .deadline = deadline};
+    if (status == CANYON_OK && options != NULL)
+        status = gradients_treat(client, *list, count, options, &order->copy, error);
+    return status;
+}
+
+enum canyon_status canyon_step_with(canyon_client *client, struct canyon_item *items, size_t count,
+                                    struct canyon_step_options *options, uint32_t timeout_ms) {
     struct error error = {.status = CANYON_OK};
     struct transfer_item *list = NULL;
+    struct transfer_order order;
     if (client_begin(client, true, &error) != CANYON_OK)
         return last_error_set(&error);
-    if (step_take(client, items, count, &list, &error) == CANYON_OK)
-        transfer_run(client, list, count, items, client_deadline(client, timeout_ms), &error);
+    if (step_order(client, items, count, options, timeout_ms, &order, &list, &error) == CANYON_OK)
+        transfer_run(client, &order, &error);
     free(list);
     client_leave(client);
     return last_error_set(&error);
 }
 
-enum canyon_status canyon_step_async(canyon_client *client, struct canyon_item *items, size_t count,
-                                     uint32_t timeout_ms, canyon_future **future) {
+enum canyon_status canyon_step_with_async(canyon_client *client, struct canyon_item *items, size_t count,
+                                          struct canyon_step_options *options, uint32_t timeout_ms,
+                                          canyon_future **future) {
     struct error error = {.status = CANYON_OK};
     struct transfer_item *list = NULL;
+    struct transfer_order order;
     if (future == NULL)
-        return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_step_async: the place for the future is NULL");
+        return last_error_format(CANYON_INVALID_ARGUMENT, "the place for the step's future is NULL");
     *future = NULL;
     if (client_begin(client, false, &error) != CANYON_OK)
         return last_error_set(&error);
-    if (step_take(client, items, count, &list, &error) == CANYON_OK)
-        transfer_begin(client, list, count, items, client_deadline(client, timeout_ms), false, future, &error);
+    if (step_order(client, items, count, options, timeout_ms, &order, &list, &error) == CANYON_OK)
+        transfer_begin(client, &order, false, future, &error);
     free(list);
     client_leave(client);
     return last_error_set(&error);
+}
+
+enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count, uint32_t timeout_ms) {
+    return canyon_step_with(client, items, count, NULL, timeout_ms);
+}
+
+enum canyon_status canyon_step_async(canyon_client *client, struct canyon_item *items, size_t count,
+                                     uint32_t timeout_ms, canyon_future **future) {
+    return canyon_step_with_async(client, items, count, NULL, timeout_ms, future);
 }
 
 /* One tensor, one way. */
@@ -73,7 +100,8 @@ static enum canyon_status step_one(canyon_tensor *tensor, uint16_t type, const f
     if (client_begin(tensor->client, true, &error) != CANYON_OK)
         return last_error_set(&error);
     struct transfer_item item = {.tensor = tensor, .type = type, .out = out, .in = in};
-    transfer_run(tensor->client, &item, 1, NULL, client_deadline(tensor->client, timeout_ms), &error);
+    struct transfer_order order = {.items = &item, .count = 1, .deadline = client_deadline(tensor->client, timeout_ms)};
+    transfer_run(tensor->client, &order, &error);
     client_leave(tensor->client);
     return last_error_set(&error);
 }

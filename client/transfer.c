@@ -128,33 +128,39 @@ static void transfer_fill(struct transfer *transfer) {
     }
 }
 
-enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_item *items, size_t count,
-                                  struct canyon_item *results, uint64_t deadline, bool attended,
+enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_order *order, bool attended,
                                   struct canyon_future **future, struct error *error) {
+    enum canyon_status status = CANYON_NO_MEMORY;
+    struct client_room copy = order->copy;
     struct transfer *transfer = calloc(1, sizeof *transfer);
-    if (transfer == NULL)
-        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", count);
-    enum canyon_status status = transfer_allocate(transfer, items, count, client, error);
+    if (transfer == NULL) {
+        error_set(error, status, "no memory for a step of %zu tensors", order->count);
+        goto no_transfer;
+    }
+    status = transfer_allocate(transfer, order->items, order->count, client, error);
     if (status == CANYON_OK)
         status = batch_init(&transfer->batch, client, error);
-    if (status != CANYON_OK) {
-        transfer_free(transfer);
-        return status;
-    }
+    if (status != CANYON_OK)
+        goto not_begun;
+    transfer->copy = copy;
     transfer->batch.settle = transfer_settle;
     transfer->batch.destroy = transfer_destroy;
-    transfer->results = results;
-    transfer->deadline = deadline;
+    transfer->results = order->results;
+    transfer->deadline = order->deadline;
     transfer_fill(transfer);
     *future = &transfer->batch.future;
     batch_submit(&transfer->batch, attended);
     return CANYON_OK;
+not_begun:
+    transfer_free(transfer);
+no_transfer:
+    client_give_room(client, &copy);
+    return status;
 }
 
-enum canyon_status transfer_run(struct canyon_client *client, const struct transfer_item *items, size_t count,
-                                struct canyon_item *results, uint64_t deadline, struct error *error) {
+enum canyon_status transfer_run(struct canyon_client *client, const struct transfer_order *order, struct error *error) {
     struct canyon_future *future = NULL;
-    enum canyon_status status = transfer_begin(client, items, count, results, deadline, true, &future, error);
+    enum canyon_status status = transfer_begin(client, order, true, &future, error);
     if (status != CANYON_OK)
         return status;
     struct error outcome;

@@ -13,15 +13,22 @@ struct transfer_item {
     float *in;        /* where weights go; borrowed until the future is done; NULL when none are wanted */
 };
 
-/* Begins it; on OK *future holds one reference of the caller's. `results`, when not NULL, is an array of `count` public
- * items whose counters are filled in just before the future is done. Within client_begin only. INVALID_ARGUMENT (the
- * same tensor twice), NO_MEMORY: nothing was begun. */
-enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_item *items, size_t count,
-                                  struct canyon_item *results, uint64_t deadline, bool attended,
+/* What is to be moved. */
+struct transfer_order {
+    const struct transfer_item *items; /* copied */
+    size_t count;
+    struct canyon_item *results; /* NULL, or public items whose counters are filled in just before the future is done */
+    struct client_room copy;     /* where gradients are read from instead of the caller's memory, or zeroed; the
+                                    transfer's from the call on, also when it fails: it gives it back to the client */
+    uint64_t deadline;
+};
+
+/* Begins it; on OK *future holds one reference of the caller's. Within client_begin only. INVALID_ARGUMENT (the same
+ * tensor twice), NO_MEMORY: nothing was begun. */
+enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_order *order, bool attended,
                                   struct canyon_future **future, struct error *error);
 
 /* Begins it and waits for its end. */
-enum canyon_status transfer_run(struct canyon_client *client, const struct transfer_item *items, size_t count,
-                                struct canyon_item *results, uint64_t deadline, struct error *error);
+enum canyon_status transfer_run(struct canyon_client *client, const struct transfer_order *order, struct error *error);
 
 #endif

@@ -147,8 +147,10 @@ static void transfer_judge_refusal(struct transfer *transfer, struct error *erro
               refusal->block, transfer_address(transfer, refusal->lane), refusal->text);
 }
 
+/* Nobody reads gradients any more: their copy goes back here, since the future may outlive the client. */
 static void transfer_conclude(struct transfer *transfer) {
     struct error *error = &transfer->batch.error;
+    client_give_room(transfer->batch.client, &transfer->copy);
     bool unreached = error->status == CANYON_TIMEOUT || error->status == CANYON_UNAVAILABLE;
     if (unreached && transfer->applied) {
         error->status = CANYON_OUTCOME_UNKNOWN;

@@ -36,6 +36,7 @@ struct transfer {
     struct transfer_item *items;
     struct transfer_tally *tallies;
     struct canyon_item *results; /* the caller's, or NULL */
+    struct client_room copy;     /* of the gradients, or nothing */
     uint64_t deadline;
     struct plan plan;
     struct transfer_frame *frames;

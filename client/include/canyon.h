@@ -297,6 +297,55 @@ CANYON_API enum canyon_status canyon_step(canyon_client *client, struct canyon_i
 CANYON_API enum canyon_status canyon_step_async(canyon_client *client, struct canyon_item *items, size_t count,
                                                 uint32_t timeout_ms, canyon_future **future);
 
+/* What a step does with its gradients before a byte is sent. All of it looks at the step's gradients together, before
+ * they are cut into blocks. Begin with canyon_step_options_init: then nothing is done. */
+struct canyon_step_options {
+    size_t size;
+    /* Above 0: the Euclidean norm of all the step's gradients together is at most this, as with PyTorch's
+     * clip_grad_norm_: when it is larger, every element g of them is sent as g * (clip_norm / norm). Norm, quotient and
+     * product are computed in double and the product is rounded to float once, so the norm of what is sent can exceed
+     * clip_norm by the rounding of its elements, a part in 10^7. (PyTorch divides by norm + 1e-6.) The caller's
+     * gradients are only read: what is sent is a copy, whose memory the client keeps for the next one. A norm of
+     * gradients with NaN or infinity does not exist, so those are refused as check_finite does. INFINITY measures
+     * and never clips; 0 does neither. Of gradients of a loss that was multiplied by loss_scale, clip_norm and norm
+     * are multiples by loss_scale too. */
+    double clip_norm;
+    /* 1: the step is refused with CANYON_NOT_FINITE when a gradient holds NaN or infinity; the text names the first
+     * such element and its tensor, and no server hears of the step. 0, the default: each server judges its own blocks
+     * as the tensor's `nonfinite` says, so that by default the other blocks are updated. One pass over the gradients,
+     * the same that takes the norm. */
+    int check_finite;
+    /* Filled in when the call returns, also by the asynchronous one: */
+    double norm; /* of the gradients as they were given, when clip_norm or check_finite asked for a look; else 0 */
+    int clipped; /* 1: they were too long, and what was sent is shorter */
+};
+
+static inline void canyon_step_options_init(struct canyon_step_options *options) {
+    options->size = sizeof *options;
+    options->clip_norm = 0;
+    options->check_finite = 0;
+    options->norm = 0;
+    options->clipped = 0;
+}
+
+/* canyon_step and canyon_step_async with options, which are borrowed for the call itself; NULL for none. A single
+ * tensor's push is a step of one item.
+ * - NOT_FINITE, and options.norm is not finite either: nothing was sent
+ * - INVALID_ARGUMENT: clip_norm is negative or NaN, or the options were not initialised; nothing was sent */
+CANYON_API enum canyon_status canyon_step_with(canyon_client *client, struct canyon_item *items, size_t count,
+                                               struct canyon_step_options *options, uint32_t timeout_ms);
+CANYON_API enum canyon_status canyon_step_with_async(canyon_client *client, struct canyon_item *items, size_t count,
+                                                     struct canyon_step_options *options, uint32_t timeout_ms,
+                                                     canyon_future **future);
+
+/* Of this client, since it was connected: steps with options that asked for a look at the gradients; those whose
+ * gradients were clipped to clip_norm; and those that were refused for NaN or infinity, of which nothing was sent.
+ * Never talks to a server. canyon_statistics has what servers refused, skipped and clipped. */
+struct canyon_client_counters {
+    uint64_t checked, clipped, not_finite;
+};
+CANYON_API enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_client_counters *counters);
+
 /* ---- Futures --------------------------------------------------------------------------------------------------- */
 
 /* Waits until it is done and returns its outcome; CANYON_BUSY when wait_ms passed first and it is still under way (its
