@@ -10,7 +10,7 @@
 
 enum news_kind {
     NEWS_BEGUN,    /* a worker: the barrier opened, at `nanoseconds` */
-    NEWS_STEP,     /* a worker: one step is done: loss, pushes, staleness_sum, staleness_max */
+    NEWS_STEP,     /* a worker: one step is done: loss, pushes, clipped, staleness_sum, staleness_max */
     NEWS_DONE,     /* a worker: all its steps are, at `nanoseconds` */
     NEWS_ACCURACY, /* the observer: test accuracy on the way */
     NEWS_RESULT,   /* the observer: loss, accuracy, rate and servers at the end; the tensors are dropped */
@@ -24,6 +24,7 @@ struct news {
     double loss, accuracy, rate /* learning rate; negative when the optimizer has none */;
     uint32_t servers;
     uint32_t pushes;
+    uint32_t clipped;                      /* 1: the step's gradients were longer than plan->clip_norm */
     uint64_t staleness_sum, staleness_max; /* over the tensors pushed */
     char text[NEWS_TEXT_BYTES];
 };

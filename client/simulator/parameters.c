@@ -82,7 +82,12 @@ static enum canyon_status parameters_exchange(struct parameters *parameters, boo
                                                     .gradient = push ? parameters->gradient + offset : NULL,
                                                     .weights = parameters->weights + offset};
     }
-    enum canyon_status status = canyon_step(parameters->client, parameters->items, model->tensor_count, 0);
+    struct canyon_step_options options;
+    canyon_step_options_init(&options);
+    options.clip_norm = push ? parameters->plan->clip_norm : 0.0;
+    enum canyon_status status =
+        canyon_step_with(parameters->client, parameters->items, model->tensor_count, &options, 0);
+    parameters->clipped = options.clipped != 0;
     if (status != CANYON_OK) {
         return fail(parameters, status, push ? "push a gradient" : "pull the weights");
     }

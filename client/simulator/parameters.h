@@ -4,6 +4,7 @@
 #ifndef CANYON_SIMULATOR_PARAMETERS_H
 #define CANYON_SIMULATOR_PARAMETERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct parameters {
     canyon_client *client;
     canyon_tensor *tensors[MODEL_TENSORS];
     struct canyon_item items[MODEL_TENSORS]; /* of the last step: versions and staleness */
+    bool clipped;                            /* the last step's gradients were */
     float *weights, *gradient;               /* plan->model.parameters floats each */
     char text[NEWS_TEXT_BYTES];              /* of the last failure */
 };
@@ -29,7 +31,7 @@ enum canyon_status parameters_create(struct parameters *parameters);
 /* Fetches the weights. */
 enum canyon_status parameters_pull(struct parameters *parameters);
 
-/* Pushes the gradient of all tensors in one step and receives the weights it made. */
+/* Pushes the gradient of all tensors in one step, clipped to plan->clip_norm, and receives the weights it made. */
 enum canyon_status parameters_step(struct parameters *parameters);
 
 /* The learning rate in force, or -1 when the optimizer has no setting "lr". */

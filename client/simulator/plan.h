@@ -21,6 +21,7 @@ struct plan {
     uint64_t batch; /* 0: a worker's whole share */
     uint64_t epochs;
     uint64_t seed;
+    double clip_norm;    /* most of the norm of a step's gradients; 0: any */
     uint32_t timeout_ms; /* of every call */
 };
 

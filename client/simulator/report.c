@@ -25,7 +25,7 @@ size_t report_place(const struct run_result *results, size_t count, size_t which
     return place;
 }
 
-static void report_row(struct table *table, const struct run_result *results, size_t count, size_t which) {
+static void report_row(struct table *table, const struct run_result *results, size_t count, size_t which, bool clips) {
     static const char *const marks[BEST] = {"1st", "2nd", "3rd"};
     const struct run_result *result = &results[which];
     char number[NUMBER_BYTES];
@@ -40,12 +40,17 @@ static void report_row(struct table *table, const struct run_result *results, si
         size_t place = report_place(results, count, which);
         table_cell(table, "%s", place <= BEST ? marks[place - 1] : "");
     }
+    if (clips) {
+        double share = result->steps > 0 ? (double)result->clipped / (double)result->steps : 0.0;
+        table_cell(table, "%.1f %%", share * 100.0);
+    }
     table_cell(table, "%.2f", result->staleness_mean);
     table_cell(table, "%" PRIu64, result->staleness_max);
     table_cell(table, "%.2f", result->seconds);
 }
 
-bool report_table(FILE *out, const struct run_result *results, size_t count) {
+bool report_table(FILE *out, const struct plan *plan, const struct run_result *results, size_t count) {
+    const bool clips = plan->clip_norm > 0.0;
     struct table *table = table_create();
     table_column(table, "optimizer", TABLE_LEFT);
     table_column(table, "lr", TABLE_RIGHT);
@@ -56,11 +61,14 @@ bool report_table(FILE *out, const struct run_result *results, size_t count) {
     if (count > BEST) {
         table_column(table, "best", TABLE_LEFT);
     }
+    if (clips) {
+        table_column(table, "clipped", TABLE_RIGHT);
+    }
     table_column(table, "stale", TABLE_RIGHT);
     table_column(table, "max", TABLE_RIGHT);
     table_column(table, "seconds", TABLE_RIGHT);
     for (size_t i = 0; i < count; i++) {
-        report_row(table, results, count, i);
+        report_row(table, results, count, i, clips);
     }
     bool printed = table_print(table, out);
     table_destroy(table);
@@ -69,12 +77,13 @@ bool report_table(FILE *out, const struct run_result *results, size_t count) {
 
 bool report_json(FILE *out, const struct plan *plan, const struct run_result *result) {
     json_t *batch = plan->batch == 0 ? json_string("full") : record_unsigned(plan->batch);
-    json_t *object = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "optimizer",
-                               result->optimizer, "batch", batch, "workers", record_unsigned(plan->workers), "servers",
-                               record_unsigned(result->servers), "epochs", record_unsigned(plan->epochs), "steps",
-                               record_unsigned(result->steps), "pushes", record_unsigned(result->pushes), "final_loss",
-                               record_number(result->final_loss), "test_accuracy", record_number(result->test_accuracy),
-                               "staleness_mean", record_number(result->staleness_mean), "staleness_max",
-                               record_unsigned(result->staleness_max), "seconds", record_number(result->seconds));
+    json_t *object =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "optimizer", result->optimizer,
+                  "batch", batch, "workers", record_unsigned(plan->workers), "servers",
+                  record_unsigned(result->servers), "epochs", record_unsigned(plan->epochs), "steps",
+                  record_unsigned(result->steps), "pushes", record_unsigned(result->pushes), "clipped_steps",
+                  record_unsigned(result->clipped), "final_loss", record_number(result->final_loss), "test_accuracy",
+                  record_number(result->test_accuracy), "staleness_mean", record_number(result->staleness_mean),
+                  "staleness_max", record_unsigned(result->staleness_max), "seconds", record_number(result->seconds));
     return record_print(out, object);
 }

@@ -11,11 +11,13 @@
  * are equal in both share a place. */
 size_t report_place(const struct run_result *results, size_t count, size_t which);
 
-/* One line for every run; of more than three the best three are marked. False when `out` could not be written. */
-bool report_table(FILE *out, const struct run_result *results, size_t count);
+/* One line for every run; of more than three the best three are marked, and where gradients were to be clipped there is
+ * how many steps were. False when `out` could not be written. */
+bool report_table(FILE *out, const struct plan *plan, const struct run_result *results, size_t count);
 
 /* One run as an object on a line: optimizer, batch ("full" or a number), workers, servers, epochs, steps, pushes,
- * final_loss, test_accuracy (0 to 1), staleness_mean, staleness_max, seconds. False when `out` could not be written. */
+ * clipped_steps, final_loss, test_accuracy (0 to 1), staleness_mean, staleness_max, seconds. False when `out` could not
+ * be written. */
 bool report_json(FILE *out, const struct plan *plan, const struct run_result *result);
 
 #endif

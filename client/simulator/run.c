@@ -87,6 +87,7 @@ static void run_take_step(struct run *run, const struct news *news) {
     struct run_result *result = run->result;
     result->steps++;
     result->pushes += news->pushes;
+    result->clipped += news->clipped;
     run->staleness_sum += (double)news->staleness_sum;
     result->staleness_max = news->staleness_max > result->staleness_max ? news->staleness_max : result->staleness_max;
     run->loss = run->loss < 0.0 ? news->loss : run->loss + SMOOTHING * (news->loss - run->loss);

@@ -16,8 +16,9 @@ struct run_result {
     const char *optimizer; /* the plan's */
     double rate;           /* the learning rate in force; negative when the optimizer has none */
     uint32_t servers;
-    uint64_t steps;  /* batches, of all workers together */
-    uint64_t pushes; /* gradients of one tensor: steps times the model's tensors */
+    uint64_t steps;   /* batches, of all workers together */
+    uint64_t pushes;  /* gradients of one tensor: steps times the model's tensors */
+    uint64_t clipped; /* steps whose gradients were longer than the plan's clip_norm */
     double final_loss, test_accuracy;
     double staleness_mean; /* over the pushes; a push's staleness is the largest among its blocks */
     uint64_t staleness_max;

@@ -34,6 +34,7 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
                               "                  weights, in nats\n"
                               "  test accuracy   share of the 500 test images that are recognised with the last\n"
                               "                  weights\n"
+                              "  clipped         share of the steps whose gradients --clip-norm shortened\n"
                               "  stale, max      staleness of a push: updates by others between the weights a\n"
                               "                  gradient was computed from and its arrival, the largest among\n"
                               "                  the tensor's blocks; mean and maximum over all pushes\n"
@@ -127,6 +128,14 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
          .target = &train->plan.epochs,
          .low = 1,
          .high = EPOCHS_HIGH},
+        {.name = "clip-norm",
+         .value = "N",
+         .help = "the most that the norm of a step's gradients, all tensors together, may be: longer ones are "
+                 "shortened to it before they are pushed (default: any length)",
+         .kind = ARGUMENT_DOUBLE,
+         .target = &train->plan.clip_norm,
+         .least = 1e-30,
+         .most = 1e30},
         {.name = "seed",
          .value = "S",
          .help = "of the first weights and the order of images (default 1)",
@@ -206,7 +215,7 @@ static enum outcome train_report(const struct train *train) {
     if (train->finished == 0) {
         return outcome;
     }
-    if (!train->json && (!report_table(stdout, train->results, train->finished) || fflush(stdout) != 0)) {
+    if (!train->json && (!report_table(stdout, &train->plan, train->results, train->finished) || fflush(stdout) != 0)) {
         fprintf(stderr, "%s: cannot write to standard output\n", PROGRAM);
         outcome = OUTCOME_FAILED;
     }

@@ -30,7 +30,10 @@ static void worker_tell_failure(const struct worker *worker, enum canyon_status 
 }
 
 static bool worker_tell_step(const struct worker *worker, double loss) {
-    struct news news = {.kind = NEWS_STEP, .loss = loss, .pushes = (uint32_t)worker->plan->model.tensor_count};
+    struct news news = {.kind = NEWS_STEP,
+                        .loss = loss,
+                        .pushes = (uint32_t)worker->plan->model.tensor_count,
+                        .clipped = worker->parameters.clipped};
     for (size_t t = 0; t < worker->plan->model.tensor_count; t++) {
         uint64_t staleness = worker->parameters.items[t].staleness;
         news.staleness_sum += staleness;

@@ -57,9 +57,9 @@ static double number_of(const json_t *object, const char *key) {
 }
 
 static void json_has_its_keys_and_numbers(void **state) {
-    static const char *const keys[] = {"optimizer",     "batch",          "workers",       "servers",
-                                       "epochs",        "steps",          "pushes",        "final_loss",
-                                       "test_accuracy", "staleness_mean", "staleness_max", "seconds"};
+    static const char *const keys[] = {
+        "optimizer",     "batch",      "workers",       "servers",        "epochs",        "steps",  "pushes",
+        "clipped_steps", "final_loss", "test_accuracy", "staleness_mean", "staleness_max", "seconds"};
     struct program program;
     (void)state;
     /* Long and slow enough that a worker which the machine holds up for a while, and which is stale then, spoils
@@ -68,8 +68,8 @@ static void json_has_its_keys_and_numbers(void **state) {
                 WORDS("train", "--local", "2", "--workers", "4", "--model", "mlp", "--optimizer", "adam:lr=0.002",
                       "--batch", "32", "--epochs", "20", "--seed", "3", "--json"));
     json_t *object = object_of(&program, 0);
-    assert_int_equal(json_object_size(object), 12);
-    for (size_t i = 0; i < 12; i++) {
+    assert_int_equal(json_object_size(object), 13);
+    for (size_t i = 0; i < 13; i++) {
         assert_non_null(json_object_get(object, keys[i]));
     }
     assert_string_equal(json_string_value(json_object_get(object, "optimizer")), "adam:lr=0.002");
@@ -85,6 +85,38 @@ static void json_has_its_keys_and_numbers(void **state) {
     assert_true(number_of(object, "seconds") > 0.0);
     json_decref(object);
     assert_null(strchr(strchr(program.said, '\n') + 1, '\n')); /* one line */
+    program_finish(&program);
+}
+
+/* Steps that are longer than they may be are counted, and shortened: training takes another way. */
+static void gradients_are_clipped_to_a_norm(void **state) {
+    static const char *const norms[] = {"1e30", "0.5", "1e-6", "1e-9"};
+    double clipped[4], losses[4];
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct program program;
+        program_run(&program, NULL, 0,
+                    WORDS("train", "-s", local_servers(local), "-w", "1", "-m", "softmax", "-o", "sgd", "-e", "2",
+                          "--json", "--clip-norm", norms[i]));
+        json_t *object = object_of(&program, 0);
+        assert_true(number_of(object, "steps") == 82);
+        clipped[i] = number_of(object, "clipped_steps");
+        losses[i] = number_of(object, "final_loss");
+        json_decref(object);
+        program_finish(&program);
+    }
+    assert_true(clipped[0] == 0 && clipped[1] > 0 && clipped[1] < 82 && clipped[2] == 82);
+    /* The steps of the last two are 1e-7 and 1e-10 long: they end where they began. */
+    assert_true(losses[0] < losses[1] && losses[1] < losses[2] && fabs(losses[3] - losses[2]) < 1e-3);
+    struct program program;
+    program_run(&program, NULL, 0,
+                WORDS("train", "-s", local_servers(local), "-w", "2", "-m", "softmax", "-o", "sgd", "-e", "1",
+                      "--clip-norm=1e-6"));
+    expect_part(program.said, "clipped");
+    expect_part(program.said, "100.0 %");
+    program_finish(&program);
+    program_run(&program, NULL, 2, WORDS("train", "--clip-norm", "0"));
+    expect_part(program.told, "--clip-norm");
     program_finish(&program);
 }
 
@@ -374,6 +406,7 @@ static void help_and_version_are_there(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_its_keys_and_numbers),
+        cmocka_unit_test(gradients_are_clipped_to_a_norm),
         cmocka_unit_test(a_lone_worker_is_never_stale_and_repeats_itself),
         cmocka_unit_test(batches_are_full_one_or_many),
         cmocka_unit_test(all_are_lines_of_a_table_and_the_best_are_marked),
