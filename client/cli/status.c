@@ -63,6 +63,37 @@ static void print_job(const struct status *status) {
     fputs("\n\n", stdout);
 }
 
+/* What came of gradients that were not finite, or led to weights that are not: shown when there were any. */
+static bool print_hygiene(const struct status *status) {
+    static const char *const titles[] = {"blocks refused", "elements skipped", "elements clipped", "elements kept"};
+    uint64_t sum = 0;
+    bool printed = true;
+    struct table *table = table_create();
+    table_column(table, "gradients not finite", TABLE_LEFT);
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        table_column(table, titles[i], TABLE_RIGHT);
+    }
+    for (size_t i = 0; i < status->count; i++) {
+        const struct canyon_server_statistics *server = &status->servers[i];
+        const uint64_t counts[] = {server->not_finite, server->skipped, server->clipped, server->kept};
+        char text[NUMBER_BYTES];
+        if (!server->reachable) {
+            continue;
+        }
+        table_cell(table, "%s", server->address);
+        for (size_t column = 0; column < sizeof counts / sizeof *counts; column++) {
+            table_cell(table, "%s", number_grouped(counts[column], text, sizeof text));
+            sum += counts[column];
+        }
+    }
+    if (sum > 0) {
+        putchar('\n');
+        printed = table_print(table, stdout);
+    }
+    table_destroy(table);
+    return printed;
+}
+
 static enum outcome print_table(const struct status *status) {
     static const struct {
         const char *title;
@@ -82,7 +113,7 @@ static enum outcome print_table(const struct status *status) {
     for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
-    bool printed = table_print(table, stdout);
+    bool printed = table_print(table, stdout) && print_hygiene(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
@@ -160,7 +191,10 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
         .summary =
             "Shows the job and every server of it: what it holds, what it has done, how stale the gradients were "
             "that it received. A tensor has a part in every thread that holds blocks of it; pushes and pulls are "
-            "counted in blocks. One server that answers is enough; exits with 3 when any is down.",
+            "counted in blocks. When gradients held NaN or infinity, a second table tells what became of them: blocks "
+            "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
+            "weights because the new ones would not be finite. One server that answers is enough; exits with 3 when "
+            "any is down.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon status\n  canyon status --servers 10.0.0.1:7077 --json",

@@ -179,6 +179,23 @@ static void test_status(void **state) {
     json_decref(status);
 }
 
+/* What was refused for NaN is shown once there is something to show. */
+static void test_status_of_gradients(void **state) {
+    float gradient[ROWS * COLUMNS];
+    canyon_tensor *tensor = NULL;
+    (void)state;
+    canyon(0, "status");
+    assert_null(strstr(result.out, "not finite"));
+    for (size_t i = 0; i < ROWS * COLUMNS; i++) {
+        gradient[i] = strtof("nan", NULL); /* in every block, so none is changed */
+    }
+    assert_int_equal(canyon_tensor_open(client, "layer/weight", 0, &tensor), CANYON_OK);
+    assert_int_equal(canyon_push(tensor, gradient, 0), CANYON_NOT_FINITE);
+    canyon_tensor_close(tensor);
+    canyon(0, "status");
+    expect_in(result.out, "gradients not finite  blocks refused  elements skipped  elements clipped  elements kept\n");
+}
+
 static void test_tensors(void **state) {
     (void)state;
     canyon(0, "tensors");
@@ -519,6 +536,7 @@ static void test_a_server_goes_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
+        cmocka_unit_test(test_status_of_gradients),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_show),
         cmocka_unit_test(test_pull_and_assign),
