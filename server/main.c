@@ -109,7 +109,8 @@ static int serve(struct config *config) {
         listener_close(&listener);
         return complain(&error, EXIT_SETTINGS);
     }
-    log_event(&log, LOG_INFO, "starting", "version=%s pid=%ld", CANYON_VERSION_TEXT, (long)getpid());
+    log_event(&log, LOG_INFO, "starting", "version=%s pid=%ld instructions=%s", CANYON_VERSION_TEXT, (long)getpid(),
+              optimizer_set_name(optimizer_set_chosen()));
     struct server *server = server_start(config, &listener, &log, on_thread_stopped, &ended, &error);
     if (server == NULL) {
         return complain(&error, EXIT_FAILURE);

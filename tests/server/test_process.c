@@ -65,6 +65,9 @@ static void test_port_zero_of_a_lone_server(void **state) {
     struct process *process = process_run(arguments);
     assert_true(process_logged(process, "listening address=localhost:", PATIENCE_MS));
     assert_true(process_logged(process, " advertise=localhost:", PATIENCE_MS));
+    assert_true(process_logged(process, " instructions=baseline", 0) ||
+                process_logged(process, " instructions=AVX2", 0) ||
+                process_logged(process, " instructions=AVX-512", 0));
     assert_false(process_logged(process, "localhost:0 ", 0));
     process_stop(process);
 }
