@@ -1,220 +1,16 @@
 #include "server/config.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
-#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/tensor.h"
 #include "server/config_file.h"
-
-/* One key: how its text is judged and how it is written. A setter's text says only what is allowed. */
-struct key {
-    const char *name;
-    enum canyon_status (*set)(struct config *config, const char *value, struct error *error);
-    void (*write)(const struct config *config, FILE *file);
-};
-
-static enum canyon_status parse_number(const char *value, uint32_t low, uint32_t high, uint32_t *number,
-                                       struct error *error) {
-    unsigned long long parsed = 0;
-    size_t digits = strspn(value, "0123456789");
-    bool good = digits > 0 && digits < 12 && value[digits] == '\0';
-    if (good) {
-        parsed = strtoull(value, NULL, 10);
-        good = parsed >= low && parsed <= high;
-    }
-    if (!good) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "must be a whole number from %u to %u", low, high);
-    }
-    *number = (uint32_t)parsed;
-    return CANYON_OK;
-}
-
-static enum canyon_status set_listen(struct config *config, const char *value, struct error *error) {
-    struct address address = {.port = 0};
-    uint32_t descriptor = 0;
-    bool inherited = strncmp(value, "fd:", 3) == 0;
-    enum canyon_status status;
-    if (inherited) {
-        status = parse_number(value + 3, 0, INT_MAX, &descriptor, error);
-    } else {
-        status = address_parse(value, &address, error);
-    }
-    if (status == CANYON_OK && strlen(value) >= sizeof config->listen) {
-        status = error_set(error, CANYON_INVALID_ARGUMENT, "is too long");
-    }
-    if (status != CANYON_OK) {
-        error_prefix(error, "must be HOST:PORT, [IPv6]:PORT or fd:N");
-        return CANYON_INVALID_ARGUMENT;
-    }
-    memcpy(config->listen, value, strlen(value) + 1);
-    config->listen_descriptor = inherited ? (int)descriptor : -1;
-    config->listen_address = address;
-    return CANYON_OK;
-}
-
-static void write_listen(const struct config *config, FILE *file) {
-    fputs(config->listen, file);
-}
-
-static enum canyon_status set_advertise(struct config *config, const char *value, struct error *error) {
-    struct address address;
-    if (value[0] == '\0') {
-        config->advertise[0] = '\0';
-        return CANYON_OK;
-    }
-    if (address_parse(value, &address, error) != CANYON_OK) {
-        error_prefix(error, "must be HOST:PORT or [IPv6]:PORT as clients reach this server");
-        return CANYON_INVALID_ARGUMENT;
-    }
-    if (address.port == 0) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "must name the port that clients connect to, not 0");
-    }
-    address_text(&address, config->advertise, sizeof config->advertise);
-    return CANYON_OK;
-}
-
-static void write_advertise(const struct config *config, FILE *file) {
-    fputs(config->advertise, file);
-}
-
-static enum canyon_status set_threads(struct config *config, const char *value, struct error *error) {
-    return parse_number(value, 1, LIMIT_THREADS, &config->threads, error);
-}
-
-static void write_threads(const struct config *config, FILE *file) {
-    fprintf(file, "%u", config->threads);
-}
-
-static enum canyon_status set_job(struct config *config, const char *value, struct error *error) {
-    if (name_check(value, "job", error) != CANYON_OK) {
-        return CANYON_INVALID_ARGUMENT;
-    }
-    memcpy(config->job.name, value, strlen(value) + 1);
-    return CANYON_OK;
-}
-
-static void write_job(const struct config *config, FILE *file) {
-    fputs(config->job.name, file);
-}
-
-static enum canyon_status set_shards(struct config *config, const char *value, struct error *error) {
-    uint32_t shards = 0;
-    if (parse_number(value, 1, LIMIT_SHARDS, &shards, NULL) != CANYON_OK || (shards & (shards - 1)) != 0) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "must be a power of two from 1 to %u", LIMIT_SHARDS);
-    }
-    config->job.shards = shards;
-    return CANYON_OK;
-}
-
-static void write_shards(const struct config *config, FILE *file) {
-    fprintf(file, "%u", config->job.shards);
-}
-
-static enum canyon_status set_block(struct config *config, const char *value, struct error *error) {
-    return parse_number(value, LIMIT_BLOCK_LOW, LIMIT_BLOCK_HIGH, &config->job.block, error);
-}
-
-static void write_block(const struct config *config, FILE *file) {
-    fprintf(file, "%u", config->job.block);
-}
-
-static enum canyon_status set_servers(struct config *config, const char *value, struct error *error) {
-    if (value[0] == '\0') {
-        free(config->job.servers);
-        config->job.servers = NULL;
-        config->job.server_count = 0;
-        return CANYON_OK;
-    }
-    return job_set_servers(&config->job, value, strlen(value), ',', error) == CANYON_OK ? CANYON_OK
-                                                                                        : CANYON_INVALID_ARGUMENT;
-}
-
-static void write_servers(const struct config *config, FILE *file) {
-    for (uint32_t i = 0; i < config->job.server_count; ++i) {
-        /* One on each line, since a line of a file has a limit and a list may be long. */
-        fprintf(file, "%s%s", i == 0 ? "" : ",\n    ", config->job.servers[i]);
-    }
-}
-
-static enum canyon_status set_drain(struct config *config, const char *value, struct error *error) {
-    return parse_number(value, 0, CONFIG_DRAIN_MAX, &config->drain, error);
-}
-
-static void write_drain(const struct config *config, FILE *file) {
-    fprintf(file, "%u", config->drain);
-}
-
-static enum canyon_status set_log_level(struct config *config, const char *value, struct error *error) {
-    if (log_level_parse(value, &config->log_level) != 0) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "must be debug, info, warning, error or silent");
-    }
-    return CANYON_OK;
-}
-
-static void write_log_level(const struct config *config, FILE *file) {
-    fputs(log_level_name(config->log_level), file);
-}
-
-static const struct key keys[] = {
-    {"listen", set_listen, write_listen},
-    {"advertise", set_advertise, write_advertise},
-    {"servers", set_servers, write_servers},
-    {"threads", set_threads, write_threads},
-    {"job", set_job, write_job},
-    {"shards", set_shards, write_shards},
-    {"block", set_block, write_block},
-    {"drain", set_drain, write_drain},
-    {"log-level", set_log_level, write_log_level},
-};
-static const size_t key_count = sizeof keys / sizeof keys[0];
-
-void config_init(struct config *config) {
-    static const char *const defaults[][2] = {
-        {"listen", "127.0.0.1:7077"}, {"threads", "1"}, {"job", "default"},    {"shards", "256"},
-        {"block", "65536"},           {"drain", "5"},   {"log-level", "info"},
-    };
-    memset(config, 0, sizeof *config);
-    job_init(&config->job);
-    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; ++i) {
-        enum canyon_status status = config_set(config, defaults[i][0], defaults[i][1], NULL);
-        assert(status == CANYON_OK);
-        (void)status;
-    }
-}
 
 void config_finish(struct config *config) {
     if (config != NULL) {
         job_finish(&config->job);
     }
-}
-
-const char *config_key(size_t index) {
-    return index < key_count ? keys[index].name : NULL;
-}
-
-static enum canyon_status unknown_key(struct error *error) {
-    char names[160] = "";
-    for (size_t i = 0; i < key_count; ++i) {
-        size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i == 0 ? "" : ", ", keys[i].name);
-    }
-    return error_set(error, CANYON_INVALID_ARGUMENT, "there is no such key; the keys are %s", names);
-}
-
-enum canyon_status config_set(struct config *config, const char *key, const char *value, struct error *error) {
-    size_t i = 0;
-    while (i < key_count && strcmp(keys[i].name, key) != 0) {
-        ++i;
-    }
-    enum canyon_status status = i < key_count ? keys[i].set(config, value, error) : unknown_key(error);
-    if (status != CANYON_OK) {
-        error_prefix(error, "%.40s = %.80s", key, value);
-    }
-    return status;
 }
 
 /* Splits "--key=value" or "--key value" at argv[*at]; *at moves to the last word used. */
@@ -227,8 +23,11 @@ static enum canyon_status split_argument(int argc, char *const *argv, int *at, c
         return error_set(error, CANYON_INVALID_ARGUMENT, "command line: %.80s is not an option; see --help", word);
     }
     snprintf(key, key_bytes, "%.*s", (int)(length - 2), word + 2);
+    const char *next = *at + 1 < argc ? argv[*at + 1] : "";
     if (equals != NULL) {
         *value = equals + 1;
+    } else if (config_is_switch(key) && strcmp(next, "yes") != 0 && strcmp(next, "no") != 0) {
+        *value = "yes";
     } else if (*at + 1 < argc) {
         *at += 1;
         *value = argv[*at];
@@ -295,6 +94,28 @@ enum canyon_status config_arguments(struct config *config, int argc, char *const
     return status;
 }
 
+/* A numeric address that other machines may reach; of a name nothing is known before it is resolved. */
+static bool is_reachable(const char *host) {
+    struct in_addr four;
+    struct in6_addr six;
+    if (inet_pton(AF_INET, host, &four) == 1) {
+        return ntohl(four.s_addr) >> 24 != IN_LOOPBACKNET;
+    }
+    return inet_pton(AF_INET6, host, &six) == 1 && !IN6_IS_ADDR_LOOPBACK(&six);
+}
+
+enum canyon_status config_check_reach(const struct config *config, bool loopback, struct error *error) {
+    if (config->plaintext && !config->plaintext_anywhere && !loopback) {
+        return error_set(
+            error, CANYON_CONFIGURATION,
+            "insecure-plaintext = yes, but listening where other machines can connect (%.80s): whoever can "
+            "reach it could read and change everything. Use keys (canyon keygen --server), or say "
+            "insecure-plaintext-anywhere = yes",
+            config->listen);
+    }
+    return CANYON_OK;
+}
+
 static bool is_wildcard(const char *host) {
     struct in_addr four;
     struct in6_addr six;
@@ -307,6 +128,9 @@ static bool is_wildcard(const char *host) {
 enum canyon_status config_place(struct config *config, const struct address *listening, struct error *error) {
     char text[LIMIT_ADDRESS_BYTES];
     struct job *job = &config->job;
+    if (config_check_reach(config, !is_reachable(listening->host), error) != CANYON_OK) {
+        return CANYON_CONFIGURATION;
+    }
     address_text(listening, text, sizeof text);
     if (config->advertise[0] == '\0') {
         if (is_wildcard(listening->host)) {
@@ -351,12 +175,4 @@ enum canyon_status config_place(struct config *config, const struct address *lis
         return CANYON_CONFIGURATION;
     }
     return job_check(job, error);
-}
-
-void config_write(const struct config *config, FILE *file) {
-    for (size_t i = 0; i < key_count; ++i) {
-        fprintf(file, "%s = ", keys[i].name);
-        keys[i].write(config, file);
-        fputc('\n', file);
-    }
 }

@@ -7,6 +7,7 @@
 #ifndef CANYON_SERVER_CONFIG_H
 #define CANYON_SERVER_CONFIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -24,6 +25,10 @@ struct config {
     uint32_t threads;
     uint32_t drain; /* seconds */
     enum log_level log_level;
+    bool plaintext;          /* nothing is encrypted and nobody identified, instead of everything and everybody */
+    bool plaintext_anywhere; /* even where other machines can connect */
+    uint64_t memory_limit;   /* bytes for parameters, of all threads together; 0 for a share of the machine's: */
+    uint32_t memory_percent;
     struct job job;  /* its list is empty until given or placed */
     uint32_t server; /* this server's index in the list, once placed */
 };
@@ -39,18 +44,30 @@ void config_finish(struct config *config);
 enum canyon_status config_set(struct config *config, const char *key, const char *value, struct error *error);
 
 /* Reads "--key value" and "--key=value", after the file that --config names: the command line wins over the file, and a
- * later word over an earlier one. `action` says what the user asked for. */
+ * later word over an earlier one. A key that is yes or no may stand alone for yes. `action` says what the user asked
+ * for. */
 enum canyon_status config_arguments(struct config *config, int argc, char *const *argv, enum config_action *action,
                                     struct error *error);
 
 /* Decides the advertised address and this server's place in the list, given where it listens, and checks the whole.
  * May be called before the port is known (port 0): it then refuses what cannot become right and leaves the rest open.
  * CONFIGURATION: listening on a wildcard, or on port 0 among several servers, with nothing advertised; an advertised
- * address that is not in the list (naming both). */
+ * address that is not in the list (naming both); plaintext on a numeric address that is not this machine's own. */
 enum canyon_status config_place(struct config *config, const struct address *listening, struct error *error);
+
+/* Whether a plaintext server may listen there: where only this machine can connect, or anywhere if it was told so.
+ * CONFIGURATION. */
+enum canyon_status config_check_reach(const struct config *config, bool loopback, struct error *error);
+
+/* Most bytes of parameters and optimizer state, on a machine with so much memory; 0 for no limit (nothing is known of
+ * the machine). */
+uint64_t config_memory(const struct config *config, uint64_t machine);
 
 /* The key at `index` in the order of the documentation, or NULL after the last. Static memory. */
 const char *config_key(size_t index);
+
+/* Whether a key's value is yes or no. */
+bool config_is_switch(const char *key);
 
 /* Writes all settings in the form of a configuration file. */
 void config_write(const struct config *config, FILE *file);

@@ -12,8 +12,16 @@
 
 #define BACKLOG 1024
 
+static bool is_loopback(const struct sockaddr_storage *name) {
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)name)->sin6_addr;
+    if (name->ss_family == AF_INET) {
+        return ntohl(((const struct sockaddr_in *)name)->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == IN_LOOPBACKNET);
+}
+
 /* The socket's own address, numeric. */
-static bool socket_address(int descriptor, struct address *address) {
+static bool socket_address(int descriptor, struct address *address, bool *loopback) {
     struct sockaddr_storage name;
     socklen_t bytes = sizeof name;
     if (getsockname(descriptor, (struct sockaddr *)&name, &bytes) != 0 ||
@@ -23,6 +31,7 @@ static bool socket_address(int descriptor, struct address *address) {
     in_port_t port =
         name.ss_family == AF_INET ? ((struct sockaddr_in *)&name)->sin_port : ((struct sockaddr_in6 *)&name)->sin6_port;
     address->port = ntohs(port);
+    *loopback = is_loopback(&name);
     return getnameinfo((struct sockaddr *)&name, bytes, address->host, sizeof address->host, NULL, 0, NI_NUMERICHOST) ==
            0;
 }
@@ -86,7 +95,7 @@ enum canyon_status listener_open(const struct address *address, struct listener 
     if (listener->descriptor < 0) {
         status = error_set(error, CANYON_UNAVAILABLE, "cannot listen on %.100s: %s%s", text, strerror(reason),
                            advice(reason));
-    } else if (!socket_address(listener->descriptor, &actual)) {
+    } else if (!socket_address(listener->descriptor, &actual, &listener->loopback)) {
         listener_close(listener);
         status = error_set(error, CANYON_UNAVAILABLE, "cannot learn the port of %.150s: %s", text, strerror(errno));
     } else {
@@ -101,7 +110,7 @@ enum canyon_status listener_inherit(int number, struct listener *listener, struc
     int listening = 0;
     socklen_t bytes = sizeof listening;
     if (getsockopt(number, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) != 0 || !listening ||
-        !socket_address(number, &listener->address) || !make_nonblocking(number)) {
+        !socket_address(number, &listener->address, &listener->loopback) || !make_nonblocking(number)) {
         listener->descriptor = -1;
         return error_set(error, CANYON_CONFIGURATION,
                          "listen = fd:%d: descriptor %d is not a listening TCP socket; whoever starts this server must "

@@ -2,12 +2,15 @@
 #ifndef CANYON_SERVER_LISTENER_H
 #define CANYON_SERVER_LISTENER_H
 
+#include <stdbool.h>
+
 #include "common/address.h"
 #include "common/status.h"
 
 struct listener {
     int descriptor;         /* owned, non-blocking, close-on-exec */
     struct address address; /* the host as given (as the socket says when it was inherited) and the actual port */
+    bool loopback;          /* nobody but this machine can connect */
 };
 
 /* Resolves the host and listens at the first of its addresses that can be had. An IPv6 address serves IPv6 alone.

@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "common/random.h"
 #include "server/config.h"
 #include "server/help.h"
+#include "server/machine.h"
 #include "server/optimizers/optimizer.h"
 #include "server/server.h"
 
@@ -25,15 +25,6 @@
 static int complain(const struct error *error, int code) {
     fprintf(stderr, "canyon-server: %s\n", error->text);
     return code;
-}
-
-/* One descriptor a connection: take as many as the system allows. */
-static void raise_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
-    }
 }
 
 static enum canyon_status listen_as_asked(const struct config *config, struct listener *listener, struct error *error) {
@@ -98,16 +89,21 @@ static int serve(struct config *config) {
     char text[LIMIT_ADDRESS_BYTES];
 
     block_signals(&set);
-    raise_descriptors();
+    (void)machine_descriptors();
     if (random_start(&error) != CANYON_OK) {
         return complain(&error, EXIT_FAILURE);
     }
     if (listen_as_asked(config, &listener, &error) != CANYON_OK) {
         return complain(&error, error.status == CANYON_CONFIGURATION ? EXIT_SETTINGS : EXIT_FAILURE);
     }
-    if (config_place(config, &listener.address, &error) != CANYON_OK) {
+    if (config_check_reach(config, listener.loopback, &error) != CANYON_OK ||
+        config_place(config, &listener.address, &error) != CANYON_OK) {
         listener_close(&listener);
         return complain(&error, EXIT_SETTINGS);
+    }
+    if (config->plaintext) {
+        log_event(&log, LOG_WARNING, "plaintext",
+                  "reason=\"insecure-plaintext: nothing is encrypted, and whoever can connect may do everything\"");
     }
     log_event(&log, LOG_INFO, "starting", "version=%s pid=%ld instructions=%s", CANYON_VERSION_TEXT, (long)getpid(),
               optimizer_set_name(optimizer_set_chosen()));

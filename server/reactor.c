@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/random.h"
 #include "server/connection.h"
+#include "server/machine.h"
 
 #define MIB                   ((size_t)1024 * 1024)
 #define HIGH_WATER_LEAST      (8 * MIB)
@@ -52,20 +53,9 @@ static void environment_random(void *user, void *bytes, size_t count) {
     random_fill(bytes, count);
 }
 
-/* This thread's share of so many eighths of the machine's memory; 0 when that is not known. */
-static uint64_t memory_share(uint32_t eighths, uint32_t threads) {
-    long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && bytes > 0 ? (uint64_t)pages * (uint64_t)bytes / 8 * eighths / threads : 0;
-}
-
-/* Three quarters for parameters, so that no tensor, however large, ends the server. */
-static uint64_t state_limit(uint32_t threads) {
-    return memory_share(6, threads);
-}
-
 /* An eighth for payloads on their way in, and an eighth for replies on their way out, so that no crowd does. */
 static size_t buffers_limit(uint32_t threads) {
-    size_t share = (size_t)memory_share(1, threads);
+    size_t share = (size_t)(machine_memory() / 8 / threads);
     return share > BUFFERS_LEAST ? share : BUFFERS_LEAST;
 }
 
@@ -263,7 +253,7 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->options = *options;
     reactor->environment.now = environment_now;
     reactor->environment.random = environment_random;
-    reactor->environment.state_limit = state_limit(options->threads);
+    reactor->environment.state_limit = options->state_limit;
     host_init(reactor);
     reactor->host.handler =
         handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);

@@ -17,6 +17,7 @@ struct reactor_options {
     uint32_t server;       /* index in the job's list */
     uint32_t thread, threads;
     const struct log *log;
+    uint64_t state_limit;        /* of this thread, as in handler_environment */
     void (*stopped)(void *user); /* called once on the reactor's thread, when it ends after reactor_stop */
     void *user;
 };

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/random.h"
 #include "server/acceptor.h"
+#include "server/machine.h"
 #include "server/reactor.h"
 
 struct server {
@@ -25,12 +26,14 @@ static void deliver(void *user, struct arrival *arrival) {
 static enum canyon_status start_reactors(struct server *server, const struct log *log, void (*stopped)(void *user),
                                          void *user, struct error *error) {
     const struct config *config = server->config;
+    uint64_t memory = config_memory(config, machine_memory());
     for (uint32_t i = 0; i < config->threads; ++i) {
         struct reactor_options options = {.job = &config->job,
                                           .server = config->server,
                                           .thread = i,
                                           .threads = config->threads,
                                           .log = log,
+                                          .state_limit = memory / config->threads,
                                           .stopped = stopped,
                                           .user = user};
         server->reactors[i] = reactor_create(&options, error);

@@ -29,6 +29,8 @@ static void test_exit_codes(void **state) {
         {{"--listen", "0.0.0.0:0"}, 2, "advertise"},
         {{"--listen", "fd:77"}, 2, "descriptor 77 is not a listening TCP socket"},
         {{"--servers", "a:1,b:2"}, 2, "127.0.0.1:7077 is not in servers"},
+        {{"--insecure-plaintext", "--listen", "0.0.0.0:0"}, 2, "insecure-plaintext-anywhere"},
+        {{"--insecure-plaintext", "--check"}, 0, "insecure-plaintext = yes"},
         {{"--config", "/nonexistent"}, 2, "/nonexistent"},
         {{"--listen", "192.0.2.1:7077"}, 1, "no such address"},
         {{"--listen", "host.invalid:7077"}, 1, "cannot listen on host.invalid:7077"},

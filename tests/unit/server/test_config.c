@@ -50,6 +50,10 @@ static void assert_defaults(const struct config *config) {
     assert_int_equal(config->job.shards, 256);
     assert_int_equal(config->job.block, 65536);
     assert_int_equal(config->job.server_count, 0);
+    assert_false(config->plaintext);
+    assert_false(config->plaintext_anywhere);
+    assert_int_equal(config->memory_limit, 0);
+    assert_int_equal(config->memory_percent, 75);
 }
 
 static void test_defaults(void **state) {
@@ -81,6 +85,9 @@ static void test_file_sets_every_key(void **state) {
                                "block = 1024\n"
                                "drain = 0\n"
                                "log-level = debug\n"
+                               "memory-limit = 3G\n"
+                               "insecure-plaintext = yes\n"
+                               "insecure-plaintext-anywhere = yes\n"
                                "servers = Host.example:9,\n"
                                "    [::1]:10\n"
                                "    10.0.0.6:7077\n",
@@ -94,6 +101,9 @@ static void test_file_sets_every_key(void **state) {
     assert_int_equal(config->job.block, 1024);
     assert_int_equal(config->drain, 0);
     assert_int_equal(config->log_level, LOG_DEBUG);
+    assert_true(config->plaintext);
+    assert_true(config->plaintext_anywhere);
+    assert_int_equal(config->memory_limit, 3ull << 30);
     assert_int_equal(config->job.server_count, 3);
     assert_string_equal(config->job.servers[1], "[::1]:10");
     assert_string_equal(config->job.servers[2], "10.0.0.6:7077");
@@ -122,6 +132,17 @@ static void test_file_faults_name_line_key_value_and_rule(void **state) {
         {"job = x\nservers = a:1,\n  b:2,\n  c\n", {":2: ", "servers = a:1,b:2,c", "", ""}},
         {"drain = 3601\n", {":1: ", "drain = 3601", "0 to 3600", ""}},
         {"log-level = loud\n", {":1: ", "log-level = loud", "debug, info, warning, error", ""}},
+        {"insecure-plaintext = maybe\n", {":1: ", "insecure-plaintext = maybe", "yes or no", ""}},
+        {"insecure-plaintext-anywhere =\n", {":1: ", "yes or no", "", ""}},
+        {"memory-limit = 0\n", {":1: ", "memory-limit = 0", "900M", "75%"}},
+        {"memory-limit = 101%\n", {":1: ", "memory-limit = 101%", "1% to 100%", ""}},
+        {"memory-limit = 0%\n", {":1: ", "1% to 100%", "", ""}},
+        {"memory-limit = 5GB\n", {":1: ", "75%", "", ""}},
+        {"memory-limit = 5X\n", {":1: ", "75%", "", ""}},
+        {"memory-limit = M\n", {":1: ", "75%", "", ""}},
+        {"memory-limit = -1\n", {":1: ", "75%", "", ""}},
+        {"memory-limit = 1048577T\n", {":1: ", "75%", "", ""}},
+        {"memory-limit = 9999999999999999\n", {":1: ", "75%", "", ""}},
         {"colour = red\n", {":1: ", "colour = red", "no such key", "log-level"}},
         {"threads = 1\nthreads = 1\n", {":2: ", "threads", "second time", ""}},
         {"[server]\nthreads = 1\n", {":2: ", "[sections]", "", ""}},
@@ -202,6 +223,72 @@ static void test_command_line_faults(void **state) {
     assert_string_equal(config->job.name, "x");
 }
 
+static void test_switches_may_stand_alone(void **state) {
+    struct config *config = *state;
+    struct error error;
+    enum config_action action;
+    assert_int_equal(parse(config, &action, &error, "--insecure-plaintext", "--threads", "2", NULL), CANYON_OK);
+    assert_true(config->plaintext);
+    assert_int_equal(config->threads, 2);
+    assert_int_equal(parse(config, &action, &error, "--insecure-plaintext", "no", "--check", NULL), CANYON_OK);
+    assert_false(config->plaintext);
+    assert_int_equal(
+        parse(config, &action, &error, "--insecure-plaintext=yes", "--insecure-plaintext-anywhere", NULL, NULL),
+        CANYON_OK);
+    assert_true(config->plaintext);
+    assert_true(config->plaintext_anywhere);
+    assert_int_equal(parse(config, &action, &error, "--insecure-plaintext", "maybe", NULL, NULL),
+                     CANYON_INVALID_ARGUMENT);
+    assert_contains(error.text, "maybe is not an option");
+}
+
+static void test_memory_limit_in_bytes_and_in_shares(void **state) {
+    struct config *config = *state;
+    static const struct {
+        const char *value;
+        uint64_t machine, bytes;
+    } cases[] = {
+        {"1", 1000, 1},
+        {"900M", 0, 900ull << 20},
+        {"16K", 1, 16384},
+        {"2T", 1, 2ull << 40},
+        {"1048576T", 1, 1ull << 60},
+        {"75%", 1000, 750},
+        {"100%", 1ull << 40, (1ull << 40) / 100 * 100},
+        {"1%", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
+        assert_int_equal(config_set(config, "memory-limit", cases[i].value, NULL), CANYON_OK);
+        assert_true(config_memory(config, cases[i].machine) == cases[i].bytes);
+    }
+}
+
+static void test_plaintext_stays_on_this_machine(void **state) {
+    struct config *config = *state;
+    struct error error;
+    static const struct {
+        const char *host;
+        bool good;
+    } cases[] = {{"127.0.0.1", true},    {"127.9.9.9", true},  {"::1", true},
+                 {"0.0.0.0", false},     {"10.0.0.5", false},  {"::", false},
+                 {"2001:db8::1", false}, {"128.0.0.1", false}, {"a.name.test", true}}; /* judged when it is resolved */
+    for (size_t i = 0; i < 4 * (sizeof cases / sizeof cases[0]); ++i) {
+        struct address at = {.port = 5};
+        snprintf(at.host, sizeof at.host, "%s", cases[i / 4].host);
+        config->plaintext = i % 2 != 0;
+        config->plaintext_anywhere = i / 2 % 2 != 0;
+        assert_int_equal(config_set(config, "advertise", "a:5", NULL), CANYON_OK);
+        bool good = cases[i / 4].good || i % 4 != 1;
+        assert_int_equal(config_place(config, &at, &error), good ? CANYON_OK : CANYON_CONFIGURATION);
+        if (!good) {
+            assert_contains(error.text, "insecure-plaintext-anywhere");
+            assert_contains(error.text, "keygen");
+        }
+        assert_int_equal(config_check_reach(config, false, &error), i % 4 != 1 ? CANYON_OK : CANYON_CONFIGURATION);
+        assert_int_equal(config_check_reach(config, true, &error), CANYON_OK);
+    }
+}
+
 static void test_place_defaults_to_the_listening_address(void **state) {
     struct config *config = *state;
     struct error error;
@@ -258,8 +345,18 @@ static char *slurp(const char *path) {
 /* Turns every key of `config` away from its default, so that a file that leaves one out is caught. */
 static void disturb(struct config *config) {
     static const char *const others[][2] = {
-        {"listen", "[::1]:1"}, {"advertise", "x:1"}, {"servers", "x:1,y:2"}, {"threads", "9"},       {"job", "other"},
-        {"shards", "2"},       {"block", "2048"},    {"drain", "77"},        {"log-level", "error"},
+        {"listen", "[::1]:1"},
+        {"advertise", "x:1"},
+        {"servers", "x:1,y:2"},
+        {"threads", "9"},
+        {"job", "other"},
+        {"shards", "2"},
+        {"block", "2048"},
+        {"drain", "77"},
+        {"log-level", "error"},
+        {"memory-limit", "123"},
+        {"insecure-plaintext", "yes"},
+        {"insecure-plaintext-anywhere", "yes"},
     };
     size_t count = sizeof others / sizeof others[0];
     for (size_t i = 0; i < count; ++i) {
@@ -290,8 +387,10 @@ static void test_help_names_every_key(void **state) {
     (void)state;
     for (size_t i = 0; config_key(i) != NULL; ++i) {
         char option[64];
-        snprintf(option, sizeof option, "  --%s ", config_key(i));
-        assert_contains(help_text(), option);
+        snprintf(option, sizeof option, "  --%s", config_key(i));
+        const char *found = strstr(help_text(), option);
+        assert_non_null(found);
+        assert_true(strchr(" \n", found[strlen(option)]) != NULL);
     }
     assert_contains(help_text(), "--config");
     assert_contains(help_text(), "--check");
@@ -314,6 +413,9 @@ static void test_written_settings_read_back_equal(void **state) {
     assert_string_equal(again.advertise, config->advertise);
     assert_int_equal(again.threads, config->threads);
     assert_int_equal(again.drain, config->drain);
+    assert_int_equal(again.memory_limit, 123);
+    assert_true(again.plaintext);
+    assert_true(again.plaintext_anywhere);
     assert_int_equal(again.log_level, config->log_level);
     assert_string_equal(again.job.name, config->job.name);
     assert_int_equal(again.job.shards, config->job.shards);
@@ -342,6 +444,9 @@ int main(void) {
         EACH(test_file_refuses_what_it_would_misread),
         EACH(test_command_line_wins_over_file_wherever_it_stands),
         EACH(test_command_line_faults),
+        EACH(test_switches_may_stand_alone),
+        EACH(test_memory_limit_in_bytes_and_in_shares),
+        EACH(test_plaintext_stays_on_this_machine),
         EACH(test_place_defaults_to_the_listening_address),
         EACH(test_place_finds_itself_in_the_list),
         EACH(test_place_refuses),
