@@ -2,7 +2,8 @@
 # Builds Canyon and runs its tests; installs what that needs first.
 #
 #   sh tests/run.sh            the tests labelled "quick", built with AddressSanitizer and UndefinedBehaviorSanitizer
-#   sh tests/run.sh --full     all tests; those with threads once more under ThreadSanitizer, and a build with clang
+#   sh tests/run.sh --full     all tests; those with threads once more under ThreadSanitizer, a build with clang, and ten
+#                              seconds of each fuzz target
 #   sh tests/run.sh --plain    as without an option, but without sanitizers
 #
 # Further words go to ctest: sh tests/run.sh -R shard. CANYON_BUILD=DIR builds somewhere else than in ./build.
@@ -13,7 +14,7 @@ mode=quick
 case ${1:-} in
 --full) mode=full; shift ;;
 --plain) mode=plain; shift ;;
---help | -h) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+--help | -h) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
 esac
 
 sh deploy/packages.sh test
@@ -62,5 +63,6 @@ full)
     run_tests "$build/tsan" -L threads "$@"
     make_build clang "" clang
     run_tests "$build/clang" -L quick "$@"
+    CANYON_BUILD=$build sh tests/fuzz/run.sh 10
     ;;
 esac

@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets into corpus/, from the golden transcripts and by hand.
+
+Usage: make_corpus.py [--check]; with --check nothing is written and a seed that differs or is missing is an error.
+Files whose names begin with "found-" are inputs that once broke something: they are not made here, and stay.
+"""
+
+import importlib.util
+import pathlib
+import struct
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+SPEC = importlib.util.spec_from_file_location("make", HERE.parent / "data" / "transcripts" / "make.py")
+make = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(make)
+
+# In the order of message_kinds.h.
+KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
+         "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics", "optimizer",
+         "optimizer_request"]
+FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
+                 "optimizer": "optimizer_is", "optimizer_request": "optimizer"}
+
+
+def whole(name, **change):
+    kind, request, message, payload = make.FRAMES[name]
+    return make.frame(kind, change.get("request", request), message, payload)
+
+
+def frames():
+    for name in make.FRAMES:
+        yield name, b"\x03\x00\x00" + whole(name)
+    yield "many", b"\x04\x34\x12" + b"".join(whole(n) for n in make.FRAMES)
+    yield "limit", b"\x02\x01\x00" + make.frame(26, 1, make.TWO, bytes(4096)) + whole("join")
+    yield "above", b"\x01\x01\x00" + make.frame(26, 1, make.TWO, bytes(65))
+    yield "version", b"\x03\x00\x00" + whole("join").replace(b"CNYN\x01", b"CNYN\x02")
+    yield "flags", b"\x03\x00\x00" + whole("join").replace(b"CNYN\x01\x00", b"CNYN\x01\x01")
+    yield "magic", b"\x03\x00\x00" + whole("pull") + b"GET / HTTP/1.1\r\n\r\n"
+    yield "huge", b"\x04\x00\x00CNYN" + struct.pack("<BBHIIQ", 1, 0, 22, 0xFFFFFFFF, 0xFFFFFFFF, 1)
+
+
+def messages():
+    for number, kind in enumerate(KINDS):
+        yield kind, bytes([number]) + make.FRAMES[FRAME_OF_KIND.get(kind, kind)][2]
+    for kind, body in BOMBS.items():
+        yield "bomb-" + kind, bytes([KINDS.index(kind)]) + body
+
+
+# As large as a message may be: empty submessages, a text of unknown fields, submessages in submessages.
+BOMBS = {
+    "pieces": b"\x0a\x00" * 2048,
+    "piece_results": b"\x0a\x00" * 2048,
+    "optimizer": b"\x3a\x00" * 2048,
+    "create": make.nested(1, make.nested(2, b"\x01" * 4080)),
+    "hello": b"\x7a\x00" * 2048,
+    "listed": make.nested(1, make.nested(3, make.nested(4, b"\x0a\x00" * 2000))),
+}
+
+
+def greeting():
+    yield "hello", whole("hello")
+    kind, request, message, payload = make.FRAMES["hello"]
+    yield "payload", make.frame(kind, request, message, b"x")
+    yield "other", whole("pull")
+    yield "long", b"CNYN" + struct.pack("<BBHIIQ", 1, 0, 2, 5000, 0, 1)
+    yield "both", b"CNYN" + struct.pack("<BBHIIQ", 1, 0, 4, 5000, 0, 1)
+    yield "version", b"CNYN\x02\x00\x02\x00"
+    plain = make.unsigned(1, 1) + make.unsigned(2, 1) + make.data(3, make.SESSION) + make.text(5, "w")
+    yield "good", make.frame(2, 9, plain, b"")
+    yield "protocol", make.frame(2, 9, make.unsigned(1, 7) + plain[2:], b"")
+    yield "http", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+# ---- The handler ----
+
+def ask(peer, kind, message, payload=0, pattern=b""):
+    return (bytes([peer << 3, kind]) + struct.pack("<H", len(message)) + message
+            + struct.pack("<HB", payload, len(pattern)) + pattern)
+
+
+def come(peer):
+    return bytes([5 | peer << 3])
+
+
+def passes(tenths):
+    return bytes([6, tenths])
+
+
+STOP = b"\x07S"
+
+
+def small(name, elements, optimizer="sgd", settings=(), initializer=0, a=0.0, b=0.0):
+    return make.spec(name, [elements], optimizer, settings, initializer, 5, a, b)
+
+
+def create(peer, spec, wait=0):
+    return ask(peer, 4, make.nested(1, spec) + make.unsigned(2, wait))
+
+
+def define(peer, identity, spec, state=1, epoch=0, kind=8):
+    return ask(peer, kind, make.nested(1, make.info(identity, state, spec, epoch)))
+
+
+def named(peer, kind, identity, name=""):
+    return ask(peer, kind, make.fixed64(1, identity) + make.text(2, name))
+
+
+def values(peer, kind, items, numbers=b""):
+    elements = sum(item[2] for item in items)
+    return ask(peer, kind, make.pieces(*items), 0 if kind == 24 else elements * 4, numbers)
+
+
+def made(peer, identity, spec, name):
+    return create(peer, spec) + define(peer, identity, spec) + named(peer, 10, identity, name)
+
+
+ONE = make.floats(1)
+LOOK = ask(0, 32, b"") + ask(0, 34, b"") + ask(0, 18, b"") + ask(0, 36, make.unsigned(1, 3))
+
+
+def handler():
+    sgd = small("w", 3)
+    adam = small("big", 5000, "adam", [("lr", 0.01)], 2, -1.0, 1.0)
+    yield "life", (made(0, 1, sgd, "w") + values(0, 20, [(1, 0, 3, 0)], ONE) + values(0, 22, [(1, 0, 3, 1)], ONE)
+                   + values(0, 24, [(1, 0, 3, 0)]) + values(0, 26, [(1, 0, 3, 2)], ONE) + LOOK
+                   + named(0, 12, 0, "w") + named(0, 14, 1) + named(0, 16, 1))
+    yield "blocks", (made(0, 1, adam, "big")
+                     + b"".join(values(0, 26, [(1, b, 1024, 0)], make.floats(0.5, -2)) for b in range(4))
+                     + values(0, 26, [(1, 4, 904, 0)], ONE) + LOOK)
+    yield "several", (made(0, 1, sgd, "w") + made(0, 2, small("b", 2, "adagrad"), "b")
+                      + values(0, 26, [(1, 0, 3, 0), (2, 0, 2, 0)], ONE)
+                      + values(0, 22, [(1, 0, 3, 0), (9, 0, 2, 0)], ONE)
+                      + values(0, 22, [(1, 0, 3, 0), (1, 0, 3, 0)], ONE))
+    nan, huge = make.floats(float("nan")), make.floats(3e38)
+    for policy in range(3):
+        spec = small("w", 3, "adam", [("nonfinite", policy)])
+        yield "not_finite_%d" % policy, (made(0, 1, spec, "w") + values(0, 22, [(1, 0, 3, 0)], nan)
+                                         + values(0, 22, [(1, 0, 3, 0)], make.floats(1, float("-inf")))
+                                         + 4 * values(0, 26, [(1, 0, 3, 0)], huge)
+                                         + values(0, 20, [(1, 0, 3, 0)], nan))
+    yield "waiting", (come(2) + create(0, sgd) + create(1, sgd, 5000) + ask(2, 6, make.text(1, "w")
+                      + make.unsigned(2, 9000)) + ask(2, 6, make.text(1, "x") + make.unsigned(2, 300)) + passes(4)
+                      + come(0) + define(1, 1, sgd) + named(1, 10, 1, "w") + passes(200))
+    barrier = make.text(1, "b") + make.unsigned(2, 2) + make.unsigned(3, 1000)
+    yield "barriers", (ask(0, 28, make.text(1, "a")) + ask(1, 28, make.text(1, "b")) + ask(0, 30, barrier)
+                       + ask(1, 30, barrier) + ask(1, 30, barrier) + passes(20) + ask(0, 30, make.text(1, "all"))
+                       + come(1) + STOP + ask(0, 30, barrier))
+    changed = small("w", 3, "sgd", [("lr", 0.5)])
+    yield "settings", (made(0, 1, sgd, "w")
+                       + ask(0, 38, make.text(2, "w") + make.nested(3, make.text(1, "lr") + make.double(2, 0.5)))
+                       + define(0, 1, changed, 2, 1, 40) + values(0, 26, [(1, 0, 3, 0)], ONE)
+                       + ask(0, 38, make.text(2, "w") + make.nested(3, make.text(1, "lr") + make.double(2, -1.0))))
+    yield "empty", (made(0, 1, small("none", 0), "none") + values(0, 22, [(1, 0, 0, 0)]) + values(0, 24, [(1, 0, 0, 0)])
+                    + LOOK)
+    yield "too_large", (create(0, make.spec("w", [1 << 32, 1 << 32], "sgd", []))
+                        + create(0, make.spec("v", [1 << 20, 1 << 20], "sgd", [])) + define(0, 1, make.spec(
+                            "v", [1 << 20, 1 << 20], "sgd", [])) + create(0, make.spec("u", [1 << 17], "sgd", []))
+                        + define(0, 2, make.spec("u", [1 << 17], "sgd", [])))
+    yield "bad", (b"".join(ask(0, kind, b"\xff\xff") for kind in range(44)) + ask(0, 32, b"", 4)
+                  + ask(0, 22, make.pieces((1, 0, 3, 0)), 8, ONE))
+    yield "bombs", b"".join(ask(0, kind, body[:4000]) for kind, body in
+                            ((22, BOMBS["pieces"]), (4, BOMBS["create"]), (8, BOMBS["listed"])))
+    yield "bad_settings", b"".join(create(0, small("w%d" % i, 3, optimizer, [setting])) for i, (optimizer, setting) in
+                                   enumerate([("adam", ("lr", 0.0)), ("adam", ("beta1", 1.0)), ("adam", ("eps", 0.0)),
+                                              ("adam", ("lr", float("nan"))), ("sgd", ("heat", 1.0)),
+                                              ("magic", ("lr", 1.0))]))
+    yield "many_optimizers", b"".join(
+        made(0, i + 1, small("w%d" % i, 3, optimizer), "w%d" % i) + 2 * values(0, 26, [(i + 1, 0, 3, 0)], ONE)
+        for i, optimizer in enumerate(["sgd", "momentum", "nag", "adagrad", "adadelta", "rmsprop", "adam", "adamw",
+                                       "nadam", "adamax", "ftrl"]))
+
+
+# ---- Commands ----
+
+def text16(value):
+    return struct.pack("<H", len(value)) + value.encode()
+
+
+def command_spec(name, dims, optimizer, settings):
+    return (text16(name) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims)
+            + text16(optimizer) + struct.pack("<I", len(settings))
+            + b"".join(text16(n) + struct.pack("<d", v) for n, v in settings) + struct.pack("<IQdd", 0, 0, 0, 0))
+
+
+def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b""):
+    body = (struct.pack("<BBHIQ", 1, kind, 0, block, tensor) + bytes([session] * 16)
+            + struct.pack("<QII", version, len(spec), len(numbers) // 4) + spec + numbers)
+    return struct.pack("<H", len(body)) + body
+
+
+def command():
+    # Every setting an sgd has, in the order of its descriptor.
+    defaults = [("lr", 0.1), ("weight_decay", 0.0), ("decoupled_weight_decay", 0.0), ("maximize", 0.0),
+                ("clip_value", 0.0), ("loss_scale", 1.0)]
+    spec = command_spec("w", [3], "sgd", defaults)
+    yield "life", (one_command(1, session=4, spec=spec) + one_command(6, spec=spec) + one_command(3, session=4)
+                   + one_command(8, numbers=make.floats(1, 2, 3)) + one_command(9, numbers=make.floats(1, 1, 1))
+                   + one_command(10, version=1, spec=spec) + one_command(11, version=1, spec=spec) + one_command(4)
+                   + one_command(7) + one_command(5))
+    yield "adopt", one_command(1, session=4, spec=spec) + one_command(2, session=5) + one_command(3, session=5)
+    yield "large", one_command(6, spec=command_spec("v", [1 << 20, 1 << 21], "sgd", defaults))
+    yield "short", one_command(9, numbers=make.floats(1, 1, 1))[:-3]
+
+
+# ---- Texts ----
+
+def config():
+    text = (HERE.parents[1] / "deploy" / "canyon.conf")
+    yield "defaults", text.read_bytes() if text.exists() else b"listen = 127.0.0.1:7077\n"
+    yield "several", (b"listen = 0.0.0.0:7001\nadvertise = 10.0.0.1:7001\nservers = 10.0.0.1:7001,\n   [fd00::2]:7001\n"
+                      b"threads = 2\njob = a\nshards = 64\nblock = 4096\ndrain = 0\nlog-level = silent\n")
+    yield "words", b"job = a ; comment\n# more\n\0--job=b\n--threads\n4\n--listen=[::1]:0\n--check"
+    yield "faults", b"[section]\nkey = 1\n"
+    yield "twice", b"job = a\njob = b\n"
+    yield "long", b"servers = " + b"10.0.0.1:1," * 30 + b"\n"
+    yield "continued", b"servers = 10.0.0.1:1\n  10.0.0.2:1,\n  10.0.0.3:1\njob\n"
+    yield "descriptor", b"listen = fd:3\n\0--listen=fd:0\n--advertise=a:1"
+    yield "help", b"\0--help"
+
+
+def optimizer():
+    for name, value in {"adam": "adam", "settings": "adam:lr=0.01,beta1=0.8,eps=1e-7", "words":
+                        "sgd:schedule=cosine,schedule_total=100,nonfinite=skip,clip_norm=1", "twice": "sgd:lr=1,lr=2",
+                        "none": ":lr=1", "unknown": "magic:x=1", "open": "sgd:", "numbers":
+                        "nag:lr=-0,momentum=nan,weight_decay=1e400", "many": "sgd:" + ",".join(
+                            "s%d=1" % i for i in range(40)), "hexadecimal": "sgd:lr=0x1p-3"}.items():
+        yield name, value.encode()
+
+
+# ---- The session ----
+
+def submit(kind, message=0, payload=0, destination=0, deadline=255, changes=0):
+    return bytes([0, kind, message, payload, destination, deadline, changes])
+
+
+def feed(data, step=1):
+    return bytes([step]) + struct.pack("<H", len(data)) + data
+
+
+ALL_OUT = b"\x05"
+
+
+def tick(now):
+    return bytes([6, now])
+
+
+def session():
+    hello = ALL_OUT + feed(whole("welcome"))
+    pulled = make.FRAMES["pulled"][2]
+    asked = submit(24, 3, 0, 20) + submit(22, 3, 20, 0, 50, 1) + ALL_OUT
+    answer = make.frame(25, 2, pulled, make.floats(1, 2, 3, 4, 5)) + make.frame(23, 3, make.FRAMES["pushed"][2], b"")
+    yield "life", b"\x01\x02" + hello + asked + feed(answer)
+    yield "before", b"\x07\x00" + asked + hello + ALL_OUT + feed(
+        make.frame(23, 2, b"", b"") + make.frame(1, 1, make.FRAMES["error"][2], b""))
+    yield "refused", b"\x01\x00" + ALL_OUT + feed(whole("error", request=1))
+    yield "overtaken", b"\x02\x00" + hello + asked + feed(answer[-40:] + answer)
+    yield "late", b"\x03\x00" + hello + asked + tick(51) + feed(answer) + tick(255)
+    yield "given_up", b"\x04\x00" + hello + asked + feed(answer[:60]) + b"\x07\x00" + feed(answer[60:])
+    yield "half_sent", b"\x05\x00" + hello + submit(22, 200, 200, 0, 5, 1) + b"\x04\x64\x00" + tick(6) + ALL_OUT
+    yield "window", b"\x06\x00" + hello + 8 * submit(24, 10, 0, 250) + ALL_OUT + b"".join(
+        feed(make.frame(25, i, b"", bytes(250))) + ALL_OUT for i in range(2, 10))
+    yield "stray", b"\x07\x00" + hello + feed(make.frame(25, 77, b"", b""))
+    yield "ended", b"\x08\x00" + hello + asked + feed(make.frame(1, 0, make.FRAMES["error"][2], b""))
+    yield "garbage", b"\x09\x00" + hello + feed(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    yield "other", b"\x0a\x00" + ALL_OUT + feed(whole("joined", request=1))
+
+
+# ---- Files ----
+
+def npy_file(header, body, version=1):
+    text = header.encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text + body
+
+
+def npy():
+    yield "matrix", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }\n", make.floats(1, 2, 3, 4))
+    yield "vector", npy_file("{'shape': (1,), 'fortran_order': False, 'descr': '<f8'}", struct.pack("<d", 0.5), 2)
+    yield "number", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (), }", make.floats(1))
+    yield "none", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 7), }", b"")
+    yield "overflow", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", b"")
+    yield "wraps", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387904, 4), }", b"")
+    yield "beyond", npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }", struct.pack("<d", 1e300))
+    yield "columns", npy_file("{'descr': '<f4', 'fortran_order': True, 'shape': (1,), }", make.floats(1))
+    yield "objects", npy_file("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n")
+    yield "long", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"
+    yield "rank", npy_file("{'descr': '<f4', 'fortran_order': False, 'shape': (" + "1, " * 33 + "), }", make.floats(1))
+
+
+def digits():
+    line = ",".join(str(i % 17) for i in range(64)) + ",9\n"
+    yield "one", line.encode()
+    yield "two", (line * 2).encode()
+    yield "open", line[:-1].encode()
+    yield "shade", line.replace("16", "17").encode()
+    yield "label", line.replace(",9\n", ",10\n").encode()
+    yield "short", line[8:].encode()
+    yield "return", line.replace("\n", "\r\n").encode()
+    yield "zeros", line.replace("1,", "01,", 1).encode()
+    yield "long", (line[:-1] + "9" * 40 + "\n").encode()
+
+
+TARGETS = [frames, messages, greeting, handler, command, config, optimizer, session, npy, digits]
+
+
+def main():
+    check = sys.argv[1:] == ["--check"]
+    differing = []
+    for target in TARGETS:
+        folder = HERE / "corpus" / target.__name__
+        seeds = dict(target())
+        if not check:
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.iterdir():
+                if not old.name.startswith("found-"):
+                    old.unlink()
+        for name, content in seeds.items():
+            path = folder / name
+            if not check:
+                path.write_bytes(content)
+            elif not path.exists() or path.read_bytes() != content:
+                differing.append("%s/%s" % (target.__name__, name))
+    if differing:
+        sys.exit("differ from what make_corpus.py makes: " + " ".join(differing))
+
+
+if __name__ == "__main__":
+    main()

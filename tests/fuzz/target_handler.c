@@ -1,0 +1,271 @@
+/* The server's handler, with all shards of a small job in memory, under any requests in any order: every frame is
+ * answered once or waits, what is refused changes nothing, and no weight is ever not finite.
+ *
+ * Input: steps, of u8 kind (low 3 bits) and peer (next 2 bits):
+ *   0-4  a frame: u8 type, u16 length of the message, the message, u16 length of the payload, u8 length of a pattern,
+ *        the pattern, which is repeated to fill the payload
+ *   5    the peer comes, or goes
+ *   6    time passes: u8 units of 100 ms
+ *   7    the server stops, when u8 is 'S'
+ * Ids of tensors are 1, 2, 3 ... in order of creation. */
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/message_table.h"
+
+#include <math.h>
+
+#include "server/handler_state.h"
+
+#define PEERS       4
+#define FRAMES      256
+#define STATE_LIMIT (256 * 1024)
+#define SHARDS      4
+
+struct peer {
+    struct handler_peer peer; /* first */
+    struct world *world;
+    bool present;
+};
+
+/* What was asked with request id 1 + index. */
+struct asked {
+    struct peer *peer;
+    unsigned type;
+    bool answered, refused;
+    uint64_t changes; /* pieces that changed a block, by the reply */
+};
+
+struct world {
+    struct job job;
+    struct handler_environment environment;
+    struct handler *handler;
+    struct peer peers[PEERS];
+    struct asked asked[FRAMES];
+    size_t count, open; /* asked; not answered yet */
+    uint64_t now, ids;
+};
+
+static uint64_t world_now(void *user) {
+    return ((struct world *)user)->now;
+}
+
+static void world_random(void *user, void *bytes, size_t count) {
+    uint64_t id = ++((struct world *)user)->ids;
+    memset(bytes, 0, count);
+    memcpy(bytes, &id, count < sizeof id ? count : sizeof id);
+}
+
+/* ---- Replies ---- */
+
+static void check_message(const struct frame_header *header, const uint8_t *message, struct asked *asked) {
+    const struct message_kind *kind = message_kind_of(header->type);
+    union any_message reply;
+    struct error error;
+    if (kind == NULL) {
+        REQUIRE(header->message_bytes == 0);
+        return;
+    }
+    REQUIRE(kind->unpack(message, header->message_bytes, &reply, &error) == CANYON_OK);
+    if (asked->refused) {
+        REQUIRE(reply.error.text[0] != '\0');
+    } else if (asked->type == FRAME_ASSIGN || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL) {
+        for (uint32_t i = 0; i < reply.piece_results.count; i++) {
+            asked->changes += reply.piece_results.results[i].status == CANYON_OK;
+        }
+    }
+}
+
+static void take_reply(struct handler_peer *to, const struct handler_slice *slices, size_t count) {
+    struct peer *peer = (struct peer *)(void *)to;
+    struct world *world = peer->world;
+    uint8_t head[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct frame_header header;
+    size_t total = 0;
+    REQUIRE(count > 0 && slices[0].count <= sizeof head && slices[0].count >= FRAME_HEADER_BYTES);
+    for (size_t i = 0; i < count; i++) {
+        const volatile uint8_t *bytes = slices[i].bytes; /* readable from the first to the last */
+        uint8_t touched = slices[i].count > 0 ? (uint8_t)(bytes[0] ^ bytes[slices[i].count - 1]) : 0;
+        (void)touched;
+        total += slices[i].count;
+    }
+    memcpy(head, slices[0].bytes, slices[0].count);
+    REQUIRE(frame_header_decode(head, FRAME_PAYLOAD_LIMIT, &header, NULL) == CANYON_OK);
+    REQUIRE(slices[0].count >= FRAME_HEADER_BYTES + header.message_bytes);
+    REQUIRE(total == FRAME_HEADER_BYTES + header.message_bytes + header.payload_bytes);
+    REQUIRE(header.request >= 1 && header.request <= world->count);
+    struct asked *asked = &world->asked[header.request - 1];
+    REQUIRE(asked->peer == peer && peer->present && !asked->answered);
+    REQUIRE(header.type == FRAME_ERROR || header.type == asked->type + 1);
+    asked->answered = true;
+    asked->refused = header.type == FRAME_ERROR;
+    world->open--;
+    check_message(&header, head + FRAME_HEADER_BYTES, asked);
+}
+
+/* ---- State ---- */
+
+static uint64_t state_of(const struct world *world, uint8_t digest[HASH_BYTES]) {
+    struct hash hash;
+    uint64_t sequence = 0;
+    hash_init(&hash);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        uint8_t one[HASH_BYTES];
+        shard_digest(world->handler->shards[i], one);
+        hash_update(&hash, one, sizeof one);
+        sequence += shard_sequence(world->handler->shards[i]);
+    }
+    hash_final(&hash, digest);
+    return sequence;
+}
+
+static void check_finite(const struct world *world) {
+    const struct directory *tensors = &world->handler->tensors;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < tensors->count; i++) {
+        const struct handler_tensor *tensor = (const struct handler_tensor *)(const void *)tensors->by_id[i];
+        bytes += tensor->bytes;
+        for (uint32_t block = 0; block < tensor->blocks; block++) {
+            struct shard_block view;
+            const struct shard *shard = world->handler->shards[job_shard_of(&world->job, tensor->home, block)];
+            REQUIRE(shard_read(shard, tensor->key.id, block, &view, NULL) == CANYON_OK);
+            for (size_t e = 0; e < view.elements; e++) {
+                REQUIRE(isfinite(view.weights[e]));
+            }
+        }
+    }
+    REQUIRE(bytes == world->handler->state_bytes && bytes <= STATE_LIMIT);
+}
+
+/* ---- Steps ---- */
+
+static void come_or_go(struct world *world, struct peer *peer) {
+    if (!peer->present) {
+        peer->peer = (struct handler_peer){.send = take_reply, .name = "peer"};
+        peer->peer.session[0] = (uint8_t)(1 + (peer - world->peers) % 3); /* two share one */
+        peer->present = true;
+        handler_peer_came(world->handler, &peer->peer);
+        return;
+    }
+    handler_peer_gone(world->handler, &peer->peer);
+    peer->present = false;
+    for (size_t i = 0; i < world->count; i++) {
+        if (world->asked[i].peer == peer && !world->asked[i].answered) {
+            world->asked[i].answered = true; /* forgotten */
+            world->open--;
+        }
+    }
+}
+
+static bool is_malformed(const struct frame *frame) {
+    const struct message_kind *kind = message_kind_of(frame->header.type);
+    union any_message message;
+    struct error error;
+    return kind != NULL &&
+           kind->unpack(frame->message, frame->header.message_bytes, &message, &error) == CANYON_PROTOCOL;
+}
+
+static void ask(struct world *world, struct peer *peer, const struct frame *frame) {
+    uint8_t before[HASH_BYTES], after[HASH_BYTES];
+    uint64_t sequence = state_of(world, before);
+    struct asked *asked = &world->asked[world->count++];
+    *asked = (struct asked){.peer = peer, .type = frame->header.type};
+    world->open++;
+    handler_frame(world->handler, &peer->peer, frame);
+    uint64_t changed = state_of(world, after) - sequence;
+    if (asked->refused || !asked->answered || is_malformed(frame)) {
+        REQUIRE(changed == 0 && memcmp(before, after, HASH_BYTES) == 0);
+        REQUIRE(!is_malformed(frame) || asked->refused);
+    } else if (asked->changes > 0 || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL ||
+               asked->type == FRAME_ASSIGN) {
+        REQUIRE(changed == asked->changes);
+    }
+}
+
+static void step_frame(struct world *world, struct peer *peer, struct input *input) {
+    uint8_t type = input_u8(input);
+    size_t message_bytes, wanted = input_u16(input) % (LIMIT_MESSAGE_BYTES + 1);
+    const uint8_t *from = input_bytes(input, wanted, &message_bytes);
+    uint8_t *message = exact_copy(from, message_bytes);
+    size_t pattern_bytes, payload_bytes = input_u16(input);
+    const uint8_t *pattern = input_bytes(input, input_u8(input), &pattern_bytes);
+    uint8_t *payload = payload_bytes > 0 ? aligned_alloc(64, (payload_bytes + 63) / 64 * 64) : NULL;
+    REQUIRE(payload != NULL || payload_bytes == 0);
+    for (size_t i = 0; i < payload_bytes; i++) {
+        payload[i] = pattern_bytes > 0 ? pattern[i % pattern_bytes] : 0;
+    }
+    struct frame frame = {.header = {.version = FRAME_VERSION,
+                                     .type = type,
+                                     .message_bytes = (uint32_t)message_bytes,
+                                     .payload_bytes = (uint32_t)payload_bytes,
+                                     .request = world->count + 1},
+                          .message = message,
+                          .payload = payload};
+    if (peer->present && world->count < FRAMES) {
+        ask(world, peer, &frame);
+    }
+    free(message);
+    free(payload);
+}
+
+static void step(struct world *world, struct input *input) {
+    uint8_t kind = input_u8(input);
+    struct peer *peer = &world->peers[kind >> 3 & (PEERS - 1)];
+    switch (kind & 7) {
+    case 5:
+        come_or_go(world, peer);
+        break;
+    case 6:
+        world->now += input_u8(input) * 100000000ull;
+        handler_tick(world->handler);
+        REQUIRE(handler_wakeup(world->handler) > world->now);
+        break;
+    case 7:
+        if (input_u8(input) == 'S') {
+            handler_stop(world->handler);
+        }
+        break;
+    default:
+        step_frame(world, peer, input);
+        break;
+    }
+    size_t parked = 0;
+    for (size_t i = 0; i < PEERS; i++) {
+        parked += world->peers[i].present ? world->peers[i].peer.parked : 0;
+    }
+    REQUIRE(parked == world->open);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    static const char list[] = "127.0.0.1:7001";
+    struct world *world = calloc(1, sizeof *world);
+    struct input input = {data, size};
+    REQUIRE(world != NULL);
+    world->now = 1000000000;
+    world->environment = (struct handler_environment){
+        .now = world_now, .random = world_random, .user = world, .state_limit = STATE_LIMIT};
+    job_init(&world->job);
+    snprintf(world->job.name, sizeof world->job.name, "job");
+    world->job.shards = SHARDS;
+    world->job.block = LIMIT_BLOCK_LOW;
+    REQUIRE(job_set_servers(&world->job, list, strlen(list), ',', NULL) == CANYON_OK);
+    world->handler = handler_create(&world->job, 0, 0, 1, &world->environment);
+    REQUIRE(world->handler != NULL);
+    for (size_t i = 0; i < PEERS; i++) {
+        world->peers[i].world = world;
+    }
+    come_or_go(world, &world->peers[0]);
+    come_or_go(world, &world->peers[1]);
+    while (input.left > 0) {
+        step(world, &input);
+    }
+    check_finite(world);
+    for (size_t i = 0; i < PEERS; i++) {
+        if (world->peers[i].present) {
+            come_or_go(world, &world->peers[i]);
+        }
+    }
+    REQUIRE(world->open == 0 && handler_wakeup(world->handler) == UINT64_MAX);
+    handler_destroy(world->handler);
+    job_finish(&world->job);
+    free(world);
+    return 0;
+}
