@@ -60,12 +60,10 @@ enum greeting_verdict greeting_header(const uint8_t *bytes, size_t have, struct 
     if (have < PREFIX_BYTES) {
         return GREETING_NEEDS_MORE;
     }
-    /* Lengths still to come count as zero, so that only the prefix is judged. */
-    bool whole = have >= FRAME_HEADER_BYTES;
-    memcpy(padded, bytes, whole ? FRAME_HEADER_BYTES : PREFIX_BYTES);
-    /* All refusals here are the last word on a stream that cannot be read on, so they answer no request (id 0); whether
-     * the id had come yet would depend on how the bytes were cut. Any payload is too large for a HELLO, but the general
-     * limit first: its text names the fault better. */
+    /* First the prefix with lengths of zero, then the whole: what is refused for its prefix is refused in the same
+     * words however much has come. All refusals here are the last word on a stream that cannot be read on, so they
+     * answer no request (id 0): its id may not have come yet. */
+    memcpy(padded, bytes, PREFIX_BYTES);
     if (frame_header_decode(padded, FRAME_PAYLOAD_LIMIT, header, error) != CANYON_OK) {
         return refuse(0, error, answer);
     }
@@ -74,12 +72,19 @@ enum greeting_verdict greeting_header(const uint8_t *bytes, size_t have, struct 
                   frame_type_name(header->type), header->type);
         return refuse(0, error, answer);
     }
+    if (have < FRAME_HEADER_BYTES) {
+        return GREETING_NEEDS_MORE;
+    }
+    /* Any payload is too large for a HELLO, but the general limit first: its text names the fault better. */
+    if (frame_header_decode(bytes, FRAME_PAYLOAD_LIMIT, header, error) != CANYON_OK) {
+        return refuse(0, error, answer);
+    }
     if (header->payload_bytes > 0) {
         error_set(error, CANYON_PROTOCOL, "a HELLO has no payload, but its header announces %u bytes",
                   header->payload_bytes);
         return refuse(0, error, answer);
     }
-    return whole ? GREETING_GOOD : GREETING_NEEDS_MORE;
+    return GREETING_GOOD;
 }
 
 /* "127.0.0.1:1,127.0.0.1:2", cut with "..." where it does not fit. */
