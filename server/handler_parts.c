@@ -1,6 +1,7 @@
 /* DEFINE, ADJUST and UNDEFINE: a tensor's parts on the shards of this thread. */
 #include "server/handler_state.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,19 +109,38 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     return CANYON_OK;
 }
 
-static enum canyon_status define(struct handler *handler, const struct tensor_info *info, struct error *error) {
-    const struct handler_tensor *known = tensor_of(directory_find_id(&handler->tensors, info->id));
-    /* Judged for the thread as a whole: shard by shard, some would have made their parts before one refuses. */
-    enum canyon_status status =
-        known != NULL ? shard_same_spec(&known->spec, &info->spec, error) : note(handler, info, error);
-    bool noted = known == NULL && status == CANYON_OK;
+/* Every shard makes its part, or none does: memory is what they could lack one by one, so all of them take it first. */
+static enum canyon_status define_parts(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    enum canyon_status status = CANYON_OK;
+    struct command command = {.kind = COMMAND_DEFINE, .tensor = info->id, .spec = &info->spec};
     for (uint32_t shard = 0; status == CANYON_OK && shard < handler->job->shards; shard++) {
         if (handler->shards[shard] != NULL) {
-            status = apply(handler, shard, COMMAND_DEFINE, info->id, &info->spec, error);
+            status = shard_reserve(handler->shards[shard], &command, error);
         }
     }
-    if (status != CANYON_OK && noted) {
-        undefine(handler, info->id);
+    for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
+        struct shard_reply reply;
+        if (handler->shards[shard] != NULL && status == CANYON_OK) {
+            status = shard_apply(handler->shards[shard], &command, &reply, error);
+            assert(status == CANYON_OK);
+        } else if (handler->shards[shard] != NULL) {
+            shard_release(handler->shards[shard]);
+        }
+    }
+    return status;
+}
+
+static enum canyon_status define(struct handler *handler, const struct tensor_info *info, struct error *error) {
+    struct handler_tensor *known = tensor_of(directory_find_id(&handler->tensors, info->id));
+    if (known != NULL) {
+        return shard_same_spec(&known->spec, &info->spec, error);
+    }
+    enum canyon_status status = note(handler, info, error);
+    if (status == CANYON_OK) {
+        status = define_parts(handler, info, error);
+        if (status != CANYON_OK) {
+            forget(handler, tensor_of(directory_find_id(&handler->tensors, info->id)));
+        }
     }
     return status;
 }

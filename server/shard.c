@@ -14,6 +14,7 @@ struct shard {
     uint64_t sequence;
     struct catalogue catalogue; /* stays empty but in shard 0 */
     struct directory parts;
+    struct dense *reserved; /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
 };
 
 static struct dense *part_of(struct directory_key *key) {
@@ -34,6 +35,7 @@ void shard_destroy(struct shard *shard) {
         for (size_t i = 0; i < shard->parts.count; i++) {
             dense_destroy(part_of(shard->parts.by_name[i]));
         }
+        dense_destroy(shard->reserved);
         directory_finish(&shard->parts);
         catalogue_finish(&shard->catalogue);
         free(shard);
@@ -162,10 +164,13 @@ static enum canyon_status apply_set(struct shard *shard, const struct command *c
 
 /* ---- Parts ---- */
 
-static enum canyon_status apply_define(struct shard *shard, const struct command *command, struct error *error) {
+/* Judges a DEFINE. OK with *adds false: there is nothing to do. */
+static enum canyon_status judge_define(const struct shard *shard, const struct command *command, bool *adds,
+                                       struct error *error) {
     const struct tensor_spec *spec = command->spec;
     struct dense_size size;
     enum canyon_status status = check_canonical(command, error);
+    *adds = false;
     if (status != CANYON_OK) {
         return status;
     }
@@ -181,22 +186,54 @@ static enum canyon_status apply_define(struct shard *shard, const struct command
                          shard->index, spec->name, here->key.id, command->tensor);
     }
     dense_measure(shard->job, shard->index, spec, &size);
-    if (size.blocks == 0) {
-        return CANYON_OK;
-    }
-    if (shard->parts.count >= LIMIT_TENSORS) {
+    *adds = size.blocks > 0;
+    if (*adds && shard->parts.count >= LIMIT_TENSORS) {
         return error_set(error, CANYON_TOO_LARGE, "shard %u holds parts of %d tensors, the most it may", shard->index,
                          LIMIT_TENSORS);
     }
-    struct dense *part =
-        directory_reserve(&shard->parts) ? dense_create(shard->job, shard->index, command->tensor, spec) : NULL;
-    if (part == NULL) {
-        return error_set(error, CANYON_NO_MEMORY, "no memory for %" PRIu64 " bytes of tensor '%s' in shard %u",
-                         size.bytes, spec->name, shard->index);
-    }
-    directory_insert(&shard->parts, &part->key);
-    shard->sequence++;
     return CANYON_OK;
+}
+
+void shard_release(struct shard *shard) {
+    dense_destroy(shard->reserved);
+    shard->reserved = NULL;
+}
+
+enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error) {
+    bool adds = false;
+    assert(command->kind == COMMAND_DEFINE);
+    shard_release(shard);
+    enum canyon_status status = judge_define(shard, command, &adds, error);
+    if (status != CANYON_OK || !adds) {
+        return status;
+    }
+    if (directory_reserve(&shard->parts)) {
+        shard->reserved = dense_create(shard->job, shard->index, command->tensor, command->spec);
+    }
+    if (shard->reserved == NULL) {
+        return error_set(error, CANYON_NO_MEMORY, "no memory for %" PRIu64 " bytes of tensor '%s' in shard %u",
+                         shard_define_bytes(shard, command->spec), command->spec->name, shard->index);
+    }
+    return CANYON_OK;
+}
+
+static bool is_reserved(const struct shard *shard, const struct command *command) {
+    return shard->reserved != NULL && shard->reserved->key.id == command->tensor &&
+           command_specs_equal(&shard->reserved->spec, command->spec);
+}
+
+static enum canyon_status apply_define(struct shard *shard, const struct command *command, struct error *error) {
+    bool adds = false;
+    enum canyon_status status = judge_define(shard, command, &adds, error);
+    if (status == CANYON_OK && adds && !is_reserved(shard, command)) {
+        status = shard_reserve(shard, command, error);
+    }
+    if (status == CANYON_OK && adds) {
+        directory_insert(&shard->parts, &shard->reserved->key);
+        shard->reserved = NULL;
+        shard->sequence++;
+    }
+    return status;
 }
 
 /* Idempotent, and indifferent to the order in which the epochs arrive: the highest stays. */

@@ -82,9 +82,15 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *             NOT_FINITE
  *   PUSH      the same; NOT_FINITE only where the tensor's setting nonfinite is refuse
  *
- * NO_MEMORY from CREATE and DEFINE. */
+ * NO_MEMORY from CREATE, and from a DEFINE that was not reserved. */
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                struct error *error);
+
+/* Takes the memory that this DEFINE will need, so that of several shards all define a tensor or none. Errors as of
+ * shard_apply, which is to follow at once when every shard is ready; if it does not, shard_release gives the memory
+ * back. Neither changes the state. */
+enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
+void shard_release(struct shard *shard);
 
 /* Reads a block: NOT_FOUND (no such tensor here), INVALID_ARGUMENT (no such block here). Changes nothing. */
 enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, struct shard_block *view,
