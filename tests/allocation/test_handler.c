@@ -1,0 +1,305 @@
+/* The handler of a server thread, with every allocation of a job's life failing once: the request that met it is
+ * refused with NO_MEMORY and changed nothing; asked again it succeeds, and in the end the state is that of a run in
+ * which nothing failed. */
+#include "tests/allocation/fail.h"
+#include "tests/unit/server/fixture.h"
+
+#include "server/handler_state.h"
+
+#define SHARDS 4
+#define BLOCK  1024
+#define PEERS  3
+
+/* A reply as it came, in memory that needs no allocation. */
+struct taken {
+    struct frame_header header;
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    size_t count; /* replies since it was emptied */
+};
+
+struct peer {
+    struct handler_peer peer; /* first */
+    struct taken taken;
+};
+
+static struct {
+    struct job job;
+    struct handler_environment environment;
+    struct handler *handler;
+    struct peer peers[PEERS];
+    uint64_t now, random, requests;
+    size_t refused; /* requests that met the failure */
+} world;
+
+static uint64_t world_now(void *user) {
+    (void)user;
+    return world.now;
+}
+
+static void world_random(void *user, void *bytes, size_t count) {
+    (void)user;
+    for (size_t i = 0; i < count; i++) {
+        ((uint8_t *)bytes)[i] = (uint8_t)seed_next(&world.random);
+    }
+}
+
+static void take(struct handler_peer *to, const struct handler_slice *slices, size_t count) {
+    struct taken *taken = &((struct peer *)(void *)to)->taken;
+    const uint8_t *head = slices[0].bytes;
+    assert_true(count > 0);
+    assert_int_equal(frame_header_decode(head, FRAME_PAYLOAD_LIMIT, &taken->header, NULL), CANYON_OK);
+    memcpy(taken->message, head + FRAME_HEADER_BYTES, taken->header.message_bytes);
+    taken->count++;
+}
+
+static void whole_digest(uint8_t digest[HASH_BYTES]) {
+    struct hash hash;
+    hash_init(&hash);
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        uint8_t one[HASH_BYTES];
+        shard_digest(world.handler->shards[i], one);
+        hash_update(&hash, one, sizeof one);
+    }
+    hash_final(&hash, digest);
+}
+
+static void give(struct peer *peer, unsigned type, const uint8_t *message, size_t message_bytes, const float *values,
+                 size_t count) {
+    struct frame frame = {.header = {.version = FRAME_VERSION,
+                                     .type = (uint16_t)type,
+                                     .message_bytes = (uint32_t)message_bytes,
+                                     .payload_bytes = (uint32_t)(count * sizeof(float)),
+                                     .request = ++world.requests},
+                          .message = message,
+                          .payload = (const uint8_t *)values};
+    peer->taken.count = 0;
+    fail_arm();
+    handler_frame(world.handler, &peer->peer, &frame);
+    fail_disarm();
+}
+
+static bool was_refused(const struct taken *taken) {
+    struct error error, ignored;
+    if (taken->count == 0 || taken->header.type != FRAME_ERROR) {
+        return false;
+    }
+    assert_int_equal(message_unpack_error(taken->message, taken->header.message_bytes, &error, &ignored), CANYON_OK);
+    if (error.status != CANYON_NO_MEMORY || !fail_happened()) {
+        fail_msg("%s: %s (%s)", status_name(error.status), error.text, fail_place());
+    }
+    world.refused++;
+    return true;
+}
+
+/* Asks, again if need be, until it is answered with another frame than an ERROR, or waits. */
+static const struct taken *ask(unsigned place, unsigned type, const uint8_t *message, size_t message_bytes,
+                               const float *values, size_t count) {
+    struct peer *peer = &world.peers[place];
+    uint8_t before[HASH_BYTES], after[HASH_BYTES];
+    whole_digest(before);
+    give(peer, type, message, message_bytes, values, count);
+    if (was_refused(&peer->taken)) {
+        whole_digest(after);
+        assert_memory_equal(before, after, HASH_BYTES);
+        give(peer, type, message, message_bytes, values, count);
+        assert_false(was_refused(&peer->taken));
+    }
+    return &peer->taken;
+}
+
+/* ---- Requests ---- */
+
+static uint8_t packed[LIMIT_MESSAGE_BYTES];
+
+static const struct taken *ask_create(unsigned place, const struct tensor_spec *spec, uint32_t wait_ms) {
+    struct message_create message = {.spec = *spec, .wait_ms = wait_ms};
+    return ask(place, FRAME_CREATE, packed, message_pack_create(&message, packed), NULL, 0);
+}
+
+static void ask_open(unsigned place, const char *name, uint32_t wait_ms) {
+    struct message_open message = {.wait_ms = wait_ms};
+    snprintf(message.name, sizeof message.name, "%s", name);
+    ask(place, FRAME_OPEN, packed, message_pack_open(&message, packed), NULL, 0);
+}
+
+static void ask_define(unsigned place, unsigned type, const struct tensor_info *info) {
+    const struct taken *taken = ask(place, type, packed, message_pack_define(info, packed), NULL, 0);
+    assert_int_equal(taken->header.type, type + 1);
+}
+
+static void ask_tensor(unsigned place, unsigned type, const struct tensor_info *info) {
+    struct message_tensor message = {.id = info->id};
+    memcpy(message.name, info->spec.name, sizeof message.name);
+    const struct taken *taken = ask(place, type, packed, message_pack_tensor(&message, packed), NULL, 0);
+    assert_int_equal(taken->header.type, type + 1);
+}
+
+static void ask_values(unsigned place, unsigned type, const struct tensor_info *info, uint32_t block,
+                       uint32_t elements) {
+    static float values[BLOCK];
+    struct message_pieces pieces = {.count = 1, .pieces = {{info->id, block, elements, 1}}};
+    for (uint32_t i = 0; i < elements; i++) {
+        values[i] = (float)(i + block + type) / 16.0f;
+    }
+    const struct taken *taken =
+        ask(place, type, packed, message_pack_pieces(&pieces, packed), values, type == FRAME_PULL ? 0 : elements);
+    assert_int_equal(taken->header.type, type + 1);
+}
+
+static struct tensor_info created(const struct taken *taken) {
+    struct message_created message;
+    assert_int_equal(taken->header.type, FRAME_CREATED);
+    assert_int_equal(message_unpack_created(taken->message, taken->header.message_bytes, &message, NULL), CANYON_OK);
+    assert_true(message.creator);
+    return message.tensor;
+}
+
+static struct tensor_info make(unsigned place, const struct tensor_spec *spec) {
+    struct tensor_info info = created(ask_create(place, spec, 0));
+    ask_define(place, FRAME_DEFINE, &info);
+    ask_tensor(place, FRAME_COMPLETE, &info);
+    return info;
+}
+
+/* ---- The scenario ---- */
+
+static void come(unsigned place) {
+    struct peer *peer = &world.peers[place];
+    memset(peer, 0, sizeof *peer);
+    peer->peer.send = take;
+    fixture_session(peer->peer.session, place);
+    handler_peer_came(world.handler, &peer->peer);
+}
+
+static void begin(void) {
+    memset(&world, 0, sizeof world);
+    world.now = 1000000000;
+    world.environment = (struct handler_environment){.now = world_now, .random = world_random};
+    world.job = fixture_job(1, SHARDS, BLOCK);
+    fail_arm();
+    world.handler = handler_create(&world.job, 0, 0, 1, &world.environment);
+    fail_disarm();
+    if (world.handler == NULL) {
+        assert_true(fail_happened());
+        world.refused++;
+        world.handler = handler_create(&world.job, 0, 0, 1, &world.environment);
+    }
+    assert_non_null(world.handler);
+    for (unsigned i = 0; i < PEERS; i++) {
+        come(i);
+    }
+}
+
+static void end(void) {
+    handler_destroy(world.handler);
+    job_finish(&world.job);
+}
+
+static void join_and_meet(void) {
+    struct message_join join = {.name = "worker"};
+    struct message_barrier barrier = {.name = "b", .count = PEERS, .wait_ms = 5000};
+    size_t bytes = message_pack_join(&join, packed);
+    for (unsigned i = 0; i < PEERS; i++) {
+        assert_int_equal(ask(i, FRAME_JOIN, packed, bytes, NULL, 0)->header.type, FRAME_JOINED);
+    }
+    bytes = message_pack_barrier(&barrier, packed);
+    for (unsigned i = 0; i < PEERS; i++) {
+        ask(i, FRAME_BARRIER, packed, bytes, NULL, 0);
+    }
+    for (unsigned i = 0; i < PEERS; i++) {
+        assert_int_equal(world.peers[i].taken.count, 1);
+        assert_int_equal(world.peers[i].taken.header.type, FRAME_BARRIER_PASSED);
+    }
+}
+
+/* One creates; one waits to create, and does so when the first is gone; one waits to open. */
+static void wait_and_inherit(void) {
+    struct tensor_spec spec = fixture_spec("passed/on", 10, "sgd");
+    (void)created(ask_create(0, &spec, 0));
+    assert_int_equal(ask_create(1, &spec, 5000)->count, 0);
+    ask_open(2, "passed/on", 5000);
+    assert_int_equal(world.peers[2].taken.count, 0);
+    handler_peer_gone(world.handler, &world.peers[0].peer);
+    struct tensor_info info = created(&world.peers[1].taken);
+    ask_define(1, FRAME_DEFINE, &info);
+    ask_tensor(1, FRAME_COMPLETE, &info);
+    assert_int_equal(world.peers[2].taken.header.type, FRAME_OPENED);
+    come(0);
+}
+
+static void train(const struct tensor_info *info) {
+    for (uint32_t block = 0; block < 4; block++) {
+        ask_values(0, FRAME_ASSIGN, info, block, BLOCK);
+        ask_values(1, FRAME_PUSH, info, block, BLOCK);
+        ask_values(0, FRAME_PULL, info, block, BLOCK);
+        ask_values(2, FRAME_PUSH_PULL, info, block, BLOCK);
+    }
+}
+
+static void change_settings(struct tensor_info *info) {
+    struct message_set set = {.id = info->id, .count = 1, .settings = {{"lr", 0.5}}};
+    const struct taken *taken = ask(0, FRAME_SET, packed, message_pack_set(&set, packed), NULL, 0);
+    assert_int_equal(taken->header.type, FRAME_SET_DONE);
+    assert_int_equal(message_unpack_opened(taken->message, taken->header.message_bytes, info, NULL), CANYON_OK);
+    ask_define(0, FRAME_ADJUST, info);
+}
+
+static void look(void) {
+    assert_int_equal(ask(0, FRAME_STATISTICS, NULL, 0, NULL, 0)->header.type, FRAME_STATISTICS_ARE);
+    assert_int_equal(ask(0, FRAME_DIGEST, NULL, 0, NULL, 0)->header.type, FRAME_DIGESTS);
+    assert_int_equal(ask(0, FRAME_LIST, NULL, 0, NULL, 0)->header.type, FRAME_LISTED);
+    size_t bytes = message_pack_optimizer_request(1, packed);
+    assert_int_equal(ask(0, FRAME_OPTIMIZER, packed, bytes, NULL, 0)->header.type, FRAME_OPTIMIZER_IS);
+}
+
+static void scenario(size_t nth, uint8_t digest[HASH_BYTES]) {
+    fail_begin(nth);
+    begin();
+    struct tensor_spec adam = fixture_spec("big", 4 * BLOCK, "adam:lr=0.01");
+    struct tensor_info big = make(0, &adam);
+    join_and_meet();
+    train(&big);
+    change_settings(&big);
+    train(&big);
+    wait_and_inherit();
+    for (int i = 0; i < 20; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "t%d", i);
+        struct tensor_spec spec = fixture_spec(name, 3, "momentum");
+        make(1, &spec);
+    }
+    look();
+    ask_tensor(0, FRAME_DROP, &big);
+    ask_tensor(0, FRAME_UNDEFINE, &big);
+    ask_tensor(0, FRAME_DROPPED, &big);
+    /* The name is free again, for another tensor. */
+    struct tensor_spec again = fixture_spec("big", 3 * BLOCK + 1, "nadam");
+    big = make(2, &again);
+    ask_values(0, FRAME_PUSH_PULL, &big, 3, 1);
+    whole_digest(digest);
+    assert_true(world.refused <= 1);
+    if (fail_happened() && world.refused == 0) {
+        fail_msg("nothing was refused: %s", fail_place());
+    }
+    end();
+}
+
+static uint8_t expected[HASH_BYTES];
+
+static void scenario_compared(size_t nth) {
+    uint8_t digest[HASH_BYTES];
+    scenario(nth, digest);
+    assert_memory_equal(digest, expected, HASH_BYTES);
+}
+
+static void each_allocation_fails_once(void **state) {
+    (void)state;
+    scenario(0, expected);
+    assert_int_equal(world.refused, 0);
+    fail_each("handler", scenario_compared, 2000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_allocation_fails_once)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
