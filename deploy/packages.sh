@@ -8,7 +8,7 @@ set -eu
 packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler libsodium-dev
 libjansson-dev libinih-dev gnuplot-nox"
 if [ "${1:-}" = test ]; then
-    packages="$packages g++ clang libcmocka-dev iproute2"
+    packages="$packages g++ clang libclang-rt-14-dev libcmocka-dev iproute2"
 fi
 
 # A compiler or cmake that was installed in another way than by apt serves as well.
@@ -17,6 +17,7 @@ provided() {
     gcc) command -v gcc ;;
     g++) command -v g++ ;;
     clang) command -v clang ;;
+    libclang-rt-14-dev) ls "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*.a ;;
     cmake) command -v cmake ;;
     ninja-build) command -v ninja ;;
     gnuplot-nox) command -v gnuplot ;;

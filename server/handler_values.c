@@ -164,14 +164,14 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
         return status;
     }
     assert((uintptr_t)frame->payload % _Alignof(float) == 0);
-    const float *values = (const float *)(const void *)frame->payload;
+    const float *values = (const float *)(const void *)frame->payload; /* NULL when all pieces are empty */
     transfer.type = frame->header.type;
     transfer.slices = 0;
     transfer.results.count = transfer.pieces.count;
     transfer.results.text[0] = '\0';
     for (uint32_t i = 0; i < transfer.pieces.count; i++) {
         execute_piece(handler, &transfer, i, values);
-        if (brings_values(transfer.type)) {
+        if (brings_values(transfer.type) && transfer.pieces.pieces[i].elements > 0) {
             values += transfer.pieces.pieces[i].elements;
         }
     }
