@@ -36,8 +36,8 @@ sources() {
     forbid "uv.h outside the network layers" 'uv\.h' \
         $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|connection|main)\.[ch]$') \
         $(sources client '^client/lane[a-z_]*\.[ch]$')
-    forbid "sodium.h outside hash and random" 'sodium' \
-        $(sources common '^common/(hash|random)\.c$') $(sources server) $(sources client)
+    forbid "sodium.h outside hash, random, secret, key and channel" 'sodium' \
+        $(sources common '^common/(hash|random|secret|key|channel[a-z_]*)\.c$') $(sources server) $(sources client)
     forbid "protobuf-c outside messages" '(protobuf-c|canyon\.pb-c)' \
         $(sources common '^common/message[a-z_]*\.[ch]$') $(sources server) $(sources client)
     pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer server/shard server/shard_spec"
