@@ -64,8 +64,9 @@ def cases():
             yield name, dict(weight_decay=0.1, decoupled_weight_decay=1, lr=0.01), None
             # Decoupled where steps are divided by the gradient's size: a weight that sees only its own L2 decay and is
             # driven through zero gets there the last bit's sign as a whole step.
-            yield name, dict(plain, weight_decay=0.05, decoupled_weight_decay=int(name not in ("sgd", "momentum", "nag")),
-                             maximize=1, clip_value=0.5, loss_scale=8, schedule="cosine"), "cosine"
+            decoupled = int(name not in ("sgd", "momentum", "nag"))
+            yield name, dict(plain, weight_decay=0.05, decoupled_weight_decay=decoupled, maximize=1, clip_value=0.5,
+                             loss_scale=8, schedule="cosine"), "cosine"
     yield "rmsprop", dict(centered=1), None
     yield "rmsprop", dict(centered=1, momentum=0.8, alpha=0.95, eps=1e-4, lr=0.005, weight_decay=0.05), None
     for number, schedule in enumerate(SCHEDULES):
