@@ -46,8 +46,8 @@ enum canyon_status key_parse(const char *text, uint8_t public[KEY_BYTES], struct
 enum canyon_status key_file_read(const char *path, struct key_pair **pair, struct error *error);
 
 /* Writes a new file of mode 0600, synced to disk; never over an existing one, nor through a symbolic link: CONFLICT.
- * Directories that are missing on the way are made with mode 0700. UNAVAILABLE with the system's reason; then no file
- * is left. */
+ * Directories that are missing on the way are made with mode 0700. INVALID_ARGUMENT, with the system's reason, when it
+ * cannot be written; then no file is left. */
 enum canyon_status key_file_write(const char *path, const struct key_pair *pair, struct error *error);
 
 #endif

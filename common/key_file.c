@@ -188,7 +188,7 @@ static enum canyon_status make_directories(char *path, struct error *error) {
             failed = 0;
         }
         if (failed) {
-            return error_set(error, CANYON_UNAVAILABLE, "the directory %.100s cannot be made: %s", path,
+            return error_set(error, CANYON_INVALID_ARGUMENT, "the directory %.100s cannot be made: %s", path,
                              strerror(reason));
         }
         *slash = '/';
@@ -240,7 +240,7 @@ static enum canyon_status create_file(const char *path, int *descriptor, struct 
                          "there is a file of that name, and keys are never overwritten: move it away first, or name "
                          "another");
     }
-    return error_set(error, CANYON_UNAVAILABLE, "it cannot be made: %s", strerror(errno));
+    return error_set(error, CANYON_INVALID_ARGUMENT, "it cannot be made: %s", strerror(errno));
 }
 
 /* The file's text, in secret memory; NULL when there is none. */
@@ -279,7 +279,7 @@ enum canyon_status key_file_write(const char *path, const struct key_pair *pair,
     /* fchmod, since a strange umask may have taken the owner's own rights. */
     if (fchmod(descriptor, 0600) != 0 || !write_all(descriptor, text, bytes) || fsync(descriptor) != 0 ||
         !sync_directory(copy)) {
-        status = error_set(error, CANYON_UNAVAILABLE, "it cannot be written: %s", strerror(errno));
+        status = error_set(error, CANYON_INVALID_ARGUMENT, "it cannot be written: %s", strerror(errno));
         unlink(path);
     }
 out:

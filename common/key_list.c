@@ -158,11 +158,11 @@ static enum canyon_status open_list(const char *path, int *descriptor, struct er
     *descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*descriptor < 0) {
         bool missing = errno == ENOENT || errno == ENOTDIR;
-        return error_set(error, missing ? CANYON_NOT_FOUND : CANYON_UNAVAILABLE, "cannot be opened: %s",
+        return error_set(error, missing ? CANYON_NOT_FOUND : CANYON_INVALID_ARGUMENT, "cannot be opened: %s",
                          strerror(errno));
     }
     if (fstat(*descriptor, &file) != 0) {
-        return error_set(error, CANYON_UNAVAILABLE, "cannot be looked at: %s", strerror(errno));
+        return error_set(error, CANYON_INVALID_ARGUMENT, "cannot be looked at: %s", strerror(errno));
     }
     if (!S_ISREG(file.st_mode)) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "is not a regular file");
@@ -182,7 +182,7 @@ static enum canyon_status read_list(int descriptor, char *text, size_t room, siz
     while (got != 0 && *bytes < room) {
         got = read(descriptor, text + *bytes, room - *bytes);
         if (got < 0 && errno != EINTR) {
-            return error_set(error, CANYON_UNAVAILABLE, "cannot be read: %s", strerror(errno));
+            return error_set(error, CANYON_INVALID_ARGUMENT, "cannot be read: %s", strerror(errno));
         }
         *bytes += got > 0 ? (size_t)got : 0;
     }

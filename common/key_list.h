@@ -45,7 +45,7 @@ enum canyon_status key_list_parse(const char *text, size_t bytes, const char *fo
 
 /* Reads and parses a file: a regular file that group and others cannot write (checked on the opened descriptor). Unlike
  * a key's, it may be reached through a symbolic link and belong to anyone, as configuration that a container is given
- * does: whoever names the file to the program trusts its owner. NOT_FOUND, UNAVAILABLE, INVALID_ARGUMENT, NO_MEMORY:
+ * does: whoever names the file to the program trusts its owner. NOT_FOUND, INVALID_ARGUMENT, NO_MEMORY:
  * the text names the file. */
 enum canyon_status key_list_read(const char *path, const char *format, key_list_take take, void *user,
                                  struct error *error);

@@ -26,7 +26,7 @@ struct cli {
 /* argv[0] is the command's name. */
 typedef enum outcome cli_run(struct cli *cli, int argc, char **argv);
 
-cli_run cli_status, cli_tensors, cli_show, cli_pull, cli_assign, cli_set, cli_drop, cli_optimizers;
+cli_run cli_status, cli_tensors, cli_show, cli_pull, cli_assign, cli_set, cli_drop, cli_optimizers, cli_keygen;
 
 /* The entries of a table of options that every command has. `cli` is a struct cli *. */
 #define CLI_COMMON_OPTIONS(cli)                                                                                        \

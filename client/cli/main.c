@@ -1,4 +1,4 @@
-/* canyon: look at a running job and change its tensors from the command line. */
+/* canyon: look at a running job, change its tensors and make keys, from the command line. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +21,7 @@ static const struct command {
     {"set", "NAME SETTING...", "change a tensor's settings while training runs", cli_set},
     {"drop", "NAME", "delete a tensor on all servers", cli_drop},
     {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
+    {"keygen", "[--show [FILE]]", "make a key, or show the public half of one", cli_keygen},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -103,7 +104,7 @@ int main(int argc, char **argv) {
     };
     const struct command_line line = {
         .program = "canyon",
-        .summary = "Looks at a running Canyon job and changes its tensors.",
+        .summary = "Looks at a running Canyon job, changes its tensors, and makes keys.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .stop_at_positional = true,

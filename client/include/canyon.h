@@ -61,6 +61,7 @@ typedef struct canyon_future canyon_future;
 #define CANYON_MAX_SLOTS           4
 #define CANYON_NAME_BYTES          128 /* of names, with the NUL */
 #define CANYON_DIGEST_BYTES        32
+#define CANYON_KEY_TEXT_BYTES      63 /* of a public key's text, with the NUL */
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
 
@@ -73,6 +74,33 @@ CANYON_API const char *canyon_status_name(enum canyon_status status);
 /* What the last failed call on this thread had to say; "" before the first. Valid until the next call on this thread.
  */
 CANYON_API const char *canyon_error_text(void);
+
+/* ---- Keys ------------------------------------------------------------------------------------------------------ */
+
+/* A key is an identity: servers know their clients by it, and clients their servers. The secret half stays in a file on
+ * its owner's machine; the public half is a text, "cnp1...", that is no secret: it goes into the lists of those who are
+ * to trust its owner. Programs need none of these calls as a rule: `canyon keygen` makes keys, and a client reads its
+ * key by itself. */
+
+/* Writes the path of one of Canyon's own files, whether or not it is there: "key" (the client's key), "known_servers",
+ * "server.key", "allow". The directory is CANYON_HOME of the environment, else canyon in XDG_CONFIG_HOME, else
+ * .config/canyon in HOME. TOO_LARGE when it does not fit into `bytes`, CONFIGURATION when the environment has none of
+ * the three. */
+CANYON_API enum canyon_status canyon_home_file(const char *name, char *path, size_t bytes);
+
+/* Makes a key from the system's randomness and writes its secret half to a new file (NULL: the default, "key" of
+ * canyon_home_file) that only its owner can read, synced to disk; directories that are missing are made, open to their
+ * owner alone. `text` receives the public key.
+ * - CONFLICT: there is a file of that name; nothing is ever overwritten
+ * - INVALID_ARGUMENT: it cannot be written there, the text has the system's reason; no file is left
+ * - CONFIGURATION: no path was given and there is no default, see canyon_home_file */
+CANYON_API enum canyon_status canyon_key_generate(const char *path, char text[CANYON_KEY_TEXT_BYTES]);
+
+/* Reads a key's file (NULL: the default) and gives its public key. The secret half does not leave the library.
+ * - NOT_FOUND: there is no such file
+ * - INVALID_ARGUMENT: it is not a regular file, belongs to somebody else, others can use it, or it holds no secret key;
+ *   the text says which and what to do */
+CANYON_API enum canyon_status canyon_key_show(const char *path, char text[CANYON_KEY_TEXT_BYTES]);
 
 /* ---- Connecting ------------------------------------------------------------------------------------------------ */
 

@@ -29,5 +29,6 @@ options canyon-server 'bin/canyon-server' --help
 options canyon-sim 'bin/canyon-sim train' train --help
 options canyon-sim 'bin/canyon-sim trace' trace --help
 options canyon-sim 'bin/canyon-sim surface' surface --help
-options canyon 'bin/canyon ' --help
+options canyon 'bin/canyon keygen' keygen --help
+options canyon 'bin/canyon [^k]' --help
 exit $failures

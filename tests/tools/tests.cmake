@@ -13,4 +13,5 @@ target_sources(tools_summary PRIVATE ${PROJECT_SOURCE_DIR}/client/cli/summary.c)
 # These start servers and run the program.
 add_dependencies(tools_local canyon-server)
 add_dependencies(tools_cli canyon-server canyon)
+add_dependencies(tools_keygen canyon)
 set_tests_properties(tools.local tools.cli PROPERTIES TIMEOUT 120)
