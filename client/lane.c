@@ -74,8 +74,11 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
         dial_stop(lane->dial);
         lane->dial = NULL;
     }
-    if (lane->state == LANE_DOWN && lane->wanted && !lane->closing)
+    if (lane->state == LANE_DOWN && lane->wanted && !lane->closing) {
         lane_dial(lane);
+        if (lane->state == LANE_DOWN)
+            until = 0; /* it failed at once: no event will come of it */
+    }
     lane_poll_link(lane);
     lane->wakeup = session_wakeup(lane->session);
     if (lane->state == LANE_GREETING && lane->attempt_deadline < lane->wakeup)

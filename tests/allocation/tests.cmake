@@ -16,3 +16,8 @@ endfunction()
 
 canyon_allocation_test(handler canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
+canyon_allocation_test(client canyon_client_core)
+target_sources(allocation_client PRIVATE
+  ${PROJECT_SOURCE_DIR}/tests/integration/harness.c ${PROJECT_SOURCE_DIR}/tests/integration/process.c)
+target_link_libraries(allocation_client PRIVATE canyon_common PkgConfig::UV)
+add_dependencies(allocation_client canyon-server)
