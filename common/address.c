@@ -5,11 +5,11 @@
 
 #include "common/number.h"
 
-/* What may stand in a host: anything visible but the characters that delimit addresses and lists of them. */
+/* What may stand in a host: anything visible but what delimits addresses and lists of them, or begins a comment. */
 static int host_is_clean(const char *host, size_t length) {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)host[i];
-        if (c <= ' ' || c == 0x7f || strchr(",[]\"'/", host[i]) != NULL) {
+        if (c <= ' ' || c == 0x7f || strchr(",;#[]\"'/", host[i]) != NULL) {
             return 0;
         }
     }

@@ -14,7 +14,8 @@ struct address {
 };
 
 /* INVALID_ARGUMENT, with the text in question, for an empty host, a missing or out-of-range port, unbalanced brackets,
- * an IPv6 literal without brackets, blanks or control bytes. `address` is written on success only. */
+ * an IPv6 literal without brackets, blanks, control bytes, or any of , ; # " ' / in the host. `address` is written on
+ * success only. */
 enum canyon_status address_parse(const char *text, struct address *address, struct error *error);
 
 /* The canonical text: brackets exactly around hosts that contain a colon. LIMIT_ADDRESS_BYTES always suffice; a shorter

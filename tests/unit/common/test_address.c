@@ -41,7 +41,8 @@ static void bad_addresses(void **state) {
         "host:-1",   "host:65536", "host:8x",    "host: 80",       " host:80",
         "ho st:80",  "::1:80",     "[::1]",      "[::1]80",        "[::1:80",
         "[]:80",     "::1]:80",    "host:80:90", "a,b:80",         "host:0x50",
-        "ho\nst:80", "host:80 ",   "[[::1]]:80", "http://host:80", "host:99999999999999999999"};
+        "ho\nst:80", "host:80 ",   "[[::1]]:80", "http://host:80", "host:99999999999999999999",
+        ";host:80",  "ho#st:80"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct address address = {.host = "before", .port = 1};
         struct error error = {.status = CANYON_OK};
