@@ -23,6 +23,7 @@
 struct server {
     pid_t pid;                           /* 0 when it does not run */
     int reservation;                     /* bound, never listening: keeps the port */
+    char direct[CLUSTER_ADDRESS_BYTES];  /* where it listens */
     char address[CLUSTER_ADDRESS_BYTES]; /* advertised */
     char log[PATH_BYTES];
 };
@@ -298,7 +299,11 @@ struct cluster *cluster_start(const struct cluster_options *options) {
     check(mkdtemp(cluster->directory) != NULL);
     for (unsigned i = 0; i < cluster->options.servers; i++) {
         struct server *server = &cluster->servers[i];
-        server->reservation = port_reserve(cluster->options.ipv6, server->address);
+        server->reservation = port_reserve(cluster->options.ipv6, server->direct);
+        snprintf(server->address, sizeof server->address, "%s",
+                 cluster->options.advertise
+                     ? cluster->options.advertise(cluster->options.advertise_user, i, server->direct)
+                     : server->direct);
         snprintf(server->log, sizeof server->log, "%.200s/server-%u.log", cluster->directory, i);
         size_t used = strlen(cluster->list);
         snprintf(cluster->list + used, sizeof cluster->list - used, "%s%s", i == 0 ? "" : ",", server->address);
@@ -319,6 +324,10 @@ const char *cluster_servers(const struct cluster *cluster) {
 
 const char *cluster_address(const struct cluster *cluster, unsigned server) {
     return cluster->servers[server].address;
+}
+
+const char *cluster_direct(const struct cluster *cluster, unsigned server) {
+    return cluster->servers[server].direct;
 }
 
 pid_t cluster_pid(const struct cluster *cluster, unsigned server) {

@@ -37,6 +37,10 @@ struct cluster_options {
     unsigned block;   /* elements [1024] */
     const char *job;  /* ["test"] */
     bool ipv6;        /* on ::1 instead of 127.0.0.1 */
+    /* Called once for each server with the address it will listen on; what it returns, valid for the call, is
+     * advertised instead (of a proxy before it, say). NULL: the address itself. */
+    const char *(*advertise)(void *user, unsigned server, const char *address);
+    void *advertise_user;
 };
 
 struct cluster;
@@ -78,6 +82,8 @@ void cluster_stop(struct cluster *cluster);
 /* All addresses, separated by commas, and one of them. Valid until cluster_stop. */
 const char *cluster_servers(const struct cluster *cluster);
 const char *cluster_address(const struct cluster *cluster, unsigned server);
+/* Where it listens: the same, unless another was advertised. */
+const char *cluster_direct(const struct cluster *cluster, unsigned server);
 pid_t cluster_pid(const struct cluster *cluster, unsigned server);
 
 /* SIGKILL, and waits until the process is gone: from then on its port refuses. */

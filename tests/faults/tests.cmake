@@ -1,0 +1,24 @@
+# Networks that fail: a TCP proxy, its own tests, and real servers and clients through it. Every test_<name>.c is a
+# program and the test faults.<name>.
+add_library(canyon_fault_proxy STATIC
+  ${CMAKE_CURRENT_LIST_DIR}/proxy.c ${CMAKE_CURRENT_LIST_DIR}/pipe.c ${CMAKE_CURRENT_LIST_DIR}/pipe_faults.c
+  ${CMAKE_CURRENT_LIST_DIR}/transcript.c ${CMAKE_CURRENT_LIST_DIR}/socket.c)
+find_package(Threads REQUIRED)
+target_link_libraries(canyon_fault_proxy PUBLIC canyon_compile canyon_common Threads::Threads)
+
+add_executable(fault_proxy ${CMAKE_CURRENT_LIST_DIR}/fault_proxy.c)
+target_link_libraries(fault_proxy PRIVATE canyon_fault_proxy)
+
+file(GLOB fault_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
+foreach(source ${fault_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "^test_" "" name ${name})
+  add_executable(faults_${name} ${source} ${CMAKE_CURRENT_LIST_DIR}/routes.c)
+  target_link_libraries(faults_${name} PRIVATE canyon_fault_proxy canyon_integration_support)
+  add_dependencies(faults_${name} canyon-server)
+  add_test(NAME faults.${name} COMMAND faults_${name})
+  set_tests_properties(faults.${name} PROPERTIES LABELS "quick;threads" TIMEOUT 180)
+endforeach()
+
+add_test(NAME faults.program COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/program.sh $<TARGET_FILE:fault_proxy>)
+set_tests_properties(faults.program PROPERTIES LABELS quick TIMEOUT 60)
