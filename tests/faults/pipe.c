@@ -196,7 +196,7 @@ static bool send_some(struct pipe *pipe, int sink, size_t count) {
 
 static enum pipe_event at_the_cut(struct pipe *pipe, int sink) {
     drop_all(pipe);
-    if (!pipe->sink_broken && socket_unacknowledged(sink) > 0) {
+    if (!pipe->sink_broken && socket_unsent(sink) > 0) {
         pipe->wakeup = clock_now() + MILLISECOND;
         return PIPE_WAITS;
     }

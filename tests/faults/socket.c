@@ -86,9 +86,9 @@ int socket_listen(const char *address, bool reserve, char *bound, size_t bytes) 
     return descriptor;
 }
 
-int socket_unacknowledged(int descriptor) {
+int socket_unsent(int descriptor) {
     int count = 0;
-    return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : 0;
+    return ioctl(descriptor, SIOCOUTQNSD, &count) == 0 ? count : 0;
 }
 
 void socket_reset(int descriptor) {
