@@ -17,7 +17,7 @@
 #define POOL_CROWDED          (256 * MIB)
 #define BUFFERS_LEAST         (512 * MIB)
 #define PARTIAL_FRAME_SECONDS 30ull
-#define UNREAD_SECONDS        25ull
+#define UNREAD_SECONDS        20ull /* before the kernel gives up, which tells nobody why */
 #define SWEEP_MS              1000
 #define SWEEP_STOPPING_MS     5
 #define SECOND                1000000000ull

@@ -22,3 +22,6 @@ endforeach()
 
 add_test(NAME faults.program COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/program.sh $<TARGET_FILE:fault_proxy>)
 set_tests_properties(faults.program PROPERTIES LABELS quick TIMEOUT 60)
+
+# Half a minute of waiting.
+set_tests_properties(faults.unread PROPERTIES LABELS full)
