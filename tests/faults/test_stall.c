@@ -106,7 +106,7 @@ static void bandwidth_collapses(void **state) {
     routes_fault(&routes, PROXY_EVERY, PROXY_UP, "rate=1250000");
     routes_fault(&routes, PROXY_EVERY, PROXY_DOWN, "rate=1250000");
     uint64_t begun = now_ms(), asked = 0;
-    while (now_ms() < begun + 3000) {
+    while (now_ms() < begun + 1500) {
         static struct message_pieces pieces = {.count = 1};
         uint8_t request[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES], message[LIMIT_MESSAGE_BYTES];
         pieces.pieces[0] = (struct message_piece){
@@ -124,7 +124,7 @@ static void bandwidth_collapses(void **state) {
     proxy_clear(routes.proxies[0]);
     raw_close(&raw);
     uint32_t pushes[2] = {atomic_load(&pushers[0].pushes), atomic_load(&pushers[1].pushes)};
-    sleep_ms(1000);
+    sleep_ms(500);
     for (int i = 0; i < 2; i++) {
         atomic_store(&pushers[i].stop, true);
         check(pthread_join(threads[i], NULL) == 0);

@@ -25,3 +25,8 @@ set_tests_properties(faults.program PROPERTIES LABELS quick TIMEOUT 60)
 
 # Half a minute of waiting.
 set_tests_properties(faults.unread PROPERTIES LABELS full)
+
+add_executable(half_open_peer ${CMAKE_CURRENT_LIST_DIR}/half_open_peer.c)
+target_link_libraries(half_open_peer PRIVATE canyon_integration_support)
+add_test(NAME faults.half_open COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/half_open.sh ${CMAKE_BINARY_DIR})
+set_tests_properties(faults.half_open PROPERTIES LABELS full TIMEOUT 120 SKIP_RETURN_CODE 77)

@@ -1,5 +1,6 @@
 #include "tests/integration/raw.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,13 +26,13 @@ static int socket_to(const char *address, int receive_bytes) {
         check(setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes) == 0);
     int bad;
     if (ipv6) {
-        struct sockaddr_in6 name = {
-            .sin6_family = AF_INET6, .sin6_port = htons(parsed.port), .sin6_addr = in6addr_loopback};
-        bad = connect(descriptor, (const struct sockaddr *)&name, sizeof name);
+        struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(parsed.port)};
+        bad = inet_pton(AF_INET6, parsed.host, &name.sin6_addr) != 1 ||
+              connect(descriptor, (const struct sockaddr *)&name, sizeof name);
     } else {
-        struct sockaddr_in name = {
-            .sin_family = AF_INET, .sin_port = htons(parsed.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        bad = connect(descriptor, (const struct sockaddr *)&name, sizeof name);
+        struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(parsed.port)};
+        bad = inet_pton(AF_INET, parsed.host, &name.sin_addr) != 1 ||
+              connect(descriptor, (const struct sockaddr *)&name, sizeof name);
     }
     if (bad)
         check_fail("connecting to %s: %s", address, strerror(errno));
