@@ -23,6 +23,7 @@ breaks() { # FILE INCLUDE
 breaks common/job.c '"server/shard.h"'
 breaks common/job.c '<canyon.h>'
 breaks common/job.c '<sodium.h>'
+breaks common/channel.h '<sodium.h>'
 breaks common/frame.c '<uv.h>'
 breaks common/job.c '"canyon.pb-c.h"'
 breaks server/handler.c '"client/session.h"'
