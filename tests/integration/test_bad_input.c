@@ -83,6 +83,7 @@ static void bad_hyperparameters(void **state) {
         {"adam", "beta2", 1},
         {"adam", "beta2", (double)NAN},
         {"adam", "eps", -1},
+        {"adam", "eps", 0},
         {"nadam", "beta1", 1.5},
         {"momentum", "momentum", -1},
         {"nag", "momentum", (double)NAN},

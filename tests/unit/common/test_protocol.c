@@ -1,6 +1,7 @@
 /* The tables of PROTOCOL.md say what the headers say. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -124,6 +125,73 @@ static void limits(void **state) {
     free(text);
 }
 
+/* ---- No message holds itself, however deep: a few bytes must not unpack to a deep nest of memory or stack ---- */
+
+#define MESSAGES 64
+#define NAME     64
+
+struct schema {
+    char names[MESSAGES][NAME];
+    bool holds[MESSAGES][MESSAGES]; /* the first has a field of the second's type */
+    size_t count;
+};
+
+static size_t message_place(struct schema *schema, const char *name) {
+    size_t place = 0;
+    while (place < schema->count && strcmp(schema->names[place], name) != 0) {
+        place++;
+    }
+    return place;
+}
+
+/* Two walks over the lines of canyon.proto: for the names of messages, then for the fields between their braces. */
+static void read_schema(struct schema *schema, const char *text) {
+    for (int walk = 0; walk < 2; walk++) {
+        size_t inside = MESSAGES;
+        for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+            char first[NAME] = "", second[NAME] = "";
+            line += *line == '\n';
+            int words = sscanf(line, " %63s %63s", first, second);
+            if (words == 2 && strcmp(first, "message") == 0) {
+                if (walk == 0) {
+                    assert_true(schema->count < MESSAGES);
+                    memcpy(schema->names[schema->count++], second, NAME);
+                }
+                inside = walk == 0 ? MESSAGES : message_place(schema, second);
+            } else if (words == 2 && inside < MESSAGES) {
+                size_t type = message_place(schema, strcmp(first, "repeated") == 0 ? second : first);
+                if (type < schema->count) {
+                    schema->holds[inside][type] = true;
+                }
+            }
+        }
+    }
+}
+
+static void no_message_holds_itself(void **state) {
+    (void)state;
+    static struct schema schema;
+    char *text = read_source("proto/canyon.proto");
+    size_t fields = 0;
+    read_schema(&schema, text);
+    free(text);
+    assert_true(schema.count > 20 && message_place(&schema, "TensorSpec") < schema.count);
+    for (size_t via = 0; via < schema.count; via++) {
+        for (size_t from = 0; from < schema.count; from++) {
+            fields += schema.holds[via][from];
+            for (size_t to = 0; to < schema.count && schema.holds[from][via]; to++) {
+                schema.holds[from][to] = schema.holds[from][to] || schema.holds[via][to];
+            }
+        }
+    }
+    assert_true(fields > 5);
+    for (size_t i = 0; i < schema.count; i++) {
+        if (schema.holds[i][i]) {
+            fail_msg("message %s can hold itself", schema.names[i]);
+        }
+    }
+}
+
 /* Numbers that stand in the prose. */
 static void prose(void **state) {
     (void)state;
@@ -148,9 +216,8 @@ static void prose(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(types),
-        cmocka_unit_test(codes),
-        cmocka_unit_test(limits),
+        cmocka_unit_test(types),  cmocka_unit_test(codes),
+        cmocka_unit_test(limits), cmocka_unit_test(no_message_holds_itself),
         cmocka_unit_test(prose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
