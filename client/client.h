@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/identity.h"
 #include "client/include/canyon.h"
 #include "client/lane.h"
 #include "client/plan.h"
@@ -32,6 +33,7 @@ struct canyon_client {
     size_t lane_count;
     struct plan_layout layout; /* the fields above as the plan wants them */
 
+    struct identity *identity; /* of all lanes */
     char name[LIMIT_NAME_BYTES];
     uint8_t session_id[SESSION_BYTES];
     uint32_t timeout_ms, connect_ms;

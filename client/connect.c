@@ -51,6 +51,7 @@ static void client_destroy(struct canyon_client *client) {
     free(client->first_lanes);
     free(client->versions);
     free(client->spare.values);
+    identity_destroy(client->identity);
     job_finish(&client->job);
     pthread_cond_destroy(&client->idle);
     pthread_mutex_destroy(&client->lock);
@@ -82,6 +83,7 @@ static struct lane *client_new_lane(struct canyon_client *client, const char *ad
                                    .name = client->name,
                                    .window_bytes = client->window_bytes,
                                    .connect_ms = client->connect_ms,
+                                   .identity = client->identity,
                                    .log = &client->log};
     memcpy(options.session_id, client->session_id, sizeof options.session_id);
     return lane_create(&options, error);
@@ -344,6 +346,11 @@ enum canyon_status canyon_connect(const struct canyon_options *given, canyon_cli
         error_set(&error, CANYON_NO_MEMORY, "no memory for a client");
         goto out;
     }
+    if (identity_create(&options, &made->identity, &error) != CANYON_OK)
+        goto out;
+    if (identity_is_plaintext(made->identity))
+        log_event(&made->log, LOG_WARNING, "plaintext", "reason=%s",
+                  "\"insecure_plaintext was asked for: nothing is encrypted and nobody proves who they are\"");
     if (client_learn_job(made, &options, &error) != CANYON_OK || client_meet_all(made, &error) != CANYON_OK ||
         client_meet_threads(made, &error) != CANYON_OK)
         goto out;

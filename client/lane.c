@@ -51,7 +51,12 @@ static void lane_on_wake(uv_async_t *wake) {
 }
 
 static bool lane_has_work(const struct lane *lane) {
-    return !lane->closing && (lane->wanted || session_outstanding(lane->session) > 0);
+    return !lane->closing && (lane->wanted || session_outstanding(lane->session) > 0 || lane_is_sending(lane));
+}
+
+/* Between the socket's connection and the server's welcome. */
+static bool lane_is_shaking_hands(const struct lane *lane) {
+    return lane->state == LANE_SECURING || lane->state == LANE_GREETING;
 }
 
 /* What must happen at some time even if no byte comes. */
@@ -61,9 +66,9 @@ static void lane_tick(struct lane *lane) {
         lane_lose(lane, CANYON_UNAVAILABLE,
                   "the connection to %s was given up: a deadline passed while a request was half sent",
                   lane->address_text);
-    if (lane->state == LANE_GREETING && now >= lane->attempt_deadline)
-        lane_lose(lane, CANYON_UNAVAILABLE, "%s accepted the connection but did not answer the hello within %u ms",
-                  lane->address_text, lane->options.connect_ms);
+    if (lane_is_shaking_hands(lane) && now >= lane->attempt_deadline)
+        lane_lose(lane, CANYON_UNAVAILABLE, "%s accepted the connection but did not answer the %s within %u ms",
+                  lane->address_text, lane->state == LANE_SECURING ? "handshake" : "hello", lane->options.connect_ms);
 }
 
 /* Sets the loop up for one turn that ends at `until` at the latest. */
@@ -81,7 +86,7 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
     }
     lane_poll_link(lane);
     lane->wakeup = session_wakeup(lane->session);
-    if (lane->state == LANE_GREETING && lane->attempt_deadline < lane->wakeup)
+    if (lane_is_shaking_hands(lane) && lane->attempt_deadline < lane->wakeup)
         lane->wakeup = lane->attempt_deadline;
     if (until < lane->wakeup)
         lane->wakeup = until;
@@ -166,10 +171,14 @@ static void lane_notify(struct lane *lane, bool attended) {
 
 /* ---- requests ---- */
 
-/* An idle connection is read by nobody: look whether the server closed it, so that a request is not sent to nowhere. */
+/* An idle connection is read by nobody: look whether the server closed it, so that a request is not sent to nowhere;
+ * and whether it has done its duty. */
 static void lane_probe(struct lane *lane) {
-    if (lane->state == LANE_UP && !lane->driving && session_outstanding(lane->session) == 0)
-        lane_read(lane);
+    if (lane->state != LANE_UP || lane->driving || session_outstanding(lane->session) > 0)
+        return;
+    lane_read(lane);
+    if (lane->state == LANE_UP && lane_is_old(lane))
+        lane_renew(lane);
 }
 
 void lane_submit(struct lane *lane, struct session_request *first, enum lane_urgency urgency) {
@@ -191,7 +200,7 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
             lane->wanted = true;
         if (lane->state == LANE_UP)
             lane_flush(lane);
-        bool little = session_unsent(lane->session) == 0 && reply_bytes < MUCH_BYTES;
+        bool little = !lane_is_sending(lane) && reply_bytes < MUCH_BYTES;
         lane_notify(lane, urgency == LANE_DRIVEN || (urgency == LANE_DRIVEN_LATER && little));
     }
     lane_unlock(lane);
@@ -243,6 +252,12 @@ enum canyon_status lane_wait_connected(struct lane *lane, struct message_welcome
 out:
     lane_unlock(lane);
     return status;
+}
+
+void lane_pin(struct lane *lane) {
+    lane_lock(lane);
+    lane->pinned = true;
+    lane_unlock(lane);
 }
 
 const char *lane_address(const struct lane *lane) {
@@ -315,7 +330,10 @@ struct lane *lane_create(const struct lane_options *options, struct error *error
     lane->options = *options;
     snprintf(lane->address_text, sizeof lane->address_text, "%s", options->address);
     lane->options.address = lane->address_text;
-    if (address_parse(lane->address_text, &lane->address, error) != CANYON_OK)
+    lane->options.renew_bytes = options->renew_bytes != 0 ? options->renew_bytes : LANE_RENEW_BYTES;
+    lane->options.renew_ms = options->renew_ms != 0 ? options->renew_ms : LANE_RENEW_MS;
+    if (address_parse(lane->address_text, &lane->address, error) != CANYON_OK ||
+        identity_find(options->identity, lane->address_text, &lane->known, error) != CANYON_OK)
         goto address_failed;
     struct session_options session_options = {.name = options->name,
                                               .address = lane->address_text,
@@ -349,6 +367,7 @@ void lane_close(struct lane *lane) {
     lane_lock(lane);
     if (!lane->closing) {
         lane->closing = true;
+        lane_say_last(lane);
         lane_lose(lane, CANYON_CLOSED, "the client was closed");
         uv_async_send(&lane->wake);
         pthread_cond_signal(&lane->work);

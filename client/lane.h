@@ -4,13 +4,17 @@
  * free, so a blocking call does its network work on its own thread; the lane's I/O thread takes it only when requests
  * are under way and nobody waits. Requests are written by whoever submits them; replies are read by whoever drives.
  *
- * A lost connection ends the requests on it; the next submit connects again, once. Thread-safe. */
+ * A lost connection ends the requests on it; the next submit connects again, once. An encrypted connection that has
+ * carried much or stands for long is replaced by a new one when it is idle, so that its keys do not get old.
+ * Thread-safe.
+ */
 #ifndef CANYON_CLIENT_LANE_H
 #define CANYON_CLIENT_LANE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/identity.h"
 #include "client/session.h"
 #include "common/log.h"
 #include "common/message.h"
@@ -24,10 +28,17 @@ struct lane_options {
     const char *name; /* of the worker; borrowed for the lane's life */
     uint64_t window_bytes;
     uint32_t connect_ms;
-    const struct log *log; /* borrowed for the lane's life */
+    const struct identity *identity; /* borrowed for the lane's life */
+    uint64_t renew_bytes;            /* carried by a connection until it is replaced; 0 for LANE_RENEW_BYTES */
+    uint64_t renew_ms;               /* and its age; 0 for LANE_RENEW_MS */
+    const struct log *log;           /* borrowed for the lane's life */
 };
 
-/* NULL with an error when threads or memory cannot be had. Connects to nothing yet. */
+#define LANE_RENEW_BYTES (1ull << 40)
+#define LANE_RENEW_MS    (24ull * 60 * 60 * 1000)
+
+/* NULL with an error when threads or memory cannot be had, or the identity does not know the server. Connects to
+ * nothing yet. */
 struct lane *lane_create(const struct lane_options *options, struct error *error);
 
 /* Ends every request with CLOSED and refuses new ones the same way. */
@@ -67,6 +78,9 @@ struct lane_task {
     struct lane_task *next;
 };
 void lane_defer(struct lane *lane, struct lane_task *task);
+
+/* The connection is not to be replaced while it works: the server ties something to it that a new one would lose. */
+void lane_pin(struct lane *lane);
 
 const char *lane_address(const struct lane *lane);
 

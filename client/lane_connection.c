@@ -9,9 +9,21 @@
 
 #include "client/lane_state.h"
 #include "common/clock.h"
+#include "common/random.h"
+#include "common/secret.h"
 
 #define SLICES 64 /* of one sendmsg */
 #define READS  16 /* of one turn, so that writing gets its turn too */
+
+/* No connection any more, nor its keys. The socket itself is closed by the driver. */
+static void lane_hang_up(struct lane *lane) {
+    lane->state = LANE_DOWN;
+    lane->blocked = false;
+    lane_channel_destroy(lane->channel);
+    lane->channel = NULL;
+    if (lane->link != NULL)
+        shutdown(lane->link->descriptor, SHUT_RDWR);
+}
 
 void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...) {
     bool was_up = lane->state == LANE_UP;
@@ -20,12 +32,10 @@ void lane_lose(struct lane *lane, enum canyon_status status, const char *format,
     va_start(arguments, format);
     vsnprintf(lane->failure.text, sizeof lane->failure.text, format, arguments);
     va_end(arguments);
-    lane->state = LANE_DOWN;
+    lane_hang_up(lane);
     lane->wanted = false;
-    lane->blocked = false;
+    lane->doubted = false;
     session_fail(lane->session, status, lane->failure.text);
-    if (lane->link != NULL)
-        shutdown(lane->link->descriptor, SHUT_RDWR);
     if (status != CANYON_CLOSED) {
         char reason[ERROR_TEXT_BYTES * 2];
         log_event(lane->options.log, LOG_WARNING, was_up ? "disconnected" : "connect_failed",
@@ -48,16 +58,30 @@ void lane_close_link(struct lane *lane) {
     lane->link = NULL;
 }
 
+/* What the socket is to take next; 0 slices when there is nothing, or the connection was lost over it. */
+static size_t lane_offer(struct lane *lane, struct iovec slices[SLICES]) {
+    struct error error = {.status = CANYON_OK};
+    if (lane->channel == NULL)
+        return session_output(lane->session, slices, SLICES);
+    if (lane_channel_output(lane->channel, lane->session, slices, &error) != CANYON_OK) {
+        lane_lose(lane, error.status, "%s", error.text);
+        return 0;
+    }
+    return slices[0].iov_len > 0 ? 1 : 0;
+}
+
 void lane_flush(struct lane *lane) {
     struct iovec slices[SLICES];
     lane->blocked = false;
-    while (lane->state >= LANE_GREETING) {
-        size_t count = session_output(lane->session, slices, SLICES);
+    while (lane->state >= LANE_SECURING) {
+        size_t count = lane_offer(lane, slices);
         if (count == 0)
             return;
         struct msghdr message = {.msg_iov = slices, .msg_iovlen = count};
         ssize_t sent = sendmsg(lane->link->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0) {
+        if (sent >= 0 && lane->channel != NULL) {
+            lane_channel_sent(lane->channel, (size_t)sent);
+        } else if (sent >= 0) {
             session_sent(lane->session, (size_t)sent);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             lane->blocked = true;
@@ -67,6 +91,35 @@ void lane_flush(struct lane *lane) {
                       strerror(errno));
         }
     }
+}
+
+bool lane_is_sending(const struct lane *lane) {
+    return session_unsent(lane->session) > 0 || (lane->channel != NULL && lane_channel_waiting(lane->channel) > 0);
+}
+
+void lane_say_last(struct lane *lane) {
+    struct iovec rest;
+    if (lane->state < LANE_GREETING || lane->channel == NULL || !lane_channel_finish(lane->channel, &rest))
+        return;
+    /* Once: who does not read now is not waited for, and sees an abort. */
+    ssize_t sent = send(lane->link->descriptor, rest.iov_base, rest.iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent;
+}
+
+bool lane_is_old(const struct lane *lane) {
+    const struct lane_options *options = &lane->options;
+    return lane->channel != NULL && !lane->pinned &&
+           (lane_channel_carried(lane->channel) >= options->renew_bytes ||
+            clock_now() - lane->up_since >= options->renew_ms * LANE_MILLISECOND);
+}
+
+void lane_renew(struct lane *lane) {
+    assert(lane->state == LANE_UP && session_outstanding(lane->session) == 0);
+    log_event(lane->options.log, LOG_INFO, "renewing_keys", "address=%s thread=%u", lane->address_text,
+              lane->options.thread);
+    lane_say_last(lane);
+    session_fail(lane->session, CANYON_UNAVAILABLE, "");
+    lane_hang_up(lane);
 }
 
 /* The session is through its greeting: is this the server it should be? */
@@ -100,34 +153,113 @@ static void lane_greeted(struct lane *lane) {
     memcpy(lane->boot, welcome->boot, sizeof lane->boot);
     lane->state = LANE_UP;
     lane->wanted = false;
-    log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u", lane->address_text,
-              lane->options.thread);
+    lane->doubted = false;
+    lane->up_since = clock_now();
+    log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u cipher=%s", lane->address_text,
+              lane->options.thread, lane->known != NULL ? channel_cipher_name(lane->known->cipher) : "none");
     pthread_cond_broadcast(&lane->turn);
 }
 
+/* A silent close at this point of the handshake speaks of keys, but one by a server that dies just now looks the same:
+ * it is asked once more, within the same attempt's time. */
+static void lane_ask_again(struct lane *lane) {
+    lane->doubted = true;
+    lane->wanted = true;
+    session_restart(lane->session);
+    lane_hang_up(lane);
+}
+
+/* The stream ended, or broke with an errno. */
+static void lane_ended(struct lane *lane, int failure) {
+    struct error error = {.status = CANYON_OK};
+    if (lane->channel != NULL)
+        lane_channel_ended(lane->channel, failure, &error);
+    else if (lane->state == LANE_GREETING && failure == 0)
+        error_set(
+            &error, CANYON_UNAVAILABLE,
+            "%s closed the connection without a word; is it running with --insecure-plaintext, as this client is?",
+            lane->address_text);
+    else
+        error_set(&error, CANYON_UNAVAILABLE, "%s closed the connection%s%s; is it still running?", lane->address_text,
+                  failure != 0 ? ": " : "", failure != 0 ? strerror(failure) : "");
+    if (error.status == CANYON_UNAUTHENTICATED && !lane->doubted)
+        lane_ask_again(lane);
+    else
+        lane_lose(lane, error.status, "%s", error.text);
+}
+
+/* The socket stands, and whoever is at its other end may hear the hello. */
+static void lane_greet(struct lane *lane) {
+    struct error error = {.status = CANYON_OK};
+    if (session_begin(lane->session, lane->expects ? lane->digest : NULL, &error) != CANYON_OK) {
+        lane_lose(lane, error.status, "%s", error.text);
+        return;
+    }
+    lane->state = LANE_GREETING;
+    lane_flush(lane);
+}
+
+/* Bytes of the protocol were put at the session's space. */
+static void lane_feed(struct lane *lane, size_t count) {
+    struct error error = {.status = CANYON_OK};
+    enum canyon_status status = session_received(lane->session, count, &error);
+    if (status != CANYON_OK)
+        lane_lose(lane, status, "%s", error.text);
+    else if (lane->state == LANE_GREETING && session_state(lane->session) == SESSION_READY)
+        lane_greeted(lane);
+}
+
+/* Sealed bytes were received: goes through all that they amount to. */
+static void lane_open_records(struct lane *lane) {
+    enum lane_channel_event event = LANE_CHANNEL_BYTES;
+    while (lane->state >= LANE_SECURING && event != LANE_CHANNEL_NEEDS_MORE) {
+        struct error error = {.status = CANYON_OK};
+        size_t got = 0;
+        event = lane_channel_next(lane->channel, lane->session, &got, &error);
+        switch (event) {
+        case LANE_CHANNEL_NEEDS_MORE:
+            break;
+        case LANE_CHANNEL_PROVEN:
+            lane_greet(lane);
+            break;
+        case LANE_CHANNEL_BYTES:
+            lane_feed(lane, got);
+            break;
+        case LANE_CHANNEL_LAST:
+            lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection; is it still running?", lane->address_text);
+            break;
+        case LANE_CHANNEL_FAILED:
+            lane_lose(lane, error.status, "%s", error.text);
+            break;
+        }
+    }
+}
+
 void lane_read(struct lane *lane) {
-    for (int reads = 0; reads < READS && lane->state >= LANE_GREETING; reads++) {
+    for (int reads = 0; reads < READS && lane->state >= LANE_SECURING; reads++) {
         uint8_t *at = NULL;
         size_t room = 0;
-        session_space(lane->session, &at, &room);
+        if (lane->channel != NULL)
+            lane_channel_space(lane->channel, &at, &room);
+        else
+            session_space(lane->session, &at, &room);
+        if (room == 0)
+            return;
         ssize_t got = recv(lane->link->descriptor, at, room, MSG_DONTWAIT);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
         if (got <= 0) {
-            lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection%s%s; is it still running?",
-                      lane->address_text, got < 0 ? ": " : "", got < 0 ? strerror(errno) : "");
+            lane_ended(lane, got < 0 ? errno : 0);
             return;
         }
-        struct error error = {.status = CANYON_OK};
-        enum canyon_status status = session_received(lane->session, (size_t)got, &error);
-        if (status != CANYON_OK) {
-            lane_lose(lane, status, "%s", error.text);
-            return;
+        if (lane->channel != NULL) {
+            lane_channel_received(lane->channel, (size_t)got);
+            lane_open_records(lane);
+        } else {
+            lane_feed(lane, (size_t)got);
         }
-        if (lane->state == LANE_GREETING && session_state(lane->session) == SESSION_READY)
-            lane_greeted(lane);
         if ((size_t)got < room)
             return;
     }
@@ -137,7 +269,7 @@ static void lane_on_poll(uv_poll_t *poll, int status, int events) {
     struct lane *lane = poll->loop->data;
     (void)events;
     pthread_mutex_lock(&lane->lock);
-    if (lane->link != NULL && &lane->link->poll == poll && lane->state >= LANE_GREETING) {
+    if (lane->link != NULL && &lane->link->poll == poll && lane->state >= LANE_SECURING) {
         if (status < 0)
             lane_lose(lane, CANYON_UNAVAILABLE, "the connection to %s broke: %s", lane->address_text,
                       uv_strerror(status));
@@ -147,8 +279,34 @@ static void lane_on_poll(uv_poll_t *poll, int status, int events) {
     pthread_mutex_unlock(&lane->lock);
 }
 
+/* The server must prove itself before it hears anything. */
+static void lane_secure(struct lane *lane) {
+    struct lane_channel_options options = {
+        .own = identity_key(lane->options.identity), .server = lane->known, .address = lane->address_text};
+    random_fill(options.seed, sizeof options.seed);
+    lane->channel = lane_channel_create(&options);
+    secret_wipe(options.seed, sizeof options.seed);
+    if (lane->channel == NULL) {
+        lane_lose(lane, CANYON_NO_MEMORY, "no memory for the connection to %s", lane->address_text);
+        return;
+    }
+    lane->state = LANE_SECURING;
+    lane_flush(lane);
+}
+
+/* Plaintext, as was asked for: but is that the machine it was asked for? */
+static void lane_go_plain(struct lane *lane) {
+    if (!identity_plaintext_anywhere(lane->options.identity) && !dial_is_loopback(lane->link->descriptor)) {
+        lane_lose(lane, CANYON_INVALID_ARGUMENT,
+                  "%s is another machine, and plaintext is for this one: use keys (canyon keygen makes one) or, where "
+                  "nobody else can listen, --insecure-plaintext-anywhere; no data was sent",
+                  lane->address_text);
+        return;
+    }
+    lane_greet(lane);
+}
+
 static void lane_adopt(struct lane *lane, int descriptor) {
-    struct error error = {.status = CANYON_OK};
     struct link *link = calloc(1, sizeof *link);
     if (link == NULL || uv_poll_init_socket(&lane->loop, &link->poll, descriptor) != 0) {
         free(link);
@@ -159,12 +317,10 @@ static void lane_adopt(struct lane *lane, int descriptor) {
     link->descriptor = descriptor;
     link->poll.data = link;
     lane->link = link;
-    if (session_begin(lane->session, lane->expects ? lane->digest : NULL, &error) != CANYON_OK) {
-        lane_lose(lane, error.status, "%s", error.text);
-        return;
-    }
-    lane->state = LANE_GREETING;
-    lane_flush(lane);
+    if (lane->known != NULL)
+        lane_secure(lane);
+    else
+        lane_go_plain(lane);
 }
 
 static void lane_dialed(void *user, int descriptor, const char *text) {
@@ -186,7 +342,8 @@ static void lane_dialed(void *user, int descriptor, const char *text) {
 }
 
 void lane_dial(struct lane *lane) {
-    lane->attempt_deadline = clock_now() + (uint64_t)lane->options.connect_ms * LANE_MILLISECOND;
+    if (!lane->doubted)
+        lane->attempt_deadline = clock_now() + (uint64_t)lane->options.connect_ms * LANE_MILLISECOND;
     lane->dial = dial_start(&lane->loop, &lane->address, lane->attempt_deadline, lane_dialed, lane);
     if (lane->dial != NULL)
         lane->state = LANE_DIALING;

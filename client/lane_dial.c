@@ -132,22 +132,18 @@ static void dial_set_timer(struct dial *dial) {
     uv_timer_start(&dial->timer, dial_on_timer, left / MILLISECOND + 1, 0);
 }
 
-static bool is_loopback(const struct sockaddr *address) {
-    if (address->sa_family == AF_INET) {
-        struct sockaddr_in four;
-        memcpy(&four, address, sizeof four);
-        return (ntohl(four.sin_addr.s_addr) >> 24) == 127;
-    }
-    struct sockaddr_in6 six;
-    memcpy(&six, address, sizeof six);
-    return IN6_IS_ADDR_LOOPBACK(&six.sin6_addr);
+bool dial_is_loopback(int descriptor) {
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof peer;
+    return getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
+           address_is_loopback((const struct sockaddr *)&peer);
 }
 
 static void dial_set_options(int descriptor, const struct sockaddr *address) {
     int on = 1;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     /* Pacing congestion controls (BBR) double the CPU of loopback traffic. Not having these is no error. */
-    if (is_loopback(address) && setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
+    if (address_is_loopback(address) && setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
         setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 

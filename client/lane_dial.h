@@ -5,6 +5,7 @@
 #ifndef CANYON_CLIENT_LANE_DIAL_H
 #define CANYON_CLIENT_LANE_DIAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -21,5 +22,8 @@ struct dial *dial_start(uv_loop_t *loop, const struct address *address, uint64_t
 /* Gives up; `done` will not be called. The memory goes when libuv lets go of it, within later turns of the loop; a name
  * lookup that has begun cannot be interrupted. Safe on NULL; not after `done` was called. */
 void dial_stop(struct dial *dial);
+
+/* Whether the other end of a connected socket is this machine. */
+bool dial_is_loopback(int descriptor);
 
 #endif

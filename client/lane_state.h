@@ -6,12 +6,14 @@
 #include <uv.h>
 
 #include "client/lane.h"
+#include "client/lane_channel.h"
 #include "client/lane_dial.h"
 #include "common/address.h"
 
 #define LANE_MILLISECOND 1000000u
 
-enum lane_state { LANE_DOWN = 0, LANE_DIALING = 1, LANE_GREETING = 2, LANE_UP = 3 };
+/* From SECURING on there is a socket to read and write; a plaintext lane has no SECURING. */
+enum lane_state { LANE_DOWN = 0, LANE_DIALING = 1, LANE_SECURING = 2, LANE_GREETING = 3, LANE_UP = 4 };
 
 /* A socket with its place in the loop. Only the driver may close it. */
 struct link {
@@ -35,10 +37,15 @@ struct lane {
     uv_timer_t timer;
     struct dial *dial;
     struct link *link;
+    const struct known_server *known; /* the server's key and cipher; NULL for plaintext */
+    struct lane_channel *channel;     /* of the connection, while there is one; NULL for plaintext */
 
     enum lane_state state;
-    bool wanted;  /* somebody wants it connected */
-    bool blocked; /* the socket took less than there is to send */
+    bool wanted;       /* somebody wants it connected */
+    bool blocked;      /* the socket took less than there is to send */
+    bool doubted;      /* the server closed without a word, and is asked once more whether it means it */
+    bool pinned;       /* lane_pin */
+    uint64_t up_since; /* monotonic ns */
     uint64_t attempt_deadline;
     struct session *session;
     struct lane_task *tasks, **last_task;
@@ -64,6 +71,16 @@ void lane_dial(struct lane *lane);
 
 /* Offers the socket what the session has to send. */
 void lane_flush(struct lane *lane);
+
+/* True when not all that was submitted has gone to the socket. */
+bool lane_is_sending(const struct lane *lane);
+
+/* Tells the server that nothing more comes, as far as the socket takes that without waiting. */
+void lane_say_last(struct lane *lane);
+
+/* Whether the connection, which is UP, should be replaced; and ends it, when it is idle, so that a new one is made. */
+bool lane_is_old(const struct lane *lane);
+void lane_renew(struct lane *lane);
 
 /* Reads what has come, up to a turn's share. */
 void lane_read(struct lane *lane);

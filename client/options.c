@@ -44,5 +44,14 @@ enum canyon_status options_take(const struct canyon_options *given, struct canyo
         options->name = "worker";
     if (strlen(options->name) >= LIMIT_NAME_BYTES)
         return error_set(error, CANYON_INVALID_ARGUMENT, "options.name is longer than %d bytes", LIMIT_NAME_BYTES - 1);
+    if (options->insecure_plaintext < 0 || options->insecure_plaintext > 2)
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "options.insecure_plaintext is %d: it can be 0, 1 (with servers on this machine) or 2 "
+                         "(anywhere)",
+                         options->insecure_plaintext);
+    if (options->insecure_plaintext != 0 && (options->key_file != NULL || options->known_servers_file != NULL))
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "options.insecure_plaintext does without keys, but options.%s names some: leave one out",
+                         options->key_file != NULL ? "key_file" : "known_servers_file");
     return CANYON_OK;
 }

@@ -165,6 +165,11 @@ void session_fail(struct session *session, enum canyon_status status, const char
     assert(session->in_flight == 0);
 }
 
+void session_restart(struct session *session) {
+    assert(session->state != SESSION_READY && session->in_flight == 0);
+    session->state = SESSION_DOWN;
+}
+
 /* ---- time ---- */
 
 uint64_t session_wakeup(const struct session *session) {

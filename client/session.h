@@ -98,6 +98,9 @@ void session_sent(struct session *session, size_t count);
  * it went out, else `status`; always `status` when that is CLOSED) with `text`. The state is DOWN. */
 void session_fail(struct session *session, enum canyon_status status, const char *text);
 
+/* The connection is lost before the welcome, so that no request was begun: they wait for another one. DOWN. */
+void session_restart(struct session *session);
+
 /* Ends the requests whose deadline is at or before `now` (OUTCOME_UNKNOWN where it changes state and bytes of it went
  * out, else TIMEOUT); false as session_cancel. */
 bool session_tick(struct session *session, uint64_t now);

@@ -51,6 +51,18 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->clipped += part->clipped;
 }
 
+/* How this client speaks to it: it knows by itself, and a server's word would be worth nothing here. */
+static void statistics_of_connection(const struct canyon_client *client, struct canyon_server_statistics *sum) {
+    char fingerprint[KEY_FINGERPRINT_BYTES];
+    const struct known_server *known = NULL;
+    struct error ignored;
+    if (identity_find(client->identity, sum->address, &known, &ignored) != CANYON_OK || known == NULL)
+        return;
+    sum->encrypted = 1;
+    snprintf(sum->cipher, sizeof sum->cipher, "%s", channel_cipher_name(known->cipher));
+    snprintf(sum->key, sizeof sum->key, "%s", key_fingerprint(known->key, fingerprint));
+}
+
 /* Adds the threads of one server up; the first that did not answer makes it unreachable. */
 static void statistics_of_server(const struct canyon_client *client, uint32_t server,
                                  const struct exchange_reply *replies, struct canyon_server_statistics *sum) {
@@ -71,6 +83,7 @@ static void statistics_of_server(const struct canyon_client *client, uint32_t se
     sum->reachable = error.status == CANYON_OK;
     if (!sum->reachable)
         memcpy(sum->text, error.text, sizeof sum->text);
+    statistics_of_connection(client, sum);
 }
 
 enum canyon_status canyon_statistics(canyon_client *client, uint32_t timeout_ms,

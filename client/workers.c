@@ -26,6 +26,7 @@ enum canyon_status canyon_join(canyon_client *client, uint32_t timeout_ms, uint3
             *rank = joined.rank;
         if (count != NULL)
             *count = joined.count;
+        lane_pin(client->lanes[0]); /* the rank is the connection's, which exchange_ask asked on */
     }
     exchange_reply_finish(&reply);
     client_leave(client);

@@ -2,8 +2,10 @@
 #ifndef CANYON_COMMON_ADDRESS_H
 #define CANYON_COMMON_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "common/limits.h"
 #include "common/status.h"
@@ -21,5 +23,9 @@ enum canyon_status address_parse(const char *text, struct address *address, stru
 /* The canonical text: brackets exactly around hosts that contain a colon. LIMIT_ADDRESS_BYTES always suffice; a shorter
  * `text` is cut, NUL-terminated. Returns `text`. */
 char *address_text(const struct address *address, char *text, size_t bytes);
+
+/* Whether a socket address is of this machine alone: 127.0.0.0/8, ::1, or the former written as IPv6. False for other
+ * families. */
+bool address_is_loopback(const struct sockaddr *address);
 
 #endif

@@ -125,6 +125,10 @@ struct canyon_options {
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
     int partial; /* 1: connect although some of the servers cannot be reached, for looking at what is left; 0 */
+    const char *key_file;           /* this client's secret key; NULL: canyon_home_file "key" */
+    const char *known_servers_file; /* the servers' public keys; NULL: canyon_home_file "known_servers" */
+    int insecure_plaintext; /* 1: no keys and no encryption, with servers on this machine that were told the same;
+                               2: with servers anywhere; 0 */
 };
 
 /* The defaults, in the first `size` bytes: as many as the header has that the program was built with. */
@@ -134,13 +138,21 @@ static inline void canyon_options_init(struct canyon_options *options) {
     canyon_options_init_sized(options, sizeof *options);
 }
 
+/* Connections are encrypted, and both ends prove who they are: the client by the secret key in key_file, which the
+ * servers' allow-lists name with a role; the servers by the public keys that known_servers_file has for their addresses
+ * (those given, and those they advertise). Both files are read once, by canyon_connect. A client never falls back to
+ * plaintext, and never sends anything to a server that has not proven its key. */
+
 /* Reaches one of the servers, learns the job and the shard map from it, and opens one connection to every thread of
  * every server. On success *client is owned by the caller: canyon_close it.
  * - UNAVAILABLE: no server answered in connect_ms each, the text has each one's reason; or, unless options.partial, one
  *   of the job's servers did not, the text names it
  * - CONFIGURATION: two servers were started with different jobs, shards, blocks or server lists, or options.job is
  *   another: the text names both and what differs
- * - UNSUPPORTED: the server speaks another protocol version
+ * - UNSUPPORTED: the server speaks another protocol version, or the CPU cannot do the cipher it is known by
+ * - UNAUTHENTICATED: this client has no key, or does not know the server's; the server did not prove the key it is
+ * known by, or does not accept this client's: the text says which, and what to do
+ * - INVALID_ARGUMENT: a file of keys that others could read or that makes no sense; plaintext to another machine
  * With options.partial one server that answers is enough. Calls that need one that was not reached answer UNAVAILABLE
  * and name it, for as long as this client lives; canyon_statistics shows it with reachable = 0; opening a tensor checks
  * only the servers that were reached. */
@@ -426,6 +438,9 @@ struct canyon_server_statistics {
     uint64_t not_finite;             /* blocks of pushes and assigns refused for NaN or infinity */
     uint64_t kept, skipped, clipped; /* elements of the tensors there now: kept their old values because the new ones
                                         were not finite; skipped, and clipped, as nonfinite=skip and =clip say */
+    int encrypted;   /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
+    char cipher[24]; /* "chacha20poly1305" or "aes256gcm" */
+    char key[24];    /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:

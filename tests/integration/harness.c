@@ -278,6 +278,7 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          block,
                          (char *)(uintptr_t) "--servers",
                          cluster->list,
+                         (char *)(uintptr_t) "--insecure-plaintext",
                          NULL};
     pid_t parent = getpid();
     pid_t child = fork();

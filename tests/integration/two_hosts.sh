@@ -68,10 +68,10 @@ on_w="ip netns exec $tag-w"
 
 list=10.0.0.1:7077,10.0.0.2:7077
 $on_a "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.1:7077 \
-    --servers "$list" --threads 2 --job digits >"$directory/server-a" 2>&1 &
+    --servers "$list" --threads 2 --job digits --insecure-plaintext --insecure-plaintext-anywhere >"$directory/server-a" 2>&1 &
 server_a=$!
 $on_b "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.2:7077 \
-    --servers "$list" --threads 2 --job digits >"$directory/server-b" 2>&1 &
+    --servers "$list" --threads 2 --job digits --insecure-plaintext --insecure-plaintext-anywhere >"$directory/server-b" 2>&1 &
 server_b=$!
 
 # They answer as soon as they listen; a bounded number of tries.

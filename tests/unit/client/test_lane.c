@@ -1,5 +1,5 @@
 /* Connections against a server that misbehaves on demand: a thread with a socket that speaks just enough of the
- * protocol. */
+ * protocol. Every test runs twice: encrypted and in plaintext. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -17,12 +17,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/identity.h"
 #include "client/include/canyon.h"
 #include "client/lane.h"
 #include "common/clock.h"
 #include "common/frame.h"
 #include "common/job.h"
 #include "common/message.h"
+#include "common/random.h"
+#include "tests/unit/client/responder.h"
 
 enum { ELEMENTS = 200000, BLOCK = 65536 }; /* four blocks: three whole ones and a short one */
 
@@ -42,6 +45,8 @@ enum behaviour {
 struct fake {
     int listener;
     char address[64];
+    struct key_pair *key; /* NULL in plaintext */
+    char home[64];        /* of the client */
     pthread_t thread;
     struct job job;
     struct message_welcome welcome; /* changed between connections only */
@@ -54,29 +59,20 @@ struct fake {
     _Atomic int listed;    /* requests to LIST */
 };
 
+static bool encrypted; /* what the tests run with now */
+
 /* ---- the server ---- */
 
-static void send_all(int descriptor, const void *bytes, size_t count) {
-    const uint8_t *at = bytes;
-    while (count > 0) {
-        ssize_t sent = send(descriptor, at, count, MSG_NOSIGNAL);
-        if (sent <= 0)
-            return;
-        at += sent;
-        count -= (size_t)sent;
-    }
-}
-
-static void send_head(int descriptor, uint16_t type, uint64_t request, const uint8_t *message, size_t message_bytes,
-                      size_t payload_bytes) {
+static void send_head(struct responder *line, uint16_t type, uint64_t request, const uint8_t *message,
+                      size_t message_bytes, size_t payload_bytes) {
     uint8_t header_bytes[FRAME_HEADER_BYTES];
     struct frame_header header = {.type = type,
                                   .request = request,
                                   .message_bytes = (uint32_t)message_bytes,
                                   .payload_bytes = (uint32_t)payload_bytes};
     frame_header_encode(&header, header_bytes);
-    send_all(descriptor, header_bytes, sizeof header_bytes);
-    send_all(descriptor, message, message_bytes);
+    responder_send(line, header_bytes, sizeof header_bytes);
+    responder_send(line, message, message_bytes);
 }
 
 static void wait_until_told(struct fake *fake) {
@@ -84,7 +80,8 @@ static void wait_until_told(struct fake *fake) {
         usleep(1000);
 }
 
-static void answer_values(struct fake *fake, int descriptor, const struct frame *frame, enum behaviour behaviour) {
+static void answer_values(struct fake *fake, struct responder *line, const struct frame *frame,
+                          enum behaviour behaviour) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     struct message_pieces pieces;
     struct message_piece_results results = {.text = ""};
@@ -100,26 +97,26 @@ static void answer_values(struct fake *fake, int descriptor, const struct frame 
         payload_bytes -= sizeof(float);
     if (frame->header.type != FRAME_PULL)
         payload_bytes = 0;
-    send_head(descriptor, (uint16_t)(frame->header.type + 1), frame->header.request, message,
+    send_head(line, (uint16_t)(frame->header.type + 1), frame->header.request, message,
               message_pack_piece_results(&results, message), payload_bytes);
     float *ones = malloc(payload_bytes + sizeof *ones);
     assert_non_null(ones);
     for (size_t i = 0; i < payload_bytes / sizeof *ones; i++)
         ones[i] = 1.0f;
     size_t now = behaviour == ANSWER_HALF ? payload_bytes / 2 : payload_bytes;
-    send_all(descriptor, ones, now);
+    responder_send(line, ones, now);
     if (now < payload_bytes) {
         wait_until_told(fake);
-        send_all(descriptor, (const uint8_t *)ones + now, payload_bytes - now);
+        responder_send(line, (const uint8_t *)ones + now, payload_bytes - now);
     }
     free(ones);
 }
 
-static void send_error(int descriptor, uint64_t request, enum canyon_status status, const char *text) {
+static void send_error(struct responder *line, uint64_t request, enum canyon_status status, const char *text) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     struct error error;
     error_set(&error, status, "%s", text);
-    send_head(descriptor, FRAME_ERROR, request, message, message_pack_error(&error, message), 0);
+    send_head(line, FRAME_ERROR, request, message, message_pack_error(&error, message), 0);
 }
 
 static void describe(struct tensor_info *info, enum tensor_state state) {
@@ -132,7 +129,7 @@ static void describe(struct tensor_info *info, enum tensor_state state) {
 
 /* CREATE, COMPLETE, DROP, UNDEFINE, DROPPED of a tensor that somebody drops before it is complete, and LIST, always the
  * same page; false: something else. */
-static bool answer_catalogue(struct fake *fake, int descriptor, const struct frame *frame) {
+static bool answer_catalogue(struct fake *fake, struct responder *line, const struct frame *frame) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     uint64_t id = frame->header.request;
     struct message_created created = {.creator = true};
@@ -140,21 +137,21 @@ static bool answer_catalogue(struct fake *fake, int descriptor, const struct fra
     switch (frame->header.type) {
     case FRAME_CREATE:
         describe(&created.tensor, TENSOR_CREATING);
-        send_head(descriptor, FRAME_CREATED, id, message, message_pack_created(&created, message), 0);
+        send_head(line, FRAME_CREATED, id, message, message_pack_created(&created, message), 0);
         return true;
     case FRAME_COMPLETE:
     case FRAME_DROP:
     case FRAME_DROPPED:
-        send_error(descriptor, id, CANYON_NOT_FOUND, "it was dropped");
+        send_error(line, id, CANYON_NOT_FOUND, "it was dropped");
         return true;
     case FRAME_UNDEFINE:
         atomic_fetch_add(&fake->undefined, 1);
-        send_head(descriptor, FRAME_UNDEFINED, id, NULL, 0, 0);
+        send_head(line, FRAME_UNDEFINED, id, NULL, 0, 0);
         return true;
     case FRAME_LIST:
         atomic_fetch_add(&fake->listed, 1);
         describe(&listed.tensors[0], TENSOR_COMPLETE);
-        send_head(descriptor, FRAME_LISTED, id, message, message_pack_listed(&listed, message), 0);
+        send_head(line, FRAME_LISTED, id, message, message_pack_listed(&listed, message), 0);
         return true;
     default:
         return false;
@@ -162,27 +159,27 @@ static bool answer_catalogue(struct fake *fake, int descriptor, const struct fra
 }
 
 /* One request; false hangs up. */
-static bool answer(struct fake *fake, int descriptor, const struct frame *frame) {
+static bool answer(struct fake *fake, struct responder *line, const struct frame *frame) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     uint64_t id = frame->header.request;
     enum behaviour behaviour = (enum behaviour)atomic_load(&fake->behaviour);
     struct tensor_info info;
-    if (answer_catalogue(fake, descriptor, frame))
+    if (answer_catalogue(fake, line, frame))
         return true;
     switch (frame->header.type) {
     case FRAME_HELLO:
-        send_head(descriptor, FRAME_WELCOME, id, message, message_pack_welcome(&fake->welcome, message),
+        send_head(line, FRAME_WELCOME, id, message, message_pack_welcome(&fake->welcome, message),
                   strlen(fake->address));
-        send_all(descriptor, fake->address, strlen(fake->address));
+        responder_send(line, fake->address, strlen(fake->address));
         return true;
     case FRAME_OPEN:
         if (behaviour == MISS_A_BLOCK)
             return false;
         describe(&info, TENSOR_COMPLETE);
-        send_head(descriptor, FRAME_OPENED, id, message, message_pack_opened(&info, message), 0);
+        send_head(line, FRAME_OPENED, id, message, message_pack_opened(&info, message), 0);
         return true;
     case FRAME_DEFINE:
-        send_head(descriptor, FRAME_DEFINED, id, NULL, 0, 0);
+        send_head(line, FRAME_DEFINED, id, NULL, 0, 0);
         return true;
     default:
         break;
@@ -190,22 +187,50 @@ static bool answer(struct fake *fake, int descriptor, const struct frame *frame)
     if (behaviour == HANG_UP)
         return false;
     if (behaviour == SEND_GARBAGE) {
-        send_all(descriptor, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
+        responder_send(line, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
         return true;
     }
-    answer_values(fake, descriptor, frame, behaviour);
+    answer_values(fake, line, frame, behaviour);
     return true;
+}
+
+/* Bytes of the protocol arrived; false hangs up. */
+static bool take(struct fake *fake, struct responder *line, struct frame_reader *reader, const uint8_t *bytes,
+                 size_t count) {
+    bool open = true;
+    while (open && count > 0) {
+        struct frame frame;
+        uint8_t *at = NULL;
+        size_t room = 0;
+        frame_reader_space(reader, &at, &room);
+        size_t step = count < room ? count : room;
+        memcpy(at, bytes, step);
+        frame_reader_received(reader, step);
+        bytes += step;
+        count -= step;
+        while (open && frame_reader_next(reader, &frame, NULL) == FRAME_READER_FRAME)
+            open = answer(fake, line, &frame);
+    }
+    return open;
 }
 
 static void serve(struct fake *fake, int descriptor) {
     struct frame_reader reader;
+    struct responder line = {.descriptor = descriptor};
+    uint8_t hello[CHANNEL_HELLO_LIMIT_BYTES];
+    size_t hello_bytes = 0;
+    if (encrypted && !responder_accept(&line, fake->key, CHANNEL_CHACHA20POLY1305, hello, &hello_bytes)) {
+        close(descriptor);
+        return;
+    }
     bool open = true;
     assert_int_equal(frame_reader_init(&reader, FRAME_PAYLOAD_LIMIT, NULL, NULL, NULL), CANYON_OK);
+    if (hello_bytes > 0)
+        open = take(fake, &line, &reader, hello, hello_bytes);
     while (open && !atomic_load(&fake->stopping)) {
         struct pollfd waiting = {.fd = descriptor, .events = POLLIN};
-        uint8_t *at = NULL;
-        size_t room = 0;
-        if (poll(&waiting, 1, 5) == 0) {
+        uint8_t bytes[65536];
+        if (responder_is_empty(&line) && poll(&waiting, 1, 5) == 0) {
             open = atomic_load(&fake->behaviour) != CLOSE_IDLE;
             continue;
         }
@@ -213,16 +238,11 @@ static void serve(struct fake *fake, int descriptor) {
             wait_until_told(fake);
             break;
         }
-        frame_reader_space(&reader, &at, &room);
-        ssize_t got = recv(descriptor, at, room, 0);
-        if (got <= 0)
-            break;
-        frame_reader_received(&reader, (size_t)got);
-        struct frame frame;
-        while (open && frame_reader_next(&reader, &frame, NULL) == FRAME_READER_FRAME)
-            open = answer(fake, descriptor, &frame);
+        size_t got = responder_receive(&line, bytes, sizeof bytes);
+        open = got > 0 && take(fake, &line, &reader, bytes, got);
     }
     frame_reader_finish(&reader);
+    responder_finish(&line);
     close(descriptor);
     atomic_fetch_add(&fake->closed, 1);
 }
@@ -262,6 +282,12 @@ static struct fake *fake_start(void) {
         .protocol = FRAME_VERSION, .threads = 1, .job = "fake", .shards = 4, .block = BLOCK, .version = "fake"};
     memset(fake->welcome.boot, 1, sizeof fake->welcome.boot);
     job_digest(&fake->job, fake->welcome.digest);
+    if (encrypted) {
+        assert_int_equal(random_start(NULL), CANYON_OK);
+        fake->key = key_pair_generate();
+        assert_non_null(fake->key);
+        responder_make_home(fake->home, fake->key->public, "");
+    }
     assert_int_equal(pthread_create(&fake->thread, NULL, fake_main, fake), 0);
     return fake;
 }
@@ -270,6 +296,9 @@ static void fake_stop(struct fake *fake) {
     atomic_store(&fake->stopping, 1);
     pthread_join(fake->thread, NULL);
     close(fake->listener);
+    if (encrypted)
+        responder_remove_home(fake->home);
+    key_pair_destroy(fake->key);
     job_finish(&fake->job);
     free(fake);
 }
@@ -283,9 +312,14 @@ static void count_restarts(void *user, enum canyon_log_level level, const char *
         atomic_fetch_add(&fake->restarts, 1);
 }
 
+static void default_options(struct canyon_options *options) {
+    canyon_options_init(options);
+    options->insecure_plaintext = encrypted ? 0 : 1;
+}
+
 static enum canyon_status try_connect(struct fake *fake, canyon_client **client) {
     struct canyon_options options;
-    canyon_options_init(&options);
+    default_options(&options);
     options.servers = fake->address;
     options.log = count_restarts;
     options.log_user = fake;
@@ -479,13 +513,26 @@ static bool has_status(void *user) {
     return *(const enum canyon_status *)user != CANYON_INTERNAL;
 }
 
+static struct identity *fake_identity(void) {
+    struct canyon_options options;
+    struct identity *identity = NULL;
+    default_options(&options);
+    assert_int_equal(identity_create(&options, &identity, NULL), CANYON_OK);
+    return identity;
+}
+
 /* A deadline that is over before anybody drives ends the request all the same. */
 static void test_deadline_that_is_over(void **state) {
     (void)state;
     struct fake *fake = fake_start();
     struct log log = {.threshold = LOG_SILENT, .descriptor = -1};
-    struct lane_options options = {
-        .address = fake->address, .name = "test", .window_bytes = 1 << 20, .connect_ms = 1000, .log = &log};
+    struct identity *identity = fake_identity();
+    struct lane_options options = {.address = fake->address,
+                                   .name = "test",
+                                   .window_bytes = 1 << 20,
+                                   .connect_ms = 1000,
+                                   .identity = identity,
+                                   .log = &log};
     struct lane *lane = lane_create(&options, NULL);
     assert_non_null(lane);
     for (int connected = 0; connected < 2; connected++) {
@@ -501,6 +548,7 @@ static void test_deadline_that_is_over(void **state) {
     }
     lane_close(lane);
     lane_destroy(lane);
+    identity_destroy(identity);
     fake_stop(fake);
 }
 
@@ -538,10 +586,10 @@ static void test_names_are_looked_up(void **state) {
     struct canyon_options options;
     canyon_client *client = NULL;
     char address[64];
-    canyon_options_init(&options);
+    default_options(&options);
     options.connect_ms = 2000;
     options.servers = "no-such-host.invalid:7077";
-    assert_int_equal(canyon_connect(&options, &client), CANYON_UNAVAILABLE);
+    assert_int_equal(canyon_connect(&options, &client), encrypted ? CANYON_UNAUTHENTICATED : CANYON_UNAVAILABLE);
     assert_non_null(strstr(canyon_error_text(), "no-such-host.invalid"));
     snprintf(address, sizeof address, "localhost:%s", strchr(fake->address, ':') + 1);
     options.servers = address;
@@ -588,5 +636,10 @@ int main(void) {
         cmocka_unit_test(test_names_are_looked_up),
         cmocka_unit_test(test_close_ends_what_is_under_way),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (int turn = 0; turn < 2; turn++) {
+        encrypted = turn == 0;
+        failed += cmocka_run_group_tests_name(encrypted ? "encrypted" : "plaintext", tests, NULL, NULL);
+    }
+    return failed;
 }
