@@ -34,12 +34,13 @@ enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_cli
     options.name = "canyon";
     options.timeout_ms = (uint32_t)cli->timeout_ms;
     options.partial = needs == CLI_NEEDS_SOME;
+    keys_apply(&cli->keys, &options);
     if (options.connect_ms > options.timeout_ms) {
         options.connect_ms = options.timeout_ms;
     }
     enum canyon_status status = canyon_connect(&options, client);
     enum outcome outcome = outcome_report("canyon", "connect", status); /* the text names the address */
-    /* The only argument that came from the command line is the list. */
+    /* What came from the command line is the list, and how to speak to whom it names. */
     return status == CANYON_INVALID_ARGUMENT ? OUTCOME_USAGE : outcome;
 }
 

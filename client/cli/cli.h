@@ -12,6 +12,7 @@
 
 #include "canyon.h"
 #include "client/tools/arguments.h"
+#include "client/tools/keys.h"
 #include "client/tools/outcome.h"
 
 #define CLI_DEFAULT_SERVERS "127.0.0.1:7077"
@@ -19,6 +20,7 @@
 /* The common options; they may stand before the command and after it. */
 struct cli {
     const char *servers;
+    struct keys keys;
     uint64_t timeout_ms;
     bool json;
 };
@@ -37,6 +39,7 @@ cli_run cli_status, cli_tensors, cli_show, cli_pull, cli_assign, cli_set, cli_dr
              "CANYON_SERVERS, else " CLI_DEFAULT_SERVERS ")",                                                          \
      .kind = ARGUMENT_TEXT,                                                                                            \
      .target = &(cli)->servers},                                                                                       \
+        KEYS_ARGUMENTS(&(cli)->keys),                                                                                  \
         {.name = "timeout",                                                                                            \
          .letter = 't',                                                                                                \
          .value = "MS",                                                                                                \

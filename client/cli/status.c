@@ -63,6 +63,24 @@ static void print_job(const struct status *status) {
     fputs("\n\n", stdout);
 }
 
+/* By which cipher and key each server is spoken to, or that it is in the clear. */
+static bool print_encryption(const struct status *status) {
+    struct table *table = table_create();
+    table_column(table, "server", TABLE_LEFT);
+    table_column(table, "encryption", TABLE_LEFT);
+    table_column(table, "key", TABLE_LEFT);
+    for (size_t i = 0; i < status->count; i++) {
+        const struct canyon_server_statistics *server = &status->servers[i];
+        table_cell(table, "%s", server->address);
+        table_cell(table, "%s", server->encrypted ? server->cipher : "PLAINTEXT");
+        table_cell(table, "%s", server->encrypted ? server->key : "none");
+    }
+    putchar('\n');
+    bool printed = table_print(table, stdout);
+    table_destroy(table);
+    return printed;
+}
+
 /* What came of gradients that were not finite, or led to weights that are not: shown when there were any. */
 static bool print_hygiene(const struct status *status) {
     static const char *const titles[] = {"blocks refused", "elements skipped", "elements clipped", "elements kept"};
@@ -113,7 +131,7 @@ static enum outcome print_table(const struct status *status) {
     for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
-    bool printed = table_print(table, stdout) && print_hygiene(status);
+    bool printed = table_print(table, stdout) && print_encryption(status) && print_hygiene(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
@@ -125,22 +143,25 @@ static enum outcome print_table(const struct status *status) {
 
 static json_t *server_json(const struct canyon_server_statistics *server) {
     if (!server->reachable) {
-        return json_pack("{s:s, s:b, s:s}", "address", server->address, "up", 0, "reason", server->text);
+        return json_pack("{s:s, s:b, s:s, s:b}", "address", server->address, "up", 0, "reason", server->text,
+                         "encrypted", server->encrypted);
     }
-    return json_pack(
-        "{s:s, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o}",
-        "address", server->address, "up", 1, "version", server->version, "threads", record_unsigned(server->threads),
-        "uptime_seconds", record_number((double)server->uptime_ms / 1000.0), "connections",
-        record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
-        record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
-        record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
-        record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
-        record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
-        record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
-        record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max), "not_finite",
-        record_unsigned(server->not_finite), "kept", record_unsigned(server->kept), "skipped",
-        record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped));
+    return json_pack("{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+                     "s:o, s:o, s:o, s:o, s:o, "
+                     "s:o, s:o, s:o}",
+                     "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
+                     server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL,
+                     "version", server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
+                     record_number((double)server->uptime_ms / 1000.0), "connections",
+                     record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
+                     record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
+                     record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
+                     record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
+                     record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
+                     record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
+                     record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max),
+                     "not_finite", record_unsigned(server->not_finite), "kept", record_unsigned(server->kept),
+                     "skipped", record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped));
 }
 
 static enum outcome print_json(const struct status *status) {
@@ -191,7 +212,10 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
         .summary =
             "Shows the job and every server of it: what it holds, what it has done, how stale the gradients were "
             "that it received. A tensor has a part in every thread that holds blocks of it; pushes and pulls are "
-            "counted in blocks. When gradients held NaN or infinity, a second table tells what became of them: blocks "
+            "counted in blocks. A second table tells how each server is spoken to: by which cipher, and the beginning "
+            "of "
+            "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
+            "When gradients held NaN or infinity, a third table tells what became of them: blocks "
             "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
             "weights because the new ones would not be finite. One server that answers is enough; exits with 3 when "
             "any is down.",

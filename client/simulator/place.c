@@ -22,7 +22,11 @@ enum arguments_verdict place_check(const struct command_line *line, const struct
                                    own[i].name);
         }
     }
-    return ARGUMENTS_RUN;
+    if (options->servers == NULL && (options->keys.key_file != NULL || options->keys.known_servers_file != NULL)) {
+        return arguments_wrong(line, "--%s is for servers that run already; local ones get keys of their own",
+                               options->keys.key_file != NULL ? "key" : "known-servers");
+    }
+    return keys_check(line, &options->keys);
 }
 
 static void place_make_prefix(struct place *place) {
@@ -40,6 +44,7 @@ enum outcome place_open(struct place *place, const struct place_options *options
     place->timeout_ms = options->timeout_ms == 0 ? TIMEOUT_MS : (uint32_t)options->timeout_ms;
     if (options->servers != NULL) {
         place->servers = options->servers;
+        place->keys = options->keys;
         place_make_prefix(place);
         return OUTCOME_DONE;
     }
@@ -48,12 +53,14 @@ enum outcome place_open(struct place *place, const struct place_options *options
     local.threads = options->threads == 0 ? 1 : (uint32_t)options->threads;
     local.shards = (uint32_t)options->shards;
     local.block_elements = options->block == 0 ? PLACE_BLOCK : (uint32_t)options->block;
+    local.plaintext = options->keys.plaintext || options->keys.plaintext_anywhere;
     enum canyon_status status = local_start(&local, &place->local, text, sizeof text);
     if (status != CANYON_OK) {
         fprintf(stderr, "%s: cannot start local servers: %s\n", program, text);
         return outcome_of(status);
     }
     place->servers = local_servers(place->local);
+    place->keys = *local_keys(place->local);
     return OUTCOME_DONE;
 }
 

@@ -6,6 +6,7 @@
 
 #include "client/simulator/plan.h"
 #include "client/tools/arguments.h"
+#include "client/tools/keys.h"
 #include "client/tools/local.h"
 #include "client/tools/outcome.h"
 
@@ -14,6 +15,7 @@
 /* What the command line says; begin with zeros. 0 and NULL: not given. */
 struct place_options {
     const char *servers;
+    struct keys keys; /* plaintext is for local servers too, the files are not */
     uint64_t local, threads, shards, block, timeout_ms;
 };
 
@@ -25,6 +27,7 @@ struct place_options {
      .help = "use these servers: HOST:PORT[,HOST:PORT...]; one of a job is enough",                                    \
      .kind = ARGUMENT_TEXT,                                                                                            \
      .target = &(o).servers},                                                                                          \
+        KEYS_ARGUMENTS(&(o).keys),                                                                                     \
         {.name = "local",                                                                                              \
          .letter = 'l',                                                                                                \
          .value = "N",                                                                                                 \
@@ -63,13 +66,14 @@ struct place_options {
 struct place {
     struct local *local; /* NULL when the servers were given */
     const char *servers; /* as canyon_options.servers; belongs to the place */
+    struct keys keys;    /* by which they are spoken to; belongs to the place */
     /* Goes before the names of tensors and barriers: nothing on local servers, which nobody else uses; otherwise
      * something no other run has, "sim/4711-18c5d0a2f3b1/". */
     char prefix[PLAN_PREFIX_BYTES];
     uint32_t timeout_ms;
 };
 
-/* Finds contradictions (local options beside --servers), which it prints. */
+/* Finds contradictions (local options beside --servers, files of keys without it), which it prints. */
 enum arguments_verdict place_check(const struct command_line *line, const struct place_options *options);
 
 /* Starts local servers (`local_default` of them when the options name none and no --servers) unless there are given

@@ -7,6 +7,7 @@
 #include "client/simulator/digits.h"
 #include "client/simulator/model.h"
 #include "client/simulator/split.h"
+#include "client/tools/keys.h"
 
 #define PLAN_PREFIX_BYTES 64
 
@@ -14,6 +15,7 @@ struct plan {
     const struct digits *digits;
     const struct split *split;
     const char *servers;   /* addresses, as canyon_options.servers */
+    struct keys keys;      /* by which they are spoken to */
     const char *prefix;    /* of tensor and barrier names, at most PLAN_PREFIX_BYTES with its NUL */
     const char *optimizer; /* "NAME[:key=value,...]" */
     struct model model;

@@ -56,8 +56,8 @@ enum canyon_status suite_open(struct suite *suite, const struct argument_texts *
     return status;
 }
 
-enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *asked, const char *servers,
-                             uint32_t timeout_ms, char *text, size_t bytes) {
+enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *asked, const struct place *place,
+                             char *text, size_t bytes) {
     canyon_client *client = NULL;
     bool all = false;
     for (size_t i = 0; i < asked->count; i++) {
@@ -66,9 +66,10 @@ enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *a
     if (all) {
         struct canyon_options options;
         canyon_options_init(&options);
-        options.servers = servers;
+        options.servers = place->servers;
         options.name = "canyon-sim";
-        options.timeout_ms = timeout_ms;
+        options.timeout_ms = place->timeout_ms;
+        keys_apply(&place->keys, &options);
         enum canyon_status status = canyon_connect(&options, &client);
         if (status != CANYON_OK) {
             snprintf(text, bytes, "cannot connect: %s", canyon_error_text());

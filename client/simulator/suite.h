@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "canyon.h"
+#include "client/simulator/place.h"
 #include "client/tools/arguments.h"
 
 #define SUITE_HIGH 64 /* most runs */
@@ -28,8 +29,8 @@ enum canyon_status suite_open(struct suite *suite, const struct argument_texts *
 
 /* The same with a connection of its own, which is closed again, so that fork() afterwards is fine; made only when "all"
  * is among those asked for. */
-enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *asked, const char *servers,
-                             uint32_t timeout_ms, char *text, size_t bytes);
+enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *asked, const struct place *place,
+                             char *text, size_t bytes);
 
 /* Frees. Safe on a zeroed one. */
 void suite_finish(struct suite *suite);

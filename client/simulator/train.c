@@ -242,8 +242,7 @@ static enum outcome train_prepare(struct train *train) {
 /* Which runs there are to be. */
 static enum outcome train_runs(struct train *train) {
     char text[PLOT_TEXT_BYTES];
-    enum canyon_status status =
-        suite_ask(&train->suite, &train->optimizers, train->place.servers, train->place.timeout_ms, text, sizeof text);
+    enum canyon_status status = suite_ask(&train->suite, &train->optimizers, &train->place, text, sizeof text);
     if (status != CANYON_OK) {
         fprintf(stderr, "%s: %s\n", PROGRAM, text);
         return outcome_of(status);
@@ -263,6 +262,7 @@ static enum outcome train_run(struct train *train) {
     }
     train->plan.servers = train->place.servers;
     train->plan.prefix = train->place.prefix;
+    train->plan.keys = train->place.keys;
     train->plan.timeout_ms = train->place.timeout_ms;
     outcome = train_runs(train);
     if (outcome == OUTCOME_DONE) {

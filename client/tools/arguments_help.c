@@ -113,5 +113,7 @@ void arguments_help(const struct command_line *line, FILE *out) {
     if (line->examples != NULL) {
         fprintf(out, "\nExamples:\n%s\n", line->examples);
     }
-    fputs("\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 a server did not answer in time.\n", out);
+    fputs("\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 a server did not answer in time,\n"
+          "4 keys: one is missing, not the expected one, not accepted, or may not do that.\n",
+          out);
 }

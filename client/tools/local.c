@@ -33,6 +33,7 @@ struct local {
     char directory[PATH_BYTES];
     char program[PATH_BYTES];
     char *list; /* the server list */
+    struct keys keys;
     uint32_t count;
     struct local_server servers[LOCAL_SERVERS_HIGH];
 };
@@ -151,7 +152,7 @@ static enum canyon_status start_one(struct local *local, uint32_t index, const s
         {"block", options->block_elements == 0 ? NULL : block},
     };
     enum { PAIRS = sizeof pairs / sizeof *pairs };
-    char names[PAIRS][16], *argv[2 * PAIRS + 2] = {local->program};
+    char names[PAIRS][16], *argv[2 * PAIRS + 3] = {local->program};
     size_t argc = 1;
     for (size_t i = 0; i < PAIRS; i++) {
         if (pairs[i][1] != NULL) {
@@ -159,6 +160,9 @@ static enum canyon_status start_one(struct local *local, uint32_t index, const s
             argv[argc++] = names[i];
             argv[argc++] = (char *)(uintptr_t)pairs[i][1]; /* execv does not write to them */
         }
+    }
+    if (local->keys.plaintext) {
+        argv[argc++] = (char *)(uintptr_t) "--insecure-plaintext";
     }
     int log = open(server->log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (log < 0) {
@@ -243,6 +247,7 @@ static enum canyon_status try_connect(const struct local *local, char *reason, s
     options.name = "local-start";
     options.timeout_ms = 2000;
     options.connect_ms = 1000;
+    keys_apply(&local->keys, &options);
     enum canyon_status status = canyon_connect(&options, &client);
     if (status == CANYON_OK) {
         status = canyon_statistics(client, 0, &servers, &count);
@@ -291,6 +296,7 @@ enum canyon_status local_start(const struct local_options *options, struct local
     }
     made->owner = getpid();
     made->count = options->servers;
+    made->keys.plaintext = true;
     for (uint32_t i = 0; i < made->count; i++) {
         made->servers[i].process = -1;
         made->servers[i].listening = -1;
@@ -318,6 +324,10 @@ enum canyon_status local_start(const struct local_options *options, struct local
 
 const char *local_servers(const struct local *local) {
     return local->list;
+}
+
+const struct keys *local_keys(const struct local *local) {
+    return &local->keys;
 }
 
 uint32_t local_count(const struct local *local) {

@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "canyon.h"
+#include "client/tools/keys.h"
 
 #define LOCAL_SERVERS_HIGH 64
 #define LOCAL_TEXT_BYTES   4096
@@ -32,6 +33,7 @@ struct local_options {
     uint32_t shards;         /* of the job, a power of two; 0 for the server's default: 0 */
     uint32_t block_elements; /* of the job; 0 for the server's default: 0 */
     const char *job;         /* NULL for the server's default: "local" */
+    bool plaintext;          /* neither keys nor encryption: false */
     const char *program;     /* path of canyon-server; NULL: beside the running program, else on PATH: NULL */
     uint32_t timeout_ms;     /* until all of them answer: 20,000 */
 };
@@ -48,6 +50,9 @@ enum canyon_status local_start(const struct local_options *options, struct local
 
 /* "127.0.0.1:40001,127.0.0.1:40002", for canyon_options.servers; belongs to `local`. */
 const char *local_servers(const struct local *local);
+
+/* By what keys they are spoken to; belongs to `local`. */
+const struct keys *local_keys(const struct local *local);
 
 /* How many, and the process of one of them (-1 once it was seen to have ended). */
 uint32_t local_count(const struct local *local);

@@ -14,6 +14,10 @@ enum outcome outcome_of(enum canyon_status status) {
     case CANYON_CLOSED:
         outcome = OUTCOME_UNREACHABLE;
         break;
+    case CANYON_DENIED:
+    case CANYON_UNAUTHENTICATED:
+        outcome = OUTCOME_DENIED;
+        break;
     default:
         break;
     }

@@ -1,4 +1,4 @@
-/* What a command line program's exit code means: the same four numbers in every Canyon program. */
+/* What a command line program's exit code means: the same five numbers in every Canyon program. */
 #ifndef CANYON_TOOLS_OUTCOME_H
 #define CANYON_TOOLS_OUTCOME_H
 
@@ -9,6 +9,7 @@ enum outcome {
     OUTCOME_FAILED = 1,      /* it was understood and tried, and failed; the text on standard error says why */
     OUTCOME_USAGE = 2,       /* the command line is wrong; nothing was tried */
     OUTCOME_UNREACHABLE = 3, /* a server that was needed did not answer, or not before the deadline */
+    OUTCOME_DENIED = 4,      /* a key is missing, not the expected one, not accepted, or not allowed to do that */
 };
 
 /* The exit code that fits what a call of the library returned. */
