@@ -2,8 +2,7 @@
  *
  *     bench_kernels [OPTIMIZER ...]         all dense ones without arguments
  *
- * tests/bench/torch_step.py has PyTorch's step on as many parameters, one thread, to set beside the figures from
- * memory.
+ * PyTorch's step on as many parameters, on one thread, follows where /usr/bin/python3 has it (torch_step.py).
  *
  * For each optimizer and instruction set: parameters and bytes per second on one core, with all arrays in the first
  * cache and with all of them in memory. An update reads the gradient and reads and writes the weights and every slot.
@@ -241,6 +240,20 @@ static void report_divider(const struct arrays *cached) {
 #endif
 }
 
+/* PyTorch's steps, for the optimizers that were asked for: a program of its own that prints its own table. */
+static void report_torch(int argc, char **argv) {
+    char command[1024] = "/usr/bin/python3 " CANYON_SOURCE_DIR "/tests/bench/torch_step.py";
+    for (int i = 1; i < argc; i++) {
+        const size_t used = strlen(command);
+        if (optimizer_find(argv[i]) != NULL)
+            snprintf(command + used, sizeof command - used, " %s", argv[i]);
+    }
+    putchar('\n');
+    fflush(stdout);
+    if (system(command) != 0)
+        puts("SKIPPED: PyTorch's steps: torch_step.py could not run");
+}
+
 int main(int argc, char **argv) {
     struct arrays cached, stored;
     int code = EXIT_FAILURE;
@@ -270,6 +283,7 @@ int main(int argc, char **argv) {
             report(optimizer_at(i), &cached, &stored);
     }
     report_divider(&cached);
+    report_torch(argc, argv);
     arrays_free(&cached);
     arrays_free(&stored);
     return code;
