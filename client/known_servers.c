@@ -1,7 +1,6 @@
 #include "client/known_servers.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +58,10 @@ static enum canyon_status parse_name(const char *name, struct address *address, 
     if (status == CANYON_OK && address->port == 0 && !every_port) {
         status = error_set(error, CANYON_INVALID_ARGUMENT,
                            "address \"%.128s\": no server has port 0; write HOST:* for every port", name);
+    }
+    if (status == CANYON_OK && strchr(address->host, '*') != NULL) {
+        status = error_set(error, CANYON_INVALID_ARGUMENT,
+                           "the host in \"%.128s\" must be named in full; only the port may be *", name);
     }
     if (status == CANYON_OK) {
         unify_host(address->host);
