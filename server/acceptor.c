@@ -1,13 +1,13 @@
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE /* accept4, gettid */
 #include "server/acceptor.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <netdb.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
@@ -17,6 +17,7 @@
 
 #define PAUSE_MS 100 /* without descriptors, before the next try */
 #define ACCEPTS  64  /* in one go */
+#define NICENESS 8
 
 struct acceptor {
     struct acceptor_options options;
@@ -25,21 +26,13 @@ struct acceptor {
     uv_poll_t listening;
     uv_timer_t pause;
     struct strangers strangers;
-    struct seldom exhausted;
+    struct seldom exhausted, shed;
+    int reserve[ACCEPTOR_RESERVE]; /* open descriptors, of no use but to be closed when one is needed */
+    size_t reserved;
     pthread_t thread;
 };
 
 /* ---- accepting ---- */
-
-static void name_peer(const struct sockaddr_storage *name, socklen_t bytes, char from[ARRIVAL_FROM_BYTES]) {
-    char host[48], port[8];
-    if (getnameinfo((const struct sockaddr *)name, bytes, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
-        snprintf(from, ARRIVAL_FROM_BYTES, "unknown");
-    } else {
-        snprintf(from, ARRIVAL_FROM_BYTES, name->ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-    }
-}
 
 static void on_listening(uv_poll_t *handle, int status, int events);
 
@@ -56,6 +49,35 @@ static void pause_accepting(struct acceptor *acceptor, int reason) {
     uv_timer_start(&acceptor->pause, on_pause_over, PAUSE_MS, 0);
 }
 
+static void fill_reserve(struct acceptor *acceptor) {
+    while (acceptor->reserved < ACCEPTOR_RESERVE) {
+        int descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (descriptor < 0) {
+            break;
+        }
+        acceptor->reserve[acceptor->reserved++] = descriptor;
+    }
+}
+
+/* There is no descriptor for a newcomer. One of the reserve is given for it, and the connection closed at once: so it
+ * learns at least that, and does not wait in the listening queue where it would keep waking us. False when the reserve
+ * is of no help. */
+static bool shed(struct acceptor *acceptor) {
+    if (acceptor->reserved == 0) {
+        return false;
+    }
+    close(acceptor->reserve[--acceptor->reserved]);
+    int descriptor = accept4(acceptor->options.descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (descriptor >= 0) {
+        close(descriptor);
+        atomic_fetch_add(&acceptor->options.tally->refused, 1);
+        seldom_log(&acceptor->shed, acceptor->options.log, LOG_WARNING, "shed", "-", NULL,
+                   "no descriptor is left for another connection: raise the limit on open files");
+    }
+    fill_reserve(acceptor);
+    return descriptor >= 0;
+}
+
 static void on_listening(uv_poll_t *handle, int status, int events) {
     struct acceptor *acceptor = handle->data;
     (void)events;
@@ -66,14 +88,14 @@ static void on_listening(uv_poll_t *handle, int status, int events) {
     for (int i = 0; i < ACCEPTS; ++i) {
         struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
         socklen_t bytes = sizeof name;
-        char from[ARRIVAL_FROM_BYTES];
         int descriptor =
             accept4(acceptor->options.descriptor, (struct sockaddr *)&name, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (descriptor >= 0) {
-            name_peer(&name, bytes, from);
-            strangers_meet(&acceptor->strangers, descriptor, from);
+            strangers_meet(&acceptor->strangers, descriptor, (struct sockaddr *)&name, bytes);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             break;
+        } else if ((errno == EMFILE || errno == ENFILE) && shed(acceptor)) {
+            continue;
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(acceptor, errno);
             break;
@@ -94,17 +116,19 @@ static void on_stop(uv_async_t *async) {
 
 static void *run(void *user) {
     struct acceptor *acceptor = user;
+    /* Of this thread alone, on Linux. A flood at the door is not to slow down those inside. */
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
     uv_run(&acceptor->loop, UV_RUN_DEFAULT);
     return NULL;
 }
 
-static int loop_init(struct acceptor *acceptor) {
+static int loop_init(struct acceptor *acceptor, struct allow *allow) {
+    strangers_init(&acceptor->strangers, &acceptor->loop, &acceptor->options, allow);
     int failure = uv_async_init(&acceptor->loop, &acceptor->stop, on_stop);
     if (failure != 0) {
         return failure;
     }
     uv_timer_init(&acceptor->loop, &acceptor->pause);
-    strangers_init(&acceptor->strangers, &acceptor->loop, &acceptor->options);
     acceptor->stop.data = acceptor;
     acceptor->pause.data = acceptor;
     failure = uv_poll_init_socket(&acceptor->loop, &acceptor->listening, acceptor->options.descriptor);
@@ -122,18 +146,35 @@ static void close_handle(uv_handle_t *handle, void *user) {
     }
 }
 
-struct acceptor *acceptor_start(const struct acceptor_options *options, struct error *error) {
+static void destroy(struct acceptor *acceptor) {
+    int busy = uv_loop_close(&acceptor->loop);
+    assert(busy == 0);
+    (void)busy;
+    while (acceptor->reserved > 0) {
+        close(acceptor->reserve[--acceptor->reserved]);
+    }
+    strangers_finish(&acceptor->strangers);
+    free(acceptor);
+}
+
+void acceptor_allow(struct acceptor *acceptor, struct allow *allow) {
+    strangers_allow(&acceptor->strangers, allow);
+}
+
+struct acceptor *acceptor_start(const struct acceptor_options *options, struct allow *allow, struct error *error) {
     int failure = UV_ENOMEM;
     struct acceptor *acceptor = calloc(1, sizeof *acceptor);
     if (acceptor == NULL) {
         goto no_memory;
     }
+    assert((options->key != NULL) == (allow != NULL) && options->strangers <= ACCEPTOR_STRANGERS);
     acceptor->options = *options;
     failure = uv_loop_init(&acceptor->loop);
     if (failure != 0) {
         goto no_loop;
     }
-    failure = loop_init(acceptor);
+    fill_reserve(acceptor);
+    failure = loop_init(acceptor, allow);
     if (failure == 0) {
         failure = uv_translate_sys_error(pthread_create(&acceptor->thread, NULL, run, acceptor));
     }
@@ -145,7 +186,8 @@ struct acceptor *acceptor_start(const struct acceptor_options *options, struct e
 no_thread:
     uv_walk(&acceptor->loop, close_handle, NULL);
     uv_run(&acceptor->loop, UV_RUN_DEFAULT);
-    uv_loop_close(&acceptor->loop);
+    destroy(acceptor);
+    acceptor = NULL;
 no_loop:
     free(acceptor);
 no_memory:
@@ -159,8 +201,5 @@ void acceptor_stop(struct acceptor *acceptor) {
     }
     uv_async_send(&acceptor->stop);
     pthread_join(acceptor->thread, NULL);
-    int busy = uv_loop_close(&acceptor->loop);
-    assert(busy == 0);
-    (void)busy;
-    free(acceptor);
+    destroy(acceptor);
 }

@@ -12,10 +12,13 @@
 #include <stdio.h>
 
 #include "common/address.h"
+#include "common/channel.h"
+#include "common/home.h"
 #include "common/job.h"
 #include "common/log.h"
 
-#define CONFIG_DRAIN_MAX 3600 /* seconds */
+#define CONFIG_DRAIN_MAX       3600 /* seconds */
+#define CONFIG_CONNECTIONS_MAX 1000000
 
 struct config {
     char listen[LIMIT_ADDRESS_BYTES];    /* "HOST:PORT", or "fd:N" */
@@ -25,6 +28,11 @@ struct config {
     uint32_t threads;
     uint32_t drain; /* seconds */
     enum log_level log_level;
+    char key[HOME_PATH_BYTES];   /* path of the server's secret key; "" for the one in Canyon's home */
+    char allow[HOME_PATH_BYTES]; /* path of the allow-list, likewise */
+    enum channel_cipher cipher;
+    uint32_t connections; /* most at once; 0 for as many as descriptors allow */
+    uint32_t connections_per_key;
     bool plaintext;          /* nothing is encrypted and nobody identified, instead of everything and everybody */
     bool plaintext_anywhere; /* even where other machines can connect */
     uint64_t memory_limit;   /* bytes for parameters, of all threads together; 0 for a share of the machine's: */
@@ -54,6 +62,9 @@ enum canyon_status config_arguments(struct config *config, int argc, char *const
  * CONFIGURATION: listening on a wildcard, or on port 0 among several servers, with nothing advertised; an advertised
  * address that is not in the list (naming both); plaintext on a numeric address that is not this machine's own. */
 enum canyon_status config_place(struct config *config, const struct address *listening, struct error *error);
+
+/* Whether the server identifies its clients and encrypts. */
+bool config_encrypts(const struct config *config);
 
 /* Whether a plaintext server may listen there: where only this machine can connect, or anywhere if it was told so.
  * CONFIGURATION. */

@@ -158,6 +158,63 @@ static void write_log_level(const struct config *config, FILE *file) {
     fputs(log_level_name(config->log_level), file);
 }
 
+static enum canyon_status set_path(char path[HOME_PATH_BYTES], const char *value, struct error *error) {
+    if (strlen(value) >= HOME_PATH_BYTES) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "must be a path of at most %d bytes", HOME_PATH_BYTES - 1);
+    }
+    memcpy(path, value, strlen(value) + 1);
+    return CANYON_OK;
+}
+
+static enum canyon_status set_key(struct config *config, const char *value, struct error *error) {
+    return set_path(config->key, value, error);
+}
+
+static void write_key(const struct config *config, FILE *file) {
+    fputs(config->key, file);
+}
+
+static enum canyon_status set_allow(struct config *config, const char *value, struct error *error) {
+    return set_path(config->allow, value, error);
+}
+
+static void write_allow(const struct config *config, FILE *file) {
+    fputs(config->allow, file);
+}
+
+static enum canyon_status set_cipher(struct config *config, const char *value, struct error *error) {
+    if (!channel_cipher_parse(value, &config->cipher)) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "must be chacha20poly1305 or aes256gcm");
+    }
+    return CANYON_OK;
+}
+
+static void write_cipher(const struct config *config, FILE *file) {
+    fputs(channel_cipher_name(config->cipher), file);
+}
+
+static enum canyon_status set_connections(struct config *config, const char *value, struct error *error) {
+    if (value[0] == '\0') {
+        config->connections = 0;
+        return CANYON_OK;
+    }
+    return parse_number(value, 1, CONFIG_CONNECTIONS_MAX, &config->connections, error);
+}
+
+static void write_connections(const struct config *config, FILE *file) {
+    if (config->connections > 0) {
+        fprintf(file, "%u", config->connections);
+    }
+}
+
+static enum canyon_status set_connections_per_key(struct config *config, const char *value, struct error *error) {
+    return parse_number(value, 1, CONFIG_CONNECTIONS_MAX, &config->connections_per_key, error);
+}
+
+static void write_connections_per_key(const struct config *config, FILE *file) {
+    fprintf(file, "%u", config->connections_per_key);
+}
+
 static enum canyon_status parse_switch(const char *value, bool *on, struct error *error) {
     bool yes = strcmp(value, "yes") == 0;
     if (!yes && strcmp(value, "no") != 0) {
@@ -233,6 +290,11 @@ static const struct key keys[] = {
     {"memory-limit", set_memory_limit, write_memory_limit},
     {"drain", set_drain, write_drain},
     {"log-level", set_log_level, write_log_level},
+    {"key", set_key, write_key},
+    {"allow", set_allow, write_allow},
+    {"cipher", set_cipher, write_cipher},
+    {"connections", set_connections, write_connections},
+    {"connections-per-key", set_connections_per_key, write_connections_per_key},
     {"insecure-plaintext", set_plaintext, write_plaintext},
     {"insecure-plaintext-anywhere", set_plaintext_anywhere, write_plaintext_anywhere},
 };
@@ -240,8 +302,15 @@ static const size_t key_count = sizeof keys / sizeof keys[0];
 
 void config_init(struct config *config) {
     static const char *const defaults[][2] = {
-        {"listen", "127.0.0.1:7077"}, {"threads", "1"}, {"job", "default"},    {"shards", "256"},
-        {"block", "65536"},           {"drain", "5"},   {"log-level", "info"}, {"memory-limit", "75%"},
+        {"listen", "127.0.0.1:7077"},
+        {"threads", "1"},
+        {"job", "default"},
+        {"shards", "256"},
+        {"block", "65536"},
+        {"drain", "5"},
+        {"log-level", "info"},
+        {"memory-limit", "75%"},
+        {"connections-per-key", "4096"},
     };
     memset(config, 0, sizeof *config);
     job_init(&config->job);
@@ -254,6 +323,11 @@ void config_init(struct config *config) {
 
 const char *config_key(size_t index) {
     return index < key_count ? keys[index].name : NULL;
+}
+
+/* Encryption is asked for by naming a key, or the home that has one. */
+bool config_encrypts(const struct config *config) {
+    return !config->plaintext && (config->key[0] != '\0' || config->allow[0] != '\0' || getenv("CANYON_HOME") != NULL);
 }
 
 bool config_is_switch(const char *key) {

@@ -1,6 +1,6 @@
 #include "server/connection.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,11 +14,14 @@
 #include "common/clock.h"
 #include "server/connection_state.h"
 
-#define SLICES      128
 #define SECOND      1000000000ull
 #define FLUSH_TIME  (5 * SECOND)
 #define LINGER_TIME (1 * SECOND)
 #define GRACE_TIME  (SECOND / 5)
+#define HURRY_TIME  (SECOND / 4) /* of each of the two, for a client that may no longer be here */
+
+#define SWEEP_MS         1000
+#define SWEEP_HURRIED_MS 20
 
 static void on_poll(uv_poll_t *handle, int status, int events);
 
@@ -48,10 +51,10 @@ void connection_fail(struct connection *connection, enum log_level level, const 
     }
 }
 
-/* Arms the poll handle for what the state wants. */
-static void watch(struct connection *connection) {
+void connection_watch(struct connection *connection) {
     int wanted = 0;
-    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused : connection->state == CONNECTION_LINGERING;
+    bool reads = connection->state == CONNECTION_OPEN ? !connection->paused && !connection->paced
+                                                      : connection->state == CONNECTION_LINGERING;
     if (connection->state == CONNECTION_CLOSED || connection->failed) {
         return;
     }
@@ -70,75 +73,6 @@ static void watch(struct connection *connection) {
     }
 }
 
-/* ---- output ---- */
-
-/* One sendmsg; returns the bytes taken, 0 when the socket is full or has failed. */
-static size_t transmit(struct connection *connection, struct iovec *slices, size_t count, int flags) {
-    struct msghdr message = {.msg_iov = slices, .msg_iovlen = count};
-    ssize_t sent;
-    do {
-        sent = sendmsg(connection->descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT | flags);
-    } while (sent < 0 && errno == EINTR);
-    if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        connection_fail(connection, LOG_DEBUG, strerror(errno));
-    }
-    connection->sent += sent > 0 ? (uint64_t)sent : 0;
-    return sent > 0 ? (size_t)sent : 0;
-}
-
-/* Offers slices to the socket if nothing waits before them, and keeps a copy of the rest. */
-static void offer(struct connection *connection, struct iovec *slices, size_t count, int flags) {
-    size_t total = 0, sent = 0;
-    for (size_t i = 0; i < count; ++i) {
-        total += slices[i].iov_len;
-    }
-    if (outbox_empty(&connection->outbox)) {
-        sent = transmit(connection, slices, count, flags);
-    }
-    if (sent < total && !connection->failed) {
-        enum canyon_status status = outbox_add(&connection->outbox, slices, count, sent);
-        if (status != CANYON_OK) {
-            connection_fail(connection, LOG_WARNING,
-                            status == CANYON_TOO_LARGE ? "more replies wait than the limit allows"
-                                                       : "no memory for replies");
-        }
-    }
-    handler_count_bytes(connection->host->handler, 0, total);
-}
-
-/* The handler's way out. */
-static void send_frame(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
-    struct connection *connection = (struct connection *)(void *)peer;
-    struct iovec vector[SLICES];
-    size_t at = 0;
-    while (at < count && connection->state == CONNECTION_OPEN && !connection->failed) {
-        size_t part = count - at < SLICES ? count - at : SLICES;
-        for (size_t i = 0; i < part; ++i) {
-            vector[i] = (struct iovec){.iov_base = (void *)slices[at + i].bytes, .iov_len = slices[at + i].count};
-        }
-        at += part;
-        offer(connection, vector, part, at < count ? MSG_MORE : 0);
-    }
-    watch(connection);
-}
-
-/* Sends what waits; the pause ends when enough went. */
-static void flush(struct connection *connection) {
-    struct iovec vector[SLICES];
-    while (!outbox_empty(&connection->outbox) && !connection->failed) {
-        size_t sent = transmit(connection, vector, outbox_slices(&connection->outbox, vector, SLICES), 0);
-        if (sent == 0) {
-            break;
-        }
-        outbox_sent(&connection->outbox, sent);
-    }
-    if (connection->paused && connection->outbox.bytes <= connection->host->high_water / 2) {
-        connection->paused = false;
-        connection->progress = clock_now();
-        connection_schedule(connection);
-    }
-}
-
 /* ---- the end ---- */
 
 static void on_closed(uv_handle_t *handle) {
@@ -150,6 +84,7 @@ static void forget_peer(struct connection *connection) {
         connection->known = false;
         handler_peer_gone(connection->host->handler, &connection->peer);
     }
+    connection_set_paced(connection, false);
 }
 
 void connection_close(struct connection *connection) {
@@ -165,6 +100,11 @@ void connection_close(struct connection *connection) {
     log_event(host->log, LOG_DEBUG, "disconnected", "from=%s name=%s", connection->from, connection->label);
     connection_input_release(connection);
     outbox_finish(&connection->outbox);
+    if (connection->census != NULL) {
+        census_leave(connection->census, connection->channel != NULL ? connection->key : NULL);
+    }
+    channel_destroy(connection->channel);
+    connection->channel = NULL;
     uv_close((uv_handle_t *)&connection->poll, on_closed);
     close(connection->descriptor);
     connection->descriptor = -1;
@@ -177,8 +117,8 @@ static void linger(struct connection *connection) {
         return;
     }
     connection->state = CONNECTION_LINGERING;
-    connection->deadline = clock_now() + LINGER_TIME;
-    watch(connection);
+    connection->deadline = clock_now() + (connection->hurried ? HURRY_TIME : LINGER_TIME);
+    connection_watch(connection);
 }
 
 void connection_wind_up(struct connection *connection) {
@@ -186,23 +126,19 @@ void connection_wind_up(struct connection *connection) {
     connection_input_release(connection);
     connection->state = CONNECTION_FLUSHING;
     connection->paused = false;
-    connection->deadline = clock_now() + FLUSH_TIME;
+    connection->deadline = clock_now() + (connection->hurried ? HURRY_TIME : FLUSH_TIME);
+    connection_send_last(connection);
     if (outbox_empty(&connection->outbox)) {
         linger(connection);
     } else {
-        watch(connection);
+        connection_watch(connection);
     }
 }
 
 void connection_refuse(struct connection *connection, const struct error *error) {
-    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
-    size_t count = message_pack_error(error, bytes + FRAME_HEADER_BYTES);
-    struct frame_header header = {.type = FRAME_ERROR, .message_bytes = (uint32_t)count};
-    struct iovec slice = {.iov_base = bytes, .iov_len = FRAME_HEADER_BYTES + count};
-    frame_header_encode(&header, bytes);
     seldom_log(&connection->host->refused, connection->host->log, LOG_WARNING, "connection-refused", connection->from,
                connection->peer.name, error->text);
-    offer(connection, &slice, 1, 0);
+    connection_send_error(connection, error);
     connection_wind_up(connection);
 }
 
@@ -219,7 +155,7 @@ void connection_turn(struct connection *connection) {
     } else if (connection->state == CONNECTION_LINGERING) {
         connection_input_discard(connection);
     }
-    watch(connection);
+    connection_watch(connection);
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events) {
@@ -227,7 +163,7 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
     if (status < 0) {
         connection_fail(connection, LOG_DEBUG, uv_strerror(status));
     } else if ((events & UV_WRITABLE) != 0) {
-        flush(connection);
+        connection_flush(connection);
         if (connection->state == CONNECTION_FLUSHING && outbox_empty(&connection->outbox)) {
             linger(connection);
             return;
@@ -239,7 +175,7 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
     }
 }
 
-/* ---- beginning, stopping, deadlines ---- */
+/* ---- the socket ---- */
 
 /* A reply must not wait for an acknowledgement of the one before; a peer that is gone must be noticed within 30 seconds
  * whether something was on its way to it (the user timeout) or not (probes after 10, 15, 20 and 25 seconds of silence;
@@ -259,10 +195,79 @@ static bool tune(int descriptor) {
     return good;
 }
 
-enum canyon_status connection_open(struct connection_host *host, const struct arrival *arrival) {
+/* ---- who may do what ---- */
+
+/* Gives the peer what the host's list says of its key; false when its key is not in it. */
+static bool permit(struct connection *connection) {
+    const struct allow_entry *entry = NULL;
+    if (connection->channel != NULL) {
+        entry = allow_find(connection->host->allow, connection->key);
+    }
+    connection->peer.entry = entry;
+    connection->peer.role = connection->channel == NULL ? ROLE_ADMIN : entry != NULL ? entry->role : ROLE_NONE;
+    pace_set(&connection->pace, entry != NULL ? entry->push_bytes : 0);
+    return connection->peer.role != ROLE_NONE;
+}
+
+/* Its key is not in the list any more. */
+static void expel(struct connection *connection) {
+    char fingerprint[KEY_FINGERPRINT_BYTES];
+    struct error error;
+    if (connection->hurried || connection->failed) {
+        return;
+    }
+    connection->hurried = true;
+    connection->host->hurry = clock_now() + 2 * SECOND;
+    if (connection->state == CONNECTION_OPEN) {
+        log_event(connection->host->log, LOG_INFO, "revoked", "from=%s name=%s key=%s", connection->from,
+                  connection->label, key_fingerprint(connection->key, fingerprint));
+        error_set(&error, CANYON_UNAUTHENTICATED, "this client's key was taken off the server's allow-list");
+        connection_send_error(connection, &error);
+        connection_wind_up(connection);
+    } else {
+        connection->deadline = clock_now() + HURRY_TIME;
+    }
+}
+
+void connection_allow(struct connection_host *host, struct allow *allow) {
+    struct connection *connection = TAILQ_FIRST(&host->all);
+    struct allow *old = host->allow;
+    assert(host->encrypted);
+    host->allow = allow_hold(allow);
+    while (connection != NULL) {
+        struct connection *next = TAILQ_NEXT(connection, all);
+        if (!permit(connection)) {
+            expel(connection);
+        }
+        connection = next;
+    }
+    allow_release(old); /* nobody has one of its entries any more */
+}
+
+/* ---- coming ---- */
+
+/* Greets it on this thread's behalf; it may be refused, which it is told. */
+static void introduce(struct connection *connection) {
+    struct connection_host *host = connection->host;
+    struct error error;
+    bool permitted = permit(connection);
+    log_event(host->log, LOG_DEBUG, "connected", "from=%s name=%s key=%s role=%s", connection->from, connection->label,
+              connection->peer.entry != NULL ? connection->peer.entry->name : "-", role_name(connection->peer.role));
+    if (!permitted) {
+        expel(connection);
+    } else if (handler_peer_came(host->handler, &connection->peer, &error) != CANYON_OK) {
+        connection_refuse(connection, &error);
+    } else {
+        connection->known = true;
+        connection_watch(connection);
+    }
+}
+
+enum canyon_status connection_open(struct connection_host *host, struct arrival *arrival) {
     struct connection *connection = calloc(1, sizeof *connection);
     struct error error = {.status = CANYON_NO_MEMORY};
     char quoted[2 * LIMIT_NAME_BYTES];
+    assert((arrival->channel != NULL) == host->encrypted);
     if (connection == NULL) {
         goto no_memory;
     }
@@ -276,21 +281,24 @@ enum canyon_status connection_open(struct connection_host *host, const struct ar
     connection->poll.data = connection;
     connection->host = host;
     connection->descriptor = arrival->descriptor;
+    connection->channel = arrival->channel;
+    connection->census = arrival->census;
+    arrival->descriptor = -1;
+    arrival->channel = NULL;
+    arrival->census = NULL;
     connection->state = CONNECTION_OPEN;
     connection->progress = clock_now();
     connection->taken_at = connection->progress;
+    memcpy(connection->key, arrival->key, KEY_BYTES);
     memcpy(connection->from, arrival->from, sizeof connection->from);
     memcpy(connection->peer.session, arrival->session, SESSION_BYTES);
     memcpy(connection->peer.name, arrival->name, sizeof connection->peer.name);
     log_quote(arrival->name, connection->label, sizeof connection->label);
-    connection->peer.send = send_frame;
+    connection->peer.send = connection_send;
     outbox_init(&connection->outbox, &host->pool, host->outbox_cap);
     TAILQ_INSERT_TAIL(&host->all, connection, all);
     ++host->count;
-    connection->known = true;
-    handler_peer_came(host->handler, &connection->peer);
-    log_event(host->log, LOG_DEBUG, "connected", "from=%s name=%s", connection->from, connection->label);
-    watch(connection);
+    introduce(connection);
     return CANYON_OK;
 
 no_poll:
@@ -298,11 +306,13 @@ no_poll:
 no_reader:
     free(connection);
 no_memory:
-    close(arrival->descriptor);
     log_event(host->log, LOG_ERROR, "connection-lost", "from=%s name=%s reason=%s", arrival->from,
               log_quote(arrival->name, quoted, sizeof quoted), status_name(error.status));
+    arrival_release(arrival);
     return error.status;
 }
+
+/* ---- stopping, deadlines ---- */
 
 void connection_drain(struct connection *connection, uint64_t until) {
     connection->draining = true;
@@ -310,7 +320,7 @@ void connection_drain(struct connection *connection, uint64_t until) {
         uint64_t grace = clock_now() + GRACE_TIME;
         connection->deadline = until;
         connection->grace = grace < until ? grace : until;
-        watch(connection);
+        connection_watch(connection);
         connection_schedule(connection);
     }
 }
@@ -353,7 +363,9 @@ void connection_sweep(struct connection *connection, uint64_t now) {
     case CONNECTION_OPEN:
         if (connection->draining && (now >= connection->deadline || connection_input_drained(connection, now))) {
             connection_input_over(connection);
-        } else if (!connection->paused && !connection->scheduled && !frame_reader_idle(&connection->reader) &&
+        } else if (connection->paced) {
+            connection_input_resume(connection, now);
+        } else if (!connection->paused && !connection->scheduled && !connection_input_idle(connection) &&
                    now - connection->progress >= connection->host->stall) {
             struct error error;
             error_set(&error, CANYON_TIMEOUT, "a frame stood unfinished for %llu seconds",
@@ -376,4 +388,8 @@ void connection_sweep(struct connection *connection, uint64_t now) {
     case CONNECTION_CLOSED:
         break;
     }
+}
+
+uint64_t connection_sweep_interval(const struct connection_host *host) {
+    return host->paced > 0 || (host->hurry > 0 && clock_now() < host->hurry) ? SWEEP_HURRIED_MS : SWEEP_MS;
 }

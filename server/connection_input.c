@@ -13,15 +13,18 @@
 /* A frame may take long (digests of much state): then it is the only one of its turn. */
 #define TURN_TIME (2 * MILLISECOND)
 
-enum receipt { RECEIPT_SOME, RECEIPT_PARTIAL, RECEIPT_NOTHING, RECEIPT_END };
+/* SOME: the reader was given bytes. NOTHING: there are none now. OVER: there will be no more, or the connection failed.
+ */
+enum receipt { RECEIPT_SOME, RECEIPT_NOTHING, RECEIPT_OVER };
 
-/* One recv into the reader. PARTIAL: less came than there was room for, so the receive buffer was empty then. */
-static enum receipt receive(struct connection *connection) {
-    uint8_t *at;
-    size_t room;
+/* One recv of at most `room` bytes. NOTHING also after one that came short: the receive buffer was empty then, and the
+ * poll handle tells when more has come. */
+static enum receipt receive(struct connection *connection, uint8_t *at, size_t room, size_t *count) {
     ssize_t got;
-    frame_reader_space(&connection->reader, &at, &room);
     assert(room > 0);
+    if (connection->dry) {
+        return RECEIPT_NOTHING;
+    }
     do {
         got = recv(connection->descriptor, at, room, MSG_DONTWAIT);
     } while (got < 0 && errno == EINTR);
@@ -32,16 +35,91 @@ static enum receipt receive(struct connection *connection) {
         return RECEIPT_NOTHING;
     }
     if (got == 0) {
-        return RECEIPT_END;
+        connection->ended = true;
+        return RECEIPT_OVER;
     }
-    frame_reader_received(&connection->reader, (size_t)got);
+    connection->dry = (size_t)got < room;
     connection->progress = clock_now();
+    pace_take(&connection->pace, (uint64_t)got, connection->progress);
     handler_count_bytes(connection->host->handler, (uint64_t)got, 0);
-    return (size_t)got < room ? RECEIPT_PARTIAL : RECEIPT_SOME;
+    *count = (size_t)got;
+    return RECEIPT_SOME;
+}
+
+static enum receipt receive_plain(struct connection *connection) {
+    uint8_t *at;
+    size_t room, count = 0;
+    frame_reader_space(&connection->reader, &at, &room);
+    enum receipt receipt = receive(connection, at, room, &count);
+    if (receipt == RECEIPT_SOME) {
+        frame_reader_received(&connection->reader, count);
+    }
+    return receipt;
+}
+
+/* The stream ended, or went wrong, where the client had not said that it was all. What it had asked for may be answered
+ * no more, since nobody can tell who closed it. */
+static void abort_input(struct connection *connection, const char *reason) {
+    struct connection_host *host = connection->host;
+    atomic_fetch_add(&host->tally->aborted, 1);
+    seldom_log(&host->aborted, host->log, LOG_INFO, "aborted", connection->from, connection->peer.name, reason);
+    connection->failed = true;
+    connection_schedule(connection);
+}
+
+/* Whole records become plaintext in the reader; when there is none, more is received into the channel. */
+static enum receipt receive_sealed(struct connection *connection) {
+    for (;;) {
+        uint8_t *at;
+        size_t room, count = 0;
+        frame_reader_space(&connection->reader, &at, &room);
+        switch (channel_read(connection->channel, at, room, &count)) {
+        case CHANNEL_BYTES:
+            frame_reader_received(&connection->reader, count);
+            return RECEIPT_SOME;
+        case CHANNEL_LAST:
+            connection->ended = true;
+            return RECEIPT_OVER;
+        case CHANNEL_BROKEN:
+            abort_input(connection, "a record was not sealed by the client, or not now");
+            return RECEIPT_OVER;
+        case CHANNEL_NEEDS_MORE:
+            break;
+        }
+        channel_space(connection->channel, &at, &room);
+        enum receipt receipt = receive(connection, at, room, &count);
+        if (receipt == RECEIPT_OVER) {
+            abort_input(connection, "the stream ended without a last record");
+        }
+        if (receipt != RECEIPT_SOME) {
+            return receipt;
+        }
+        channel_received(connection->channel, count);
+    }
+}
+
+bool connection_input_idle(const struct connection *connection) {
+    return frame_reader_idle(&connection->reader) && (connection->channel == NULL || channel_idle(connection->channel));
+}
+
+void connection_set_paced(struct connection *connection, bool paced) {
+    if (connection->paced != paced) {
+        connection->paced = paced;
+        connection->host->paced = connection->host->paced + (paced ? 1 : 0) - (paced ? 0 : 1);
+    }
+}
+
+void connection_input_resume(struct connection *connection, uint64_t now) {
+    if (pace_allows(&connection->pace, now)) {
+        connection_set_paced(connection, false);
+        connection->progress = now;
+        connection_schedule(connection);
+        connection_watch(connection);
+    }
 }
 
 void connection_input_over(struct connection *connection) {
-    if (!frame_reader_idle(&connection->reader)) {
+    if (!connection_input_idle(connection)) {
         seldom_log(&connection->host->cut, connection->host->log, LOG_INFO, "frame-cut", connection->from,
                    connection->peer.name, connection->ended ? "the client closed" : "the server stops");
     }
@@ -81,23 +159,27 @@ static void spare_buffer(struct connection *connection) {
 }
 
 bool connection_input_drained(const struct connection *connection, uint64_t now) {
-    return now >= connection->grace && !connection->paused && !connection->scheduled &&
-           frame_reader_idle(&connection->reader);
+    return now >= connection->grace && !connection->paused && !connection->paced && !connection->scheduled &&
+           connection_input_idle(connection);
 }
 
 void connection_input_execute(struct connection *connection) {
     struct connection_host *host = connection->host;
-    size_t frames = 0, bytes = 0;
+    size_t work = 0, frames = 0, bytes = 0;
     uint64_t start = clock_now();
-    bool empty = false; /* the receive buffer was, at the last look */
-    while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->paused) {
+    connection->dry = false;
+    while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->paused && !connection->paced) {
         struct frame frame;
         struct error error;
         if (connection->outbox.bytes > (host->pool.used > host->pool_crowded ? 0 : host->high_water)) {
             connection->paused = true;
             break;
         }
-        if (frames >= TURN_FRAMES || bytes >= TURN_BYTES || (frames > 0 && clock_now() - start >= TURN_TIME)) {
+        if (!connection->draining && !pace_allows(&connection->pace, start)) {
+            connection_set_paced(connection, true);
+            break;
+        }
+        if (frames >= TURN_FRAMES || bytes >= TURN_BYTES || (work > 0 && clock_now() - start >= TURN_TIME)) {
             connection_schedule(connection);
             break;
         }
@@ -107,6 +189,7 @@ void connection_input_execute(struct connection *connection) {
             break;
         }
         if (result == FRAME_READER_FRAME) {
+            ++work;
             ++frames;
             bytes += FRAME_HEADER_BYTES + frame.header.message_bytes + frame.header.payload_bytes;
             handler_frame(host->handler, &connection->peer, &frame);
@@ -116,17 +199,14 @@ void connection_input_execute(struct connection *connection) {
             connection_refuse(connection, &error);
             break;
         }
-        if (empty) {
-            break; /* the poll handle tells when more has come */
-        }
-        enum receipt receipt = receive(connection);
-        empty = receipt == RECEIPT_PARTIAL;
-        if (receipt == RECEIPT_END) {
-            connection->ended = true;
+        enum receipt receipt = connection->channel != NULL ? receive_sealed(connection) : receive_plain(connection);
+        if (receipt == RECEIPT_OVER && !connection->failed) {
             connection_input_over(connection);
-        } else if (receipt == RECEIPT_NOTHING) {
+        }
+        if (receipt != RECEIPT_SOME) {
             break;
         }
+        ++work;
     }
     if (connection->draining && connection->state == CONNECTION_OPEN && !connection->failed &&
         connection_input_drained(connection, clock_now())) {

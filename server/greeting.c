@@ -84,6 +84,11 @@ enum greeting_verdict greeting_header(const uint8_t *bytes, size_t have, struct 
                   header->payload_bytes);
         return refuse(0, error, answer);
     }
+    if (header->message_bytes > GREETING_HELLO_BYTES - FRAME_HEADER_BYTES) {
+        error_set(error, CANYON_TOO_LARGE, "a HELLO has a message of at most %d bytes, but its header announces %u",
+                  GREETING_HELLO_BYTES - FRAME_HEADER_BYTES, header->message_bytes);
+        return refuse(0, error, answer);
+    }
     return GREETING_GOOD;
 }
 

@@ -1,7 +1,8 @@
 /* How a server greets: from the first frame of a connection to the bytes of the answer. No socket in sight.
  *
- * The first frame must be a HELLO. It is judged as early as its bytes allow, so that a stranger costs no more than the
- * memory of one small message: first the header (greeting_header), then the message (greeting_message). */
+ * The first frame must be a HELLO of at most GREETING_HELLO_BYTES. It is judged as early as its bytes allow, so that a
+ * stranger costs no more than the memory of one small message: first the header (greeting_header), then the message
+ * (greeting_message). */
 #ifndef CANYON_SERVER_GREETING_H
 #define CANYON_SERVER_GREETING_H
 
@@ -12,7 +13,8 @@
 #include "common/job.h"
 #include "common/message.h"
 
-#define GREETING_PROTOCOL 1
+#define GREETING_PROTOCOL    1
+#define GREETING_HELLO_BYTES 448 /* most bytes of the frame HELLO */
 
 /* What the server says of itself. `job` is borrowed; the rest is filled by greeting_init. */
 struct greeting {

@@ -30,8 +30,9 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->environment = environment;
     handler->started = environment->now(environment->user);
     handler->workers = workers_create();
+    handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (handler->workers == NULL || handler->shards == NULL) {
+    if (handler->workers == NULL || handler->sessions == NULL || handler->shards == NULL) {
         goto failed;
     }
     for (uint32_t shard = 0; shard < job->shards; shard++) {
@@ -62,6 +63,7 @@ void handler_destroy(struct handler *handler) {
     }
     directory_finish(&handler->tensors);
     workers_destroy(handler->workers);
+    sessions_destroy(handler->sessions);
     free(handler->shards);
     free(handler);
 }
@@ -94,9 +96,17 @@ struct handler_peer *handler_find_session(const struct handler *handler, const u
     return peer;
 }
 
-void handler_peer_came(struct handler *handler, struct handler_peer *peer) {
+enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error) {
+    if (peer->entry != NULL) {
+        enum canyon_status status = sessions_come(handler->sessions, peer->session, peer->entry->key, error);
+        if (status != CANYON_OK) {
+            return status;
+        }
+    }
+    peer->identified = peer->entry != NULL;
     peer->parked = 0;
     peer->joined = false;
+    peer->dropping = 0;
     peer->previous = NULL;
     peer->next = handler->peers;
     if (peer->next != NULL) {
@@ -104,6 +114,7 @@ void handler_peer_came(struct handler *handler, struct handler_peer *peer) {
     }
     handler->peers = peer;
     handler->counters.connections++;
+    return CANYON_OK;
 }
 
 static void forget_parked(struct handler *handler, const struct handler_peer *peer) {
@@ -130,6 +141,9 @@ void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     }
     peer->next = peer->previous = NULL;
     handler->counters.connections--;
+    if (peer->identified) {
+        sessions_go(handler->sessions, peer->session);
+    }
     if (peer->joined) {
         peer->joined = false;
         workers_leave(handler->workers, peer->session);
@@ -156,7 +170,7 @@ static bool carries_values(unsigned type) {
     return type == FRAME_ASSIGN || type == FRAME_PUSH || type == FRAME_PUSH_PULL;
 }
 
-static enum canyon_status execute(struct handler *handler, const struct request *request, const struct frame *frame,
+static enum canyon_status execute(struct handler *handler, struct request *request, const struct frame *frame,
                                   struct error *error) {
     unsigned type = frame->header.type;
     if (type >= sizeof execute_of / sizeof execute_of[0] || execute_of[type] == NULL) {
@@ -174,7 +188,8 @@ static enum canyon_status execute(struct handler *handler, const struct request 
         return error_set(error, CANYON_PROTOCOL, "%s has no payload, this one has %u bytes", frame_type_name(type),
                          frame->header.payload_bytes);
     }
-    return execute_of[type](handler, request, frame, error);
+    enum canyon_status status = role_check(request, type, error);
+    return status == CANYON_OK ? execute_of[type](handler, request, frame, error) : status;
 }
 
 void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame) {

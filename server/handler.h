@@ -3,7 +3,8 @@
  * It owns the shards of its thread and, on the thread that owns shard 0, the catalogue's waiters, the workers' ranks
  * and the barriers. Time and randomness come in through its environment; replies go out through each peer's send.
  * Requests of a peer are executed in the order their frames arrive; one that must wait is parked and answered later, so
- * replies may overtake one another. Single-threaded; the same code runs over libuv and in tests without a socket. */
+ * replies may overtake one another. What a peer's role, or the patterns of its key's line in the allow-list, do not
+ * permit is answered DENIED. Single-threaded; the same code runs over libuv and in tests without a socket. */
 #ifndef CANYON_SERVER_HANDLER_H
 #define CANYON_SERVER_HANDLER_H
 
@@ -14,6 +15,7 @@
 #include "common/frame.h"
 #include "common/job.h"
 #include "common/message.h"
+#include "server/allow.h"
 
 /* Parked requests: of one peer, and of the whole handler. Beyond: BUSY. */
 #define HANDLER_PARKED_PER_PEER 64
@@ -34,9 +36,15 @@ struct handler_peer {
     void (*send)(struct handler_peer *peer, const struct handler_slice *slices, size_t count);
     uint8_t session[SESSION_BYTES]; /* from its hello */
     char name[LIMIT_NAME_BYTES];    /* from its hello, for texts and logs */
+    /* What it may do; the connection changes both, together, when the allow-list does. In plaintext everybody is admin,
+     * and there is no entry. */
+    enum role role;
+    const struct allow_entry *entry; /* its key's; borrowed while the peer has it */
     /* The handler's own, set by handler_peer_came: */
-    uint32_t parked; /* its requests that wait */
-    bool joined;     /* it asked for a rank */
+    uint32_t parked;   /* its requests that wait */
+    bool joined;       /* it asked for a rank */
+    bool identified;   /* it had an entry when it came: its session is bound to its key */
+    uint64_t dropping; /* the tensor that it gives up creating */
     struct handler_peer *next, *previous;
 };
 
@@ -58,9 +66,10 @@ void handler_destroy(struct handler *handler);
  * DIGESTS alone may be longer: its length follows from the shards. */
 uint32_t handler_payload_limit(const struct job *job);
 
-/* A peer has come (after its hello) and gone. After `gone` the handler does not know it any more: its parked requests
- * are forgotten, its rank is free, tensors it was creating pass to the next waiting creator. */
-void handler_peer_came(struct handler *handler, struct handler_peer *peer);
+/* A peer has come (after its hello) and gone. DENIED when its session belongs to another key, NO_MEMORY: then it has
+ * not come. After `gone` the handler does not know it any more: its parked requests are forgotten, its rank is free,
+ * tensors it was creating pass to the next waiting creator. */
+enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error);
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
 
 /* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first. */

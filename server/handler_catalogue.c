@@ -179,6 +179,9 @@ enum canyon_status serve_create(struct handler *handler, const struct request *r
         status = shard_canonical_spec(&message.spec, error);
     }
     if (status == CANYON_OK) {
+        status = role_check_tensor(request, message.spec.name, error);
+    }
+    if (status == CANYON_OK) {
         status =
             answer_or_park(handler, request, FRAME_CREATE, message.spec.name, &message.spec, message.wait_ms, error);
     }
@@ -194,6 +197,9 @@ enum canyon_status serve_open(struct handler *handler, const struct request *req
     }
     if (status == CANYON_OK) {
         status = name_check(message.name, "tensor", error);
+    }
+    if (status == CANYON_OK) {
+        status = role_check_tensor(request, message.name, error);
     }
     if (status == CANYON_OK) {
         status = answer_or_park(handler, request, FRAME_OPEN, message.name, NULL, message.wait_ms, error);
@@ -218,8 +224,8 @@ void handler_session_gone(struct handler *handler, const uint8_t session[SESSION
 /* ---- COMPLETE, DROP, DROPPED ---- */
 
 /* Finds the entry a message means, by id, or, where `by_name`, by name when the id is 0. */
-static enum canyon_status find_named(struct handler *handler, const struct frame *frame, bool by_name,
-                                     struct message_tensor *message, struct error *error) {
+static enum canyon_status find_named(struct handler *handler, const struct request *request, const struct frame *frame,
+                                     bool by_name, struct message_tensor *message, struct error *error) {
     const struct tensor_info *info = NULL;
     if (!handler_has_catalogue(handler, "the catalogue is", error)) {
         return error->status;
@@ -231,6 +237,10 @@ static enum canyon_status find_named(struct handler *handler, const struct frame
     } else {
         return error_set(error, CANYON_INVALID_ARGUMENT, "%s names no tensor: its id is 0",
                          frame_type_name(frame->header.type));
+    }
+    /* First: who may not touch a tensor is not told either whether there is one. */
+    if (role_check_tensor(request, info != NULL ? info->spec.name : message->name, error) != CANYON_OK) {
+        return CANYON_DENIED;
     }
     if (info == NULL && message->id != 0) {
         return error_set(error, CANYON_NOT_FOUND, "no tensor '%s' with id %016" PRIx64 ": it was dropped",
@@ -244,20 +254,33 @@ static enum canyon_status find_named(struct handler *handler, const struct frame
     return CANYON_OK;
 }
 
-static enum canyon_status find_entry(struct handler *handler, const struct frame *frame, bool by_name,
-                                     struct message_tensor *message, struct error *error) {
+static enum canyon_status find_entry(struct handler *handler, const struct request *request, const struct frame *frame,
+                                     bool by_name, struct message_tensor *message, struct error *error) {
     enum canyon_status status = message_unpack_tensor(frame->message, frame->header.message_bytes, message, error);
-    return status == CANYON_OK ? find_named(handler, frame, by_name, message, error) : status;
+    return status == CANYON_OK ? find_named(handler, request, frame, by_name, message, error) : status;
+}
+
+/* A role with limits drops only what its own session is creating. */
+static enum canyon_status check_own(const struct handler *handler, const struct request *request, unsigned type,
+                                    const struct message_tensor *message, struct error *error) {
+    const uint8_t *creator = shard_creator(catalogue_shard(handler), message->id);
+    bool own = type == FRAME_DROPPED ? request->peer->dropping == message->id
+                                     : creator != NULL && memcmp(creator, request->peer->session, SESSION_BYTES) == 0;
+    return !request->limited || own ? CANYON_OK : role_refuse(request, type, message->name, error);
 }
 
 static enum canyon_status change_entry(struct handler *handler, const struct request *request,
                                        const struct frame *frame, enum command_kind kind, struct error *error) {
     struct message_tensor message;
-    enum canyon_status status = find_entry(handler, frame, kind == COMMAND_DROP, &message, error);
+    enum canyon_status status = find_entry(handler, request, frame, kind == COMMAND_DROP, &message, error);
+    if (status == CANYON_OK) {
+        status = check_own(handler, request, frame->header.type, &message, error);
+    }
     if (status == CANYON_OK) {
         status = apply(handler, kind, message.id, request->peer, NULL, error);
     }
     if (status == CANYON_OK) {
+        request->peer->dropping = kind == COMMAND_DROP ? message.id : 0;
         size_t bytes = message_pack_tensor(&message, reply_message(handler));
         reply_send(handler, request, (enum frame_type)(frame->header.type + 1), bytes, 0);
         wake(handler, message.name);
@@ -291,7 +314,7 @@ enum canyon_status serve_set(struct handler *handler, const struct request *requ
     if (status == CANYON_OK) {
         named.id = message.id;
         memcpy(named.name, message.name, sizeof named.name);
-        status = find_named(handler, frame, true, &named, error);
+        status = find_named(handler, request, frame, true, &named, error);
     }
     if (status == CANYON_OK && message.count == 0) {
         status = error_set(error, CANYON_INVALID_ARGUMENT, "SET names no setting of tensor '%s'", named.name);
@@ -315,6 +338,15 @@ enum canyon_status serve_set(struct handler *handler, const struct request *requ
 
 /* ---- LIST ---- */
 
+/* From this one on, the first that the request's key may touch. */
+static const struct tensor_info *next_listed(const struct handler *handler, const struct request *request,
+                                             const struct tensor_info *info) {
+    while (info != NULL && role_check_tensor(request, info->spec.name, NULL) != CANYON_OK) {
+        info = shard_next_name(catalogue_shard(handler), info->spec.name);
+    }
+    return info;
+}
+
 enum canyon_status serve_list(struct handler *handler, const struct request *request, const struct frame *frame,
                               struct error *error) {
     struct message_list message;
@@ -325,9 +357,10 @@ enum canyon_status serve_list(struct handler *handler, const struct request *req
     }
     if (status == CANYON_OK) {
         const struct tensor_info *info = shard_next_name(catalogue_shard(handler), message.after);
+        info = next_listed(handler, request, info);
         while (info != NULL && listed.count < MESSAGE_LIST_PAGE) {
             listed.tensors[listed.count++] = *info;
-            info = shard_next_name(catalogue_shard(handler), info->spec.name);
+            info = next_listed(handler, request, shard_next_name(catalogue_shard(handler), info->spec.name));
         }
         listed.more = info != NULL;
         reply_send(handler, request, FRAME_LISTED, message_pack_listed(&listed, reply_message(handler)), 0);

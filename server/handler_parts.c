@@ -69,7 +69,8 @@ static uint64_t bytes_wanted(const struct handler *handler, const struct tensor_
 }
 
 /* Notes a tensor before its parts are made, within the limit on memory. */
-static enum canyon_status note(struct handler *handler, const struct tensor_info *info, struct error *error) {
+static enum canyon_status note(struct handler *handler, const struct tensor_info *info,
+                               const uint8_t definer[SESSION_BYTES], struct error *error) {
     if (was_undefined(handler, info->id)) {
         return error_set(error, CANYON_CONFLICT, "tensor '%s' with id %016" PRIx64 " was dropped: create it anew",
                          info->spec.name, info->id);
@@ -104,6 +105,7 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
     tensor->blocks = job_block_count(handler->job, tensor->elements);
     tensor->bytes = bytes;
+    memcpy(tensor->definer, definer, SESSION_BYTES);
     handler->state_bytes += bytes;
     directory_insert(&handler->tensors, &tensor->key);
     return CANYON_OK;
@@ -130,12 +132,19 @@ static enum canyon_status define_parts(struct handler *handler, const struct ten
     return status;
 }
 
-static enum canyon_status define(struct handler *handler, const struct tensor_info *info, struct error *error) {
+static enum canyon_status define(struct handler *handler, const struct request *request, const struct tensor_info *info,
+                                 struct error *error) {
     struct handler_tensor *known = tensor_of(directory_find_id(&handler->tensors, info->id));
+    enum canyon_status status = CANYON_OK;
     if (known != NULL) {
-        return shard_same_spec(&known->spec, &info->spec, error);
+        status = shard_same_spec(&known->spec, &info->spec, error);
+        /* Its creator defines it, or who took over from one that is gone. */
+        if (status == CANYON_OK && handler_find_session(handler, known->definer) == NULL) {
+            memcpy(known->definer, request->peer->session, SESSION_BYTES);
+        }
+        return status;
     }
-    enum canyon_status status = note(handler, info, error);
+    status = note(handler, info, request->peer->session, error);
     if (status == CANYON_OK) {
         status = define_parts(handler, info, error);
         if (status != CANYON_OK) {
@@ -173,11 +182,17 @@ enum canyon_status serve_define(struct handler *handler, const struct request *r
     if (status == CANYON_OK) {
         status = shard_canonical_spec(&info.spec, error);
     }
+    if (status == CANYON_OK) {
+        status = role_check_tensor(request, info.spec.name, error);
+    }
     if (status != CANYON_OK) {
         return status;
     }
+    if (info.state == TENSOR_CREATING && request->limited) {
+        return role_refuse(request, FRAME_DEFINE, info.spec.name, error);
+    }
     if (info.state == TENSOR_CREATING) {
-        status = define(handler, &info, error);
+        status = define(handler, request, &info, error);
     } else if (info.state == TENSOR_COMPLETE) {
         status = check_parts(handler, &info, error);
     } else {
@@ -192,8 +207,11 @@ enum canyon_status serve_define(struct handler *handler, const struct request *r
     return status;
 }
 
-/* Every shard decides by the specs alone, and all parts of a tensor have the same: all take the settings or none. */
-static enum canyon_status adjust(struct handler *handler, const struct tensor_info *info, struct error *error) {
+/* Every shard decides by the specs alone, and all parts of a tensor have the same: all take the settings or none. With
+ * limits none does: whoever opens a tensor asks for this, in case an admin died between the servers, and is content
+ * without when it may not change anything. */
+static enum canyon_status adjust(struct handler *handler, const struct tensor_info *info, bool limited,
+                                 struct error *error) {
     enum canyon_status status = CANYON_OK;
     struct command command = {.kind = COMMAND_ADJUST, .tensor = info->id, .spec = &info->spec, .version = info->epoch};
     if (info->state != TENSOR_COMPLETE || info->epoch == 0) {
@@ -207,7 +225,7 @@ static enum canyon_status adjust(struct handler *handler, const struct tensor_in
                          info->id);
     }
     status = check_parts(handler, info, error);
-    for (uint32_t shard = 0; status == CANYON_OK && shard < handler->job->shards; shard++) {
+    for (uint32_t shard = 0; !limited && status == CANYON_OK && shard < handler->job->shards; shard++) {
         struct shard_reply reply;
         if (handler->shards[shard] != NULL && shard_define_bytes(handler->shards[shard], &info->spec) > 0) {
             status = shard_apply(handler->shards[shard], &command, &reply, error);
@@ -223,10 +241,13 @@ enum canyon_status serve_adjust(struct handler *handler, const struct request *r
     if (status == CANYON_OK) {
         status = shard_canonical_spec(&info.spec, error);
     }
+    if (status == CANYON_OK) {
+        status = role_check_tensor(request, info.spec.name, error);
+    }
     if (status != CANYON_OK) {
         return status;
     }
-    status = adjust(handler, &info, error);
+    status = adjust(handler, &info, request->limited, error);
     if (status == CANYON_OK) {
         reply_send(handler, request, FRAME_ADJUSTED, 0, 0);
     } else {
@@ -235,16 +256,38 @@ enum canyon_status serve_adjust(struct handler *handler, const struct request *r
     return status;
 }
 
+/* A role with limits takes back what its own session made; where there is nothing of it, there is `nothing` to do. */
+static enum canyon_status may_undefine(const struct handler *handler, const struct request *request, uint64_t id,
+                                       bool *nothing, struct error *error) {
+    const struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, id));
+    *nothing = tensor == NULL && request->limited;
+    if (tensor == NULL) {
+        return CANYON_OK;
+    }
+    enum canyon_status status = role_check_tensor(request, tensor->key.name, error);
+    if (status == CANYON_OK && request->limited &&
+        memcmp(tensor->definer, request->peer->session, SESSION_BYTES) != 0) {
+        status = role_refuse(request, FRAME_UNDEFINE, tensor->key.name, error);
+    }
+    return status;
+}
+
 enum canyon_status serve_undefine(struct handler *handler, const struct request *request, const struct frame *frame,
                                   struct error *error) {
     struct message_tensor message;
+    bool nothing = false;
     enum canyon_status status = message_unpack_tensor(frame->message, frame->header.message_bytes, &message, error);
     if (status == CANYON_OK && message.id == 0) {
         status = error_set(error, CANYON_INVALID_ARGUMENT, "UNDEFINE names no tensor: its id is 0");
     }
     if (status == CANYON_OK) {
-        undefine(handler, message.id);
-        remember_undefined(handler, message.id);
+        status = may_undefine(handler, request, message.id, &nothing, error);
+    }
+    if (status == CANYON_OK) {
+        if (!nothing) {
+            undefine(handler, message.id);
+            remember_undefined(handler, message.id);
+        }
         reply_send(handler, request, FRAME_UNDEFINED, 0, 0);
     }
     return status;

@@ -1,5 +1,5 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
- * handler_parts.c, handler_values.c, handler_workers.c, handler_seeing.c. */
+ * handler_parts.c, handler_roles.c, handler_values.c, handler_workers.c, handler_seeing.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -8,6 +8,7 @@
 #include "server/directory.h"
 #include "server/handler.h"
 #include "server/parked.h"
+#include "server/sessions.h"
 #include "server/shard.h"
 #include "server/workers.h"
 
@@ -17,6 +18,7 @@ struct handler_tensor {
     struct tensor_spec spec;         /* canonical */
     uint64_t home, elements, blocks; /* of the whole tensor */
     uint64_t bytes;                  /* of its state in this thread's shards */
+    uint8_t definer[SESSION_BYTES];  /* the session that makes its parts: its creator's */
 };
 
 /* Ids that were undefined last: a DEFINE that arrives after the UNDEFINE of its id came too late. */
@@ -35,6 +37,7 @@ struct handler {
     struct handler_peer *peers;
     struct parked_list parked;
     struct workers *workers;
+    struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;
     struct message_statistics counters; /* the parts that are counted, not looked up */
     uint8_t reply[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
@@ -45,6 +48,7 @@ struct handler {
 struct request {
     struct handler_peer *peer;
     uint64_t id;
+    bool limited; /* its role is enough only for what its own session is creating, or what changes nothing */
 };
 
 /* ---- Replies (handler_reply.c) ---- */
@@ -79,6 +83,23 @@ char *handler_owner_text(const struct handler *handler, uint32_t shard, char *te
 enum canyon_status handler_park(struct handler *handler, const struct request *request, enum frame_type type,
                                 const char *name, const struct tensor_spec *spec, uint32_t wait_ms,
                                 struct parked **parked, struct error *error);
+
+/* ---- Who may do what (handler_roles.c) ---- */
+
+/* DENIED unless the role is enough for requests of this type, which must be one that is known; says whether it is so
+ * with limits. */
+enum canyon_status role_check(struct request *request, unsigned type, struct error *error);
+
+/* DENIED unless the request's key may touch a tensor of this name. */
+enum canyon_status role_check_tensor(const struct request *request, const char *name, struct error *error);
+
+/* DENIED: the role has limits, and a request of this type for this tensor is beyond them. */
+enum canyon_status role_refuse(const struct request *request, unsigned type, const char *name, struct error *error);
+
+/* The least role that may send a request of this type at all, and the least that may do so without limits; ROLE_NONE
+ * for a type that is no request. */
+enum role role_least(unsigned type);
+enum role role_full(unsigned type);
 
 /* The first peer of a session, or NULL. */
 struct handler_peer *handler_find_session(const struct handler *handler, const uint8_t session[SESSION_BYTES]);

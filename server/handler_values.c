@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct transfer {
+    const struct request *request;
     unsigned type;
     struct message_pieces pieces;
     struct message_piece_results results;
@@ -55,15 +56,31 @@ static enum canyon_status check_frame(uint32_t limit, const struct frame *frame,
     return CANYON_OK;
 }
 
-/* Which shard of this thread has the piece's block. */
-static enum canyon_status locate(const struct handler *handler, const struct message_piece *piece, struct shard **shard,
+/* Whether the key may do that to this tensor. A role with limits assigns to what its own session created: it fills it.
+ */
+static enum canyon_status permit(const struct transfer *transfer, const struct handler_tensor *tensor,
                                  struct error *error) {
+    const struct request *request = transfer->request;
+    enum canyon_status status = role_check_tensor(request, tensor->key.name, error);
+    if (status == CANYON_OK && request->limited &&
+        memcmp(tensor->definer, request->peer->session, SESSION_BYTES) != 0) {
+        status = role_refuse(request, transfer->type, tensor->key.name, error);
+    }
+    return status;
+}
+
+/* Which shard of this thread has the piece's block. */
+static enum canyon_status locate(const struct handler *handler, const struct transfer *transfer,
+                                 const struct message_piece *piece, struct shard **shard, struct error *error) {
     char owner[HANDLER_OWNER_BYTES];
     const struct handler_tensor *tensor =
         (const struct handler_tensor *)(const void *)directory_find_id(&handler->tensors, piece->tensor);
     if (tensor == NULL) {
         return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64 " on server %u (%s), thread %u",
                          piece->tensor, handler->server, handler->job->servers[handler->server], handler->thread);
+    }
+    if (permit(transfer, tensor, error) != CANYON_OK) {
+        return CANYON_DENIED;
     }
     if (piece->block >= tensor->blocks) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s' has %" PRIu64 " blocks, none of number %u",
@@ -128,7 +145,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     struct shard_reply reply;
     struct error error;
     memset(result, 0, sizeof *result);
-    result->status = locate(handler, piece, &shard, &error);
+    result->status = locate(handler, transfer, piece, &shard, &error);
     if (result->status == CANYON_OK) {
         result->status = transfer->type == FRAME_PULL
                              ? read_piece(shard, piece, &reply, &error)
@@ -165,6 +182,7 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     }
     assert((uintptr_t)frame->payload % _Alignof(float) == 0);
     const float *values = (const float *)(const void *)frame->payload; /* NULL when all pieces are empty */
+    transfer.request = request;
     transfer.type = frame->header.type;
     transfer.slices = 0;
     transfer.results.count = transfer.pieces.count;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,6 +38,7 @@ static void block_signals(sigset_t *set) {
     sigemptyset(set);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
     sigaddset(set, SIGNAL_FINISHED);
     pthread_sigmask(SIG_BLOCK, set, NULL); /* threads started later inherit it */
     signal(SIGPIPE, SIG_IGN);
@@ -48,12 +51,30 @@ static void on_thread_stopped(void *user) {
     kill(getpid(), SIGNAL_FINISHED);
 }
 
+/* SIGHUP: the allow-list may have changed. A bad one changes nothing. */
+static void reload(const struct config *config, struct trust *trust, struct server *server, const struct log *log) {
+    struct error error;
+    char quoted[2 * ERROR_TEXT_BYTES];
+    if (trust->key == NULL) {
+        log_event(log, LOG_INFO, "reload", "reason=\"a plaintext server has no allow-list\"");
+    } else if (trust_reload(config, trust, &error) != CANYON_OK) {
+        log_event(log, LOG_ERROR, "allow-list-refused", "reason=%s consequence=\"the one before stays\"",
+                  log_quote(error.text, quoted, sizeof quoted));
+    } else {
+        server_allow(server, trust->allow);
+        log_event(log, LOG_INFO, "allow-list", "allowed=%zu", allow_count(trust->allow));
+    }
+}
+
 /* Waits for SIGTERM or SIGINT. */
-static int wait_for_signal(const sigset_t *set) {
+static int wait_for_signal(const sigset_t *set, const struct config *config, struct trust *trust, struct server *server,
+                           const struct log *log) {
     int number = 0;
     while (number != SIGTERM && number != SIGINT) {
         if (sigwait(set, &number) != 0) {
             number = 0;
+        } else if (number == SIGHUP) {
+            reload(config, trust, server, log);
         }
     }
     return number;
@@ -79,43 +100,55 @@ static bool wait_for_end(const struct config *config, const sigset_t *set, atomi
     return true;
 }
 
+/* No key, and no parameter, is left in a file when the process dies, nor shown to another process of the same user. */
+static void keep_memory_private(void) {
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 /* From a good configuration to the end of the process; returns its exit code. */
 static int serve(struct config *config) {
     struct log log = {.threshold = config->log_level, .descriptor = STDERR_FILENO};
     struct listener listener = {.descriptor = -1};
+    struct trust trust = {.key = NULL};
     struct error error;
     atomic_uint ended = 0;
     sigset_t set;
     char text[LIMIT_ADDRESS_BYTES];
+    int code = EXIT_FAILURE;
 
     block_signals(&set);
     (void)machine_descriptors();
+    keep_memory_private();
     if (random_start(&error) != CANYON_OK) {
         return complain(&error, EXIT_FAILURE);
     }
+    if (trust_load(config, &trust, &error) != CANYON_OK) {
+        return complain(&error, EXIT_SETTINGS);
+    }
     if (listen_as_asked(config, &listener, &error) != CANYON_OK) {
-        return complain(&error, error.status == CANYON_CONFIGURATION ? EXIT_SETTINGS : EXIT_FAILURE);
+        code = complain(&error, error.status == CANYON_CONFIGURATION ? EXIT_SETTINGS : EXIT_FAILURE);
+        goto no_listener;
     }
     if (config_check_reach(config, listener.loopback, &error) != CANYON_OK ||
         config_place(config, &listener.address, &error) != CANYON_OK) {
-        listener_close(&listener);
-        return complain(&error, EXIT_SETTINGS);
-    }
-    if (config->plaintext) {
-        log_event(&log, LOG_WARNING, "plaintext",
-                  "reason=\"insecure-plaintext: nothing is encrypted, and whoever can connect may do everything\"");
+        code = complain(&error, EXIT_SETTINGS);
+        goto no_server;
     }
     log_event(&log, LOG_INFO, "starting", "version=%s pid=%ld instructions=%s", CANYON_VERSION_TEXT, (long)getpid(),
               optimizer_set_name(optimizer_set_chosen()));
-    struct server *server = server_start(config, &listener, &log, on_thread_stopped, &ended, &error);
+    trust_log(config, &trust, &log);
+    struct server *server = server_start(config, &trust, &listener, &log, on_thread_stopped, &ended, &error);
     if (server == NULL) {
-        return complain(&error, EXIT_FAILURE);
+        code = complain(&error, EXIT_FAILURE);
+        goto no_server;
     }
     log_event(&log, LOG_INFO, "listening",
               "address=%s advertise=%s threads=%u job=%s shards=%u block=%u servers=%u server=%u",
               address_text(&listener.address, text, sizeof text), config->advertise, config->threads, config->job.name,
               config->job.shards, config->job.block, config->job.server_count, config->server);
-    int number = wait_for_signal(&set);
+    int number = wait_for_signal(&set, config, &trust, server, &log);
     log_event(&log, LOG_INFO, "stopping", "signal=%s drain=%u", number == SIGTERM ? "TERM" : "INT", config->drain);
     server_stop(server);
     if (!wait_for_end(config, &set, &ended, &log)) {
@@ -123,7 +156,12 @@ static int serve(struct config *config) {
     }
     server_finish(server);
     log_event(&log, LOG_INFO, "stopped", "cpu_ms=%llu", (unsigned long long)(clock_cpu() / 1000000));
-    return EXIT_SUCCESS;
+    code = EXIT_SUCCESS;
+no_server:
+    listener_close(&listener);
+no_listener:
+    trust_finish(&trust);
+    return code;
 }
 
 int main(int argc, char **argv) {

@@ -1,7 +1,6 @@
 #include "server/outbox.h"
 
 #include <assert.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,6 +132,33 @@ enum canyon_status outbox_add(struct outbox *outbox, const struct iovec *slices,
     }
     assert(fresh == NULL);
     return CANYON_OK;
+}
+
+enum canyon_status outbox_space(struct outbox *outbox, size_t least, uint8_t **at, size_t *room) {
+    struct outbox_chunk *last = outbox->last;
+    size_t left = outbox->cap - outbox->bytes;
+    assert(least > 0 && least <= 4096);
+    if (left < least) {
+        return CANYON_TOO_LARGE;
+    }
+    if (last == NULL || CHUNK_ROOM - last->end < least) {
+        struct outbox_chunk *chunk = pool_take(outbox->pool);
+        if (chunk == NULL) {
+            return CANYON_NO_MEMORY;
+        }
+        *(last != NULL ? &last->next : &outbox->first) = chunk;
+        outbox->last = chunk;
+        last = chunk;
+    }
+    *at = last->bytes + last->end;
+    *room = CHUNK_ROOM - last->end < left ? CHUNK_ROOM - last->end : left;
+    return CANYON_OK;
+}
+
+void outbox_filled(struct outbox *outbox, size_t count) {
+    assert(count > 0 && outbox->last != NULL && count <= CHUNK_ROOM - outbox->last->end);
+    outbox->last->end += count;
+    outbox->bytes += count;
 }
 
 size_t outbox_slices(const struct outbox *outbox, struct iovec *slices, size_t most) {

@@ -2,12 +2,13 @@
  *
  * Sans-I/O: bytes are copied in, offered as slices, and let go as the caller reports them sent. Memory comes in chunks
  * of one size from a pool that the connections of a thread share, so that a burst of replies costs no malloc.
- * Invariant: every chunk of an outbox but the first and the last is full and wholly unsent. Not thread-safe. */
+ * Invariant: every chunk of an outbox holds something, and but for the first is wholly unsent. Not thread-safe. */
 #ifndef CANYON_SERVER_OUTBOX_H
 #define CANYON_SERVER_OUTBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/uio.h>
 
 #include "common/status.h"
@@ -41,6 +42,11 @@ void outbox_finish(struct outbox *outbox);
 /* Copies the slices less their first `skip` bytes (which are sent already). All or nothing: TOO_LARGE above the cap,
  * NO_MEMORY when chunks cannot be had, or the pool's limit is reached. */
 enum canyon_status outbox_add(struct outbox *outbox, const struct iovec *slices, size_t count, size_t skip);
+
+/* Room behind what is queued, at least `least` bytes (at most 4 KiB) in one piece, for the caller to write the next
+ * bytes to; then filled says how many they were, more than none. TOO_LARGE when the cap leaves less, NO_MEMORY. */
+enum canyon_status outbox_space(struct outbox *outbox, size_t least, uint8_t **at, size_t *room);
+void outbox_filled(struct outbox *outbox, size_t count);
 
 /* The oldest bytes, as up to `most` slices; returns how many. They stay valid until outbox_sent or finish. */
 size_t outbox_slices(const struct outbox *outbox, struct iovec *slices, size_t most);

@@ -14,11 +14,11 @@
 #define MIB                   ((size_t)1024 * 1024)
 #define HIGH_WATER_LEAST      (8 * MIB)
 #define POOL_KEEP             (16 * MIB)
+#define SHORT_RECORDS         2048 /* of what waits: cut for the ends of frames, slices and chunks */
 #define POOL_CROWDED          (256 * MIB)
 #define BUFFERS_LEAST         (512 * MIB)
 #define PARTIAL_FRAME_SECONDS 30ull
 #define UNREAD_SECONDS        20ull /* before the kernel gives up, which tells nobody why */
-#define SWEEP_MS              1000
 #define SWEEP_STOPPING_MS     5
 #define SECOND                1000000000ull
 
@@ -39,6 +39,7 @@ struct reactor {
     pthread_t thread;
     pthread_mutex_t lock; /* guards the following */
     struct arrival *first, *last;
+    struct allow *allow; /* held; a list that is to take the host's place, or NULL */
     bool stop_asked;
     uint64_t stop_asked_deadline;
 };
@@ -155,7 +156,7 @@ static void arm_wakeup(struct reactor *reactor) {
 }
 
 static void arm_sweep(struct reactor *reactor) {
-    uint64_t wanted = reactor->stopping ? SWEEP_STOPPING_MS : SWEEP_MS;
+    uint64_t wanted = reactor->stopping ? SWEEP_STOPPING_MS : connection_sweep_interval(&reactor->host);
     if (reactor->host.count == 0) {
         uv_timer_stop(&reactor->sweep);
     } else if (!uv_is_active((uv_handle_t *)&reactor->sweep) || uv_timer_get_repeat(&reactor->sweep) != wanted) {
@@ -182,15 +183,22 @@ static void on_async(uv_async_t *async) {
     struct reactor *reactor = async->data;
     pthread_mutex_lock(&reactor->lock);
     struct arrival *arrival = reactor->first;
+    struct allow *allow = reactor->allow;
     bool stop = reactor->stop_asked;
     uint64_t deadline = reactor->stop_asked_deadline;
     reactor->first = NULL;
     reactor->last = NULL;
+    reactor->allow = NULL;
     pthread_mutex_unlock(&reactor->lock);
+    /* First: whoever was let in by a new list must find it here. */
+    if (allow != NULL) {
+        connection_allow(&reactor->host, allow);
+        allow_release(allow);
+    }
     while (arrival != NULL) {
         struct arrival *next = arrival->next;
         (void)connection_open(&reactor->host, arrival); /* it has logged a failure */
-        free(arrival);
+        arrival_destroy(arrival);
         arrival = next;
     }
     if (stop && !reactor->stopping) {
@@ -200,7 +208,8 @@ static void on_async(uv_async_t *async) {
 
 /* ---- life ---- */
 
-static void host_init(struct reactor *reactor) {
+/* False when there is no memory. */
+static bool host_init(struct reactor *reactor) {
     struct connection_host *host = &reactor->host;
     size_t block_bytes = (size_t)reactor->options.job->block * sizeof(float);
     uint32_t payload = handler_payload_limit(reactor->options.job);
@@ -209,8 +218,9 @@ static void host_init(struct reactor *reactor) {
     host->payload_limit = payload;
     host->high_water = 2 * block_bytes > HIGH_WATER_LEAST ? 2 * block_bytes : HIGH_WATER_LEAST;
     /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
-    host->outbox_cap = host->high_water + FRAME_PAYLOAD_LIMIT +
-                       (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
+    size_t cap = host->high_water + FRAME_PAYLOAD_LIMIT +
+                 (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
+    host->outbox_cap = reactor->options.allow != NULL ? channel_sealed_most(cap, SHORT_RECORDS) : cap;
     host->received_limit = buffers_limit(reactor->options.threads);
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
@@ -218,6 +228,19 @@ static void host_init(struct reactor *reactor) {
     outbox_pool_init(&host->pool, POOL_KEEP, buffers_limit(reactor->options.threads));
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);
+    host->tally = reactor->options.tally;
+    if (reactor->options.allow != NULL) {
+        host->encrypted = true;
+        host->allow = allow_hold(reactor->options.allow);
+        host->sealed = connection_scratch_create();
+    }
+    return !host->encrypted || host->sealed != NULL;
+}
+
+static void host_finish(struct connection_host *host) {
+    allow_release(host->allow);
+    free(host->sealed);
+    outbox_pool_finish(&host->pool);
 }
 
 static int loop_init(struct reactor *reactor) {
@@ -254,9 +277,10 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->environment.now = environment_now;
     reactor->environment.random = environment_random;
     reactor->environment.state_limit = options->state_limit;
-    host_init(reactor);
-    reactor->host.handler =
-        handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
+    if (host_init(reactor)) {
+        reactor->host.handler =
+            handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
+    }
     if (reactor->host.handler == NULL) {
         goto no_handler;
     }
@@ -271,9 +295,11 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
 
 no_loop:
     handler_destroy(reactor->host.handler);
+    host_finish(&reactor->host);
     free(reactor);
     return NULL;
 no_handler:
+    host_finish(&reactor->host);
     free(reactor);
 no_memory:
     error_set(error, CANYON_NO_MEMORY, "no memory for the shards of server thread %u", options->thread);
@@ -312,6 +338,17 @@ void reactor_deliver(struct reactor *reactor, struct arrival *arrival) {
     uv_async_send(&reactor->async);
 }
 
+void reactor_allow(struct reactor *reactor, struct allow *allow) {
+    struct allow *unseen;
+    allow_hold(allow);
+    pthread_mutex_lock(&reactor->lock);
+    unseen = reactor->allow;
+    reactor->allow = allow;
+    pthread_mutex_unlock(&reactor->lock);
+    allow_release(unseen);
+    uv_async_send(&reactor->async);
+}
+
 void reactor_stop(struct reactor *reactor, uint64_t deadline) {
     pthread_mutex_lock(&reactor->lock);
     reactor->stop_asked = true;
@@ -340,12 +377,12 @@ void reactor_destroy(struct reactor *reactor) {
     (void)busy;
     while (reactor->first != NULL) {
         struct arrival *next = reactor->first->next;
-        close(reactor->first->descriptor);
-        free(reactor->first);
+        arrival_destroy(reactor->first);
         reactor->first = next;
     }
+    allow_release(reactor->allow);
     handler_destroy(reactor->host.handler);
-    outbox_pool_finish(&reactor->host.pool);
+    host_finish(&reactor->host);
     pthread_mutex_destroy(&reactor->lock);
     free(reactor);
 }

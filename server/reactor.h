@@ -9,6 +9,7 @@
 #include "common/job.h"
 #include "common/log.h"
 #include "server/arrival.h"
+#include "server/tally.h"
 
 struct reactor;
 
@@ -18,6 +19,8 @@ struct reactor_options {
     uint32_t thread, threads;
     const struct log *log;
     uint64_t state_limit;        /* of this thread, as in handler_environment */
+    struct allow *allow;         /* the list of the first day (held); NULL for a plaintext server */
+    struct tally *tally;         /* borrowed */
     void (*stopped)(void *user); /* called once on the reactor's thread, when it ends after reactor_stop */
     void *user;
 };
@@ -28,9 +31,13 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
 /* Starts the thread. Signals must be blocked by the caller before, so that the thread takes none. */
 enum canyon_status reactor_start(struct reactor *reactor, struct error *error);
 
-/* Hands a greeted client over; `arrival` (from malloc) and its descriptor belong to the reactor from now on.
+/* Hands a greeted client over; `arrival` (from malloc) and all it holds belong to the reactor from now on.
  * Any thread; not after reactor_stop. */
 void reactor_deliver(struct reactor *reactor, struct arrival *arrival);
+
+/* From now on this list (held) says who may do what, for connections that are open too. Arrivals that are delivered
+ * after this call are judged by it. Any thread; not after reactor_stop; of an encrypting server. */
+void reactor_allow(struct reactor *reactor, struct allow *allow);
 
 /* Answers what was received and ends, at `deadline` (monotonic nanoseconds) at the latest. Any thread; returns at once.
  */

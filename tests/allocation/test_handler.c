@@ -168,7 +168,8 @@ static void come(unsigned place) {
     memset(peer, 0, sizeof *peer);
     peer->peer.send = take;
     fixture_session(peer->peer.session, place);
-    handler_peer_came(world.handler, &peer->peer);
+    peer->peer.role = ROLE_ADMIN;
+    assert_int_equal(handler_peer_came(world.handler, &peer->peer, NULL), CANYON_OK);
 }
 
 static void begin(void) {

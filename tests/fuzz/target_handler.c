@@ -142,7 +142,8 @@ static void come_or_go(struct world *world, struct peer *peer) {
         peer->peer = (struct handler_peer){.send = take_reply, .name = "peer"};
         peer->peer.session[0] = (uint8_t)(1 + (peer - world->peers) % 3); /* two share one */
         peer->present = true;
-        handler_peer_came(world->handler, &peer->peer);
+        peer->peer.role = ROLE_ADMIN;
+        REQUIRE(handler_peer_came(world->handler, &peer->peer, NULL) == CANYON_OK);
         return;
     }
     handler_peer_gone(world->handler, &peer->peer);

@@ -122,7 +122,8 @@ static inline void client_come(struct client *client, struct handler *handler, u
     client->peer.send = client_send;
     fixture_session(client->peer.session, session);
     snprintf(client->peer.name, sizeof client->peer.name, "%s", name);
-    handler_peer_came(handler, &client->peer);
+    client->peer.role = ROLE_ADMIN;
+    assert_int_equal(handler_peer_came(handler, &client->peer, NULL), CANYON_OK);
 }
 
 static inline void reply_free(struct reply *reply) {

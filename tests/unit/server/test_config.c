@@ -50,6 +50,11 @@ static void assert_defaults(const struct config *config) {
     assert_int_equal(config->job.shards, 256);
     assert_int_equal(config->job.block, 65536);
     assert_int_equal(config->job.server_count, 0);
+    assert_string_equal(config->key, "");
+    assert_string_equal(config->allow, "");
+    assert_int_equal(config->cipher, CHANNEL_CHACHA20POLY1305);
+    assert_int_equal(config->connections, 0);
+    assert_int_equal(config->connections_per_key, 4096);
     assert_false(config->plaintext);
     assert_false(config->plaintext_anywhere);
     assert_int_equal(config->memory_limit, 0);
@@ -86,6 +91,11 @@ static void test_file_sets_every_key(void **state) {
                                "drain = 0\n"
                                "log-level = debug\n"
                                "memory-limit = 3G\n"
+                               "key = /etc/canyon/server.key\n"
+                               "allow = relative/allow\n"
+                               "cipher = aes256gcm\n"
+                               "connections = 17\n"
+                               "connections-per-key = 3\n"
                                "insecure-plaintext = yes\n"
                                "insecure-plaintext-anywhere = yes\n"
                                "servers = Host.example:9,\n"
@@ -101,6 +111,11 @@ static void test_file_sets_every_key(void **state) {
     assert_int_equal(config->job.block, 1024);
     assert_int_equal(config->drain, 0);
     assert_int_equal(config->log_level, LOG_DEBUG);
+    assert_string_equal(config->key, "/etc/canyon/server.key");
+    assert_string_equal(config->allow, "relative/allow");
+    assert_int_equal(config->cipher, CHANNEL_AES256GCM);
+    assert_int_equal(config->connections, 17);
+    assert_int_equal(config->connections_per_key, 3);
     assert_true(config->plaintext);
     assert_true(config->plaintext_anywhere);
     assert_int_equal(config->memory_limit, 3ull << 30);
@@ -134,6 +149,11 @@ static void test_file_faults_name_line_key_value_and_rule(void **state) {
         {"log-level = loud\n", {":1: ", "log-level = loud", "debug, info, warning, error", ""}},
         {"insecure-plaintext = maybe\n", {":1: ", "insecure-plaintext = maybe", "yes or no", ""}},
         {"insecure-plaintext-anywhere =\n", {":1: ", "yes or no", "", ""}},
+        {"cipher = rot13\n", {":1: ", "cipher = rot13", "chacha20poly1305 or aes256gcm", ""}},
+        {"cipher =\n", {":1: ", "aes256gcm", "", ""}},
+        {"connections = 0\n", {":1: ", "connections = 0", "1 to 1000000", ""}},
+        {"connections = 1000001\n", {":1: ", "1 to 1000000", "", ""}},
+        {"connections-per-key =\n", {":1: ", "1 to 1000000", "", ""}},
         {"memory-limit = 0\n", {":1: ", "memory-limit = 0", "900M", "75%"}},
         {"memory-limit = 101%\n", {":1: ", "memory-limit = 101%", "1% to 100%", ""}},
         {"memory-limit = 0%\n", {":1: ", "1% to 100%", "", ""}},
@@ -357,6 +377,11 @@ static void disturb(struct config *config) {
         {"memory-limit", "123"},
         {"insecure-plaintext", "yes"},
         {"insecure-plaintext-anywhere", "yes"},
+        {"key", "/k"},
+        {"allow", "/a"},
+        {"cipher", "aes256gcm"},
+        {"connections", "5"},
+        {"connections-per-key", "6"},
     };
     size_t count = sizeof others / sizeof others[0];
     for (size_t i = 0; i < count; ++i) {
@@ -413,6 +438,11 @@ static void test_written_settings_read_back_equal(void **state) {
     assert_string_equal(again.advertise, config->advertise);
     assert_int_equal(again.threads, config->threads);
     assert_int_equal(again.drain, config->drain);
+    assert_string_equal(again.key, "/k");
+    assert_string_equal(again.allow, "/a");
+    assert_int_equal(again.cipher, CHANNEL_AES256GCM);
+    assert_int_equal(again.connections, 5);
+    assert_int_equal(again.connections_per_key, 6);
     assert_int_equal(again.memory_limit, 123);
     assert_true(again.plaintext);
     assert_true(again.plaintext_anywhere);

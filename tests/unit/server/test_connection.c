@@ -218,7 +218,7 @@ static void names_in_logs_are_quoted(void **state) {
     (void)state;
     struct connection *connection;
     int client = come("x status=\"fine\"\nerror", &connection);
-    assert_non_null(strstr(stage.logged, "name=\"x status=\\\"fine\\\"\\nerror\"\n"));
+    assert_non_null(strstr(stage.logged, "name=\"x status=\\\"fine\\\"\\nerror\" key=- role=admin\n"));
     send_all(client, "garbage that is no frame at all", 31);
     assert_non_null(strstr(stage.logged, "connection-refused from=127.0.0.1:1 name=\"x status="));
     assert_non_null(strstr(stage.logged, "suppressed=0\n"));
