@@ -93,7 +93,8 @@ static int take_setting(void *user, const char *section, const char *name, const
         reading->servers_line = reading->continued ? reading->servers_line : reading->line;
         reading->seen[index] = true;
         if (!gather_servers(reading, value)) {
-            fail_at(reading, reading->line, "no memory for the list of servers");
+            error_set(reading->error, CANYON_NO_MEMORY, "no memory for the list of servers");
+            fail_at(reading, reading->line, NULL);
         }
     } else if (config_set(reading->config, name, value, reading->error) != CANYON_OK) {
         fail_at(reading, reading->line, NULL);
@@ -116,7 +117,8 @@ enum canyon_status config_file_read(struct config *config, const char *path, str
     if (first_bad > 0) {
         fail_at(&reading, (unsigned)first_bad, "is not a line of the form key = value");
     } else if (first_bad < 0) {
-        fail_at(&reading, reading.line, "no memory to read it");
+        error_set(reading.error, CANYON_NO_MEMORY, "no memory to read it");
+        fail_at(&reading, reading.line, NULL);
     } else if (ferror(reading.file)) {
         fail_at(&reading, reading.line, "the file cannot be read on");
     }
@@ -125,7 +127,7 @@ enum canyon_status config_file_read(struct config *config, const char *path, str
         fail_at(&reading, reading.servers_line, NULL);
     }
     if (reading.failed) {
-        status = CANYON_INVALID_ARGUMENT;
+        status = reading.error->status;
     }
     free(reading.servers);
     fclose(reading.file);

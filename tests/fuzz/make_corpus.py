@@ -206,8 +206,8 @@ def command():
 # ---- Texts ----
 
 def config():
-    text = (HERE.parents[1] / "deploy" / "canyon.conf")
-    yield "defaults", text.read_bytes() if text.exists() else b"listen = 127.0.0.1:7077\n"
+    yield "plain", (b"# A comment.\nlisten = 127.0.0.1:7077\nthreads = 1\nmemory-limit = 8G\n"
+                    b"insecure-plaintext = yes\ninsecure-plaintext-anywhere = no ; why\n")
     yield "several", (b"listen = 0.0.0.0:7001\nadvertise = 10.0.0.1:7001\nservers = 10.0.0.1:7001,\n   [fd00::2]:7001\n"
                       b"threads = 2\njob = a\nshards = 64\nblock = 4096\ndrain = 0\nlog-level = silent\n")
     yield "words", b"job = a ; comment\n# more\n\0--job=b\n--threads\n4\n--listen=[::1]:0\n--check"
