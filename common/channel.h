@@ -11,7 +11,8 @@
  *
  * All lengths little-endian. A record's key is replaced by Noise's Rekey() after every CHANNEL_REKEY_RECORDS. The end
  * of the TCP stream without a last record is an abort, never an end of data. PROTOCOL.md describes the bytes, the Noise
- * Protocol Framework (revision 34) the cryptography. None of these is thread-safe; each belongs to one connection. */
+ * Protocol Framework (revision 34) the cryptography. None of these is thread-safe; each belongs to one connection. A
+ * child made by fork has none of their keys: what it inherits fails at every call and is only to be destroyed. */
 #ifndef CANYON_COMMON_CHANNEL_H
 #define CANYON_COMMON_CHANNEL_H
 
@@ -53,15 +54,18 @@ struct channel_handshake;
 bool channel_first_plausible(const uint8_t server[KEY_BYTES], const uint8_t first[CHANNEL_FIRST_BYTES]);
 
 /* `own` is borrowed for the handshake's life. `seed` gives the ephemeral secret key: 32 unpredictable bytes, used for
- * this one handshake only (tests give known ones). NULL when memory cannot be had. destroy wipes; safe on NULL. */
+ * this one handshake only (tests give known ones). NULL when memory cannot be had, or the CPU lacks the cipher
+ * (channel_cipher_usable). No curve is computed here. destroy wipes; safe on NULL. */
 struct channel_handshake *channel_initiate(enum channel_cipher cipher, const struct key_pair *own,
                                            const uint8_t server[KEY_BYTES], const uint8_t seed[KEY_BYTES]);
 struct channel_handshake *channel_respond(enum channel_cipher cipher, const struct key_pair *own,
                                           const uint8_t seed[KEY_BYTES]);
 void channel_handshake_destroy(struct channel_handshake *handshake);
 
-/* The initiator's three steps, in this order. PROTOCOL when the responder's bytes do not prove the key; the handshake
- * can then only be destroyed. write_third takes at most CHANNEL_HELLO_LIMIT_BYTES and says how many bytes it wrote. */
+/* The initiator's three steps, in this order; out of order INTERNAL, with nothing changed. PROTOCOL when the
+ * responder's bytes do not prove the key (in write_first: when the key given for it is no key); the handshake can then
+ * only be destroyed. write_third takes at most CHANNEL_HELLO_LIMIT_BYTES (TOO_LARGE) and says how many bytes it wrote.
+ */
 enum canyon_status channel_write_first(struct channel_handshake *handshake, uint8_t first[CHANNEL_FIRST_BYTES]);
 enum canyon_status channel_read_second(struct channel_handshake *handshake, const uint8_t second[CHANNEL_SECOND_BYTES]);
 enum canyon_status channel_write_third(struct channel_handshake *handshake, const void *hello, size_t hello_bytes,
@@ -83,8 +87,9 @@ enum canyon_status channel_read_third(struct channel_handshake *handshake, const
 /* Both directions of an established connection; keys in secret memory, and a scratch for what is received. */
 struct channel;
 
-/* After the last step of a handshake, once; the handshake is to be destroyed afterwards. NULL when memory cannot be
- * had. May be handed to another thread as a whole. destroy wipes; safe on NULL. */
+/* After the last step of a handshake, once; the handshake is to be destroyed afterwards. NULL when memory cannot be had
+ * (the handshake is as before), or the handshake did not get there. May be handed to another thread as a whole. destroy
+ * wipes; safe on NULL. */
 struct channel *channel_establish(struct channel_handshake *handshake);
 void channel_destroy(struct channel *channel);
 
@@ -96,14 +101,15 @@ uint64_t channel_carried(const struct channel *channel);
 /* Seals bytes of the slices, less the first `skip` of them, into records at `out`, as many as fit into `room`. Returns
  * the bytes written and, in `taken`, the plaintext bytes they hold; 0 when not even one record of one byte fits. Small
  * slices share a record; a slice with much left (at least 4 KiB) begins one of its own, so that the receiver can
- * decrypt it straight to where it belongs. Never a record without plaintext. */
+ * decrypt it straight to where it belongs. Never a record without plaintext. Always 0 after channel_seal_last, and
+ * after 2^64 - 2 records. */
 size_t channel_seal(struct channel *channel, const struct iovec *slices, size_t count, size_t skip, uint8_t *out,
                     size_t room, size_t *taken);
 
 /* The most bytes channel_seal can need for `plain` bytes in `count` slices. */
 size_t channel_sealed_most(size_t plain, size_t count);
 
-/* Writes the last record; nothing may be sealed afterwards. */
+/* Writes the last record, once; nothing is sealed afterwards. */
 void channel_seal_last(struct channel *channel, uint8_t out[CHANNEL_RECORD_BYTES]);
 
 /* Where to receive next and how much fits (> 0 after channel_read said NEEDS_MORE), and that so many bytes came. */
@@ -119,7 +125,7 @@ enum channel_result {
 
 /* As recv on a plain socket: the next plaintext bytes, at most `room` (> 0), at `at`. A record that fits is decrypted
  * straight there; of a larger one the rest comes with the next calls. Bytes come out only after their record's tag was
- * checked. On BROKEN close at once, without a word. */
+ * checked; on BROKEN none do, though what stood at `at` may be zeroed: close at once, without a word. */
 enum channel_result channel_read(struct channel *channel, uint8_t *at, size_t room, size_t *got);
 
 /* True when nothing received waits: neither a part of a record nor plaintext. */
