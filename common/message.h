@@ -86,6 +86,7 @@ struct message_piece {
     uint64_t tensor;
     uint32_t block, elements;
     uint64_t version;
+    uint32_t slot; /* enum slot, or between; at most SLOT_HIGH */
 };
 
 struct message_pieces {
@@ -129,6 +130,11 @@ struct message_hyperparameter {
     char meaning[96];
 };
 
+struct message_optimizer_request {
+    uint32_t index;
+    char name[LIMIT_OPTIMIZER_BYTES]; /* "": the index says which */
+};
+
 struct message_optimizer {
     uint32_t index, total;
     char name[LIMIT_OPTIMIZER_BYTES];
@@ -139,6 +145,8 @@ struct message_optimizer {
     uint32_t hyperparameter_count;
     struct message_hyperparameter hyperparameters[LIMIT_HYPERPARAMETERS];
     bool rows_only;
+    uint32_t scalar_count;
+    char scalars[LIMIT_SCALARS][LIMIT_SETTING_BYTES];
 };
 
 /* DIGESTS has no message; its payload is entries of this many bytes: u32 shard, u64 sequence, 32 bytes digest. */
@@ -162,7 +170,8 @@ size_t message_pack_join(const struct message_join *message, uint8_t bytes[LIMIT
 size_t message_pack_joined(const struct message_joined *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_barrier(const struct message_barrier *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_statistics(const struct message_statistics *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
-size_t message_pack_optimizer_request(uint32_t index, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_optimizer_request(const struct message_optimizer_request *message,
+                                      uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 
 enum canyon_status message_unpack_hello(const uint8_t *bytes, size_t count, struct message_hello *message,
@@ -201,8 +210,8 @@ enum canyon_status message_unpack_barrier(const uint8_t *bytes, size_t count, st
                                           struct error *error);
 enum canyon_status message_unpack_statistics(const uint8_t *bytes, size_t count, struct message_statistics *message,
                                              struct error *error);
-enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count, uint32_t *index,
-                                                    struct error *error);
+enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count,
+                                                    struct message_optimizer_request *message, struct error *error);
 enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, struct message_optimizer *message,
                                             struct error *error);
 

@@ -55,22 +55,25 @@ enum canyon_status message_unpack_statistics(const uint8_t *bytes, size_t count,
     return unpacking.status;
 }
 
-size_t message_pack_optimizer_request(uint32_t index, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+size_t message_pack_optimizer_request(const struct message_optimizer_request *message,
+                                      uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     Canyon__OptimizerRequest wire = CANYON__OPTIMIZER_REQUEST__INIT;
-    wire.index = index;
+    wire.index = message->index;
+    wire.name = message_give_text(message->name);
     return message_pack(&wire.base, bytes);
 }
 
-enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count, uint32_t *index,
-                                                    struct error *error) {
+enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count,
+                                                    struct message_optimizer_request *message, struct error *error) {
     struct message_unpacking unpacking;
-    *index = 0;
+    memset(message, 0, sizeof *message);
     const Canyon__OptimizerRequest *wire =
         message_unpack(&unpacking, "OPTIMIZER_REQUEST", &canyon__optimizer_request__descriptor, bytes, count, error);
     if (wire == NULL) {
         return unpacking.status;
     }
-    *index = wire->index;
+    message->index = wire->index;
+    message_take_text(&unpacking, "name", wire->name, message->name, sizeof message->name);
     return unpacking.status;
 }
 
@@ -97,13 +100,17 @@ static void take_hyperparameter(struct message_unpacking *unpacking, const Canyo
 }
 
 size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
-    assert(message->slot_count <= LIMIT_SLOTS && message->hyperparameter_count <= LIMIT_HYPERPARAMETERS);
+    assert(message->slot_count <= LIMIT_SLOTS && message->scalar_count <= LIMIT_SCALARS &&
+           message->hyperparameter_count <= LIMIT_HYPERPARAMETERS);
     Canyon__Optimizer wire = CANYON__OPTIMIZER__INIT;
-    char *slots[LIMIT_SLOTS];
+    char *slots[LIMIT_SLOTS], *scalars[LIMIT_SCALARS];
     Canyon__Hyperparameter hyperparameters[LIMIT_HYPERPARAMETERS];
     Canyon__Hyperparameter *list[LIMIT_HYPERPARAMETERS];
     for (uint32_t i = 0; i < message->slot_count; i++) {
         slots[i] = message_give_text(message->slots[i]);
+    }
+    for (uint32_t i = 0; i < message->scalar_count; i++) {
+        scalars[i] = message_give_text(message->scalars[i]);
     }
     for (uint32_t i = 0; i < message->hyperparameter_count; i++) {
         give_hyperparameter(&message->hyperparameters[i], &hyperparameters[i]);
@@ -119,6 +126,8 @@ size_t message_pack_optimizer(const struct message_optimizer *message, uint8_t b
     wire.n_hyperparameters = message->hyperparameter_count;
     wire.hyperparameters = list;
     wire.rows_only = message->rows_only;
+    wire.n_scalars = message->scalar_count;
+    wire.scalars = scalars;
     return message_pack(&wire.base, bytes);
 }
 
@@ -146,5 +155,9 @@ enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, 
         take_hyperparameter(&unpacking, wire->hyperparameters[i], &message->hyperparameters[i]);
     }
     message->rows_only = wire->rows_only != 0;
+    message->scalar_count = message_take_count(&unpacking, "scalars", wire->n_scalars, LIMIT_SCALARS);
+    for (uint32_t i = 0; i < message->scalar_count; i++) {
+        message_take_text(&unpacking, "scalars", wire->scalars[i], message->scalars[i], sizeof message->scalars[i]);
+    }
     return unpacking.status;
 }

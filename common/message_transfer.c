@@ -15,6 +15,7 @@ size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[L
         pieces[i].block = message->pieces[i].block;
         pieces[i].elements = message->pieces[i].elements;
         pieces[i].version = message->pieces[i].version;
+        pieces[i].slot = message->pieces[i].slot;
         list[i] = &pieces[i];
     }
     wire.n_pieces = message->count;
@@ -39,6 +40,7 @@ enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, str
         piece->elements =
             (uint32_t)message_take_number(&unpacking, "pieces.elements", from->elements, 0, LIMIT_BLOCK_HIGH);
         piece->version = from->version;
+        piece->slot = (uint32_t)message_take_number(&unpacking, "pieces.slot", from->slot, SLOT_WEIGHTS, SLOT_HIGH);
     }
     return unpacking.status;
 }

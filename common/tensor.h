@@ -55,6 +55,21 @@ enum nonfinite_policy {
     NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
 };
 
+/* What of a block is pulled or assigned: its weights, an array of the optimizer's state, or one of the numbers that are
+ * kept for the block as a whole. Stable numbers: they are on the wire and in commands. */
+enum slot {
+    SLOT_WEIGHTS = 0,
+    SLOT_ARRAYS = 1,    /* and on: the optimizer's slots, float32, as long as the weights */
+    SLOT_STEP = 128,    /* updates of the block, a u64 */
+    SLOT_SCALARS = 129, /* and on: the optimizer's scalars of the block, a double each */
+    SLOT_HIGH = 255
+};
+#define SLOT_NUMBER_WORDS 2 /* a number for a block is 8 bytes: two of the 4-byte words that pieces count */
+
+static inline bool slot_is_number(uint32_t slot) {
+    return slot >= SLOT_STEP;
+}
+
 struct setting {
     char name[LIMIT_SETTING_BYTES];
     double value;

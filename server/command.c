@@ -6,7 +6,7 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool session, spec, block, version, values;
+    bool session, spec, block, slot, version, values;
 };
 
 static const struct fields fields_of[] = {
@@ -17,7 +17,7 @@ static const struct fields fields_of[] = {
     [COMMAND_DROPPED] = {0},
     [COMMAND_DEFINE] = {.spec = true},
     [COMMAND_UNDEFINE] = {0},
-    [COMMAND_ASSIGN] = {.block = true, .values = true},
+    [COMMAND_ASSIGN] = {.block = true, .slot = true, .values = true},
     [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
     [COMMAND_SET] = {.spec = true, .version = true},
     [COMMAND_ADJUST] = {.spec = true, .version = true},
@@ -105,6 +105,9 @@ void command_encode(const struct command *command, uint8_t *bytes) {
     store_u64(bytes + 8, command->tensor);
     if (fields->block) {
         store_u32(bytes + 4, command->block);
+    }
+    if (fields->slot) {
+        bytes[2] = command->slot;
     }
     if (fields->session) {
         memcpy(bytes + 16, command->session, SESSION_BYTES);
@@ -203,7 +206,7 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
-    return load_u16(bytes + 2) == 0 && (fields->block || load_u32(bytes + 4) == 0) &&
+    return bytes[3] == 0 && (fields->slot || bytes[2] == 0) && (fields->block || load_u32(bytes + 4) == 0) &&
            (fields->session || memcmp(bytes + 16, zeros, SESSION_BYTES) == 0) &&
            (fields->version || load_u64(bytes + 32) == 0) && (fields->spec || load_u32(bytes + 40) == 0) &&
            (fields->values || load_u32(bytes + 44) == 0);
@@ -239,6 +242,7 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         command->spec = spec;
     }
     command->kind = (enum command_kind)bytes[1];
+    command->slot = bytes[2];
     command->block = load_u32(bytes + 4);
     command->tensor = load_u64(bytes + 8);
     memcpy(command->session, bytes + 16, SESSION_BYTES);

@@ -22,7 +22,7 @@ enum command_kind {
     COMMAND_DROPPED = 5,  /* shard 0: tensor: the entry goes */
     COMMAND_DEFINE = 6,   /* any shard: tensor, spec: its blocks here come to be */
     COMMAND_UNDEFINE = 7, /* any shard: tensor: its blocks here go */
-    COMMAND_ASSIGN = 8,   /* any shard: tensor, block, values */
+    COMMAND_ASSIGN = 8,   /* any shard: tensor, block, slot, values */
     COMMAND_PUSH = 9,     /* any shard: tensor, block, version, values (the gradient) */
     COMMAND_SET = 10,     /* shard 0: tensor, spec with other settings, version (the epoch this makes) */
     COMMAND_ADJUST = 11,  /* any shard: tensor, spec, version (the epoch of its settings): its blocks here take them */
@@ -35,9 +35,10 @@ struct command {
     uint8_t session[SESSION_BYTES];
     const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
     uint32_t block;
+    uint8_t slot;        /* ASSIGN: enum slot, or between */
     uint64_t version;    /* PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
-    const float *values; /* borrowed */
-    size_t count;        /* of values */
+    const float *values; /* borrowed; where the slot is a number for the block, its 8 bytes */
+    size_t count;        /* of values: 4-byte words */
 };
 
 /* The canonical string, integers little-endian, doubles as their IEEE-754 bits:
@@ -45,7 +46,8 @@ struct command {
  *   offset size field
  *        0    1 version of this form, 1
  *        1    1 kind
- *        2    2 zero
+ *        2    1 slot
+ *        3    1 zero
  *        4    4 block
  *        8    8 tensor
  *       16   16 session
@@ -53,7 +55,8 @@ struct command {
  *       40    4 bytes of spec
  *       44    4 number of values
  *       48      spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings,
- * each its name and a double, u32 initializer, u64 seed, double a, double b values: float32
+ * each its name and a double, u32 initializer, u64 seed, double a, double b values: float32, or where the slot is a
+ * number of the block, a u64 or a double
  *
  * A field that the kind does not use is zero, a length that it does not use too. */
 #define COMMAND_VERSION    1

@@ -24,8 +24,8 @@ struct dense_size {
 
 /* State of a block beside its arrays. */
 struct dense_block {
-    uint64_t version; /* assigns and pushes applied */
-    uint64_t step;    /* pushes applied */
+    uint64_t version; /* assigns of weights and pushes applied */
+    uint64_t step;    /* pushes applied, or what was assigned and those since */
     double scalars[OPTIMIZER_SCALARS];
 };
 

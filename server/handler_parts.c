@@ -164,7 +164,7 @@ static enum canyon_status check_parts(const struct handler *handler, const struc
         if (handler->shards[shard] == NULL || shard_define_bytes(handler->shards[shard], &info->spec) == 0) {
             continue;
         }
-        if (shard_read(handler->shards[shard], info->id, first, &view, NULL) != CANYON_OK) {
+        if (shard_read(handler->shards[shard], info->id, first, SLOT_WEIGHTS, &view, NULL) != CANYON_OK) {
             return error_set(
                 error, CANYON_STATE_LOST,
                 "shard %u no longer has its part of tensor '%s': the server was restarted; drop the tensor and "

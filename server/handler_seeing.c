@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/endian.h"
 #include "server/optimizers/optimizer.h"
@@ -78,6 +79,10 @@ static void describe(const struct optimizer *optimizer, struct message_optimizer
         snprintf(message->slots[i], sizeof message->slots[i], "%s", optimizer->slots[i]);
     }
     message->rows_only = optimizer->rows_only;
+    message->scalar_count = (uint32_t)optimizer->scalar_count;
+    for (size_t i = 0; i < optimizer->scalar_count; i++) {
+        snprintf(message->scalars[i], sizeof message->scalars[i], "%s", optimizer->scalars[i]);
+    }
     message->hyperparameter_count = (uint32_t)optimizer->hyperparameter_count;
     for (size_t i = 0; i < optimizer->hyperparameter_count; i++) {
         const struct optimizer_hyperparameter *from = &optimizer->hyperparameters[i];
@@ -92,15 +97,34 @@ static void describe(const struct optimizer *optimizer, struct message_optimizer
     }
 }
 
+/* The optimizer that a request means, by name or index: its index. */
+static enum canyon_status find_optimizer(const struct message_optimizer_request *asked, uint32_t *index,
+                                         struct error *error) {
+    *index = asked->index;
+    if (asked->name[0] != '\0') {
+        *index = 0;
+        while (*index < optimizer_count() && strcmp(optimizer_at(*index)->name, asked->name) != 0) {
+            ++*index;
+        }
+        return *index < optimizer_count()
+                   ? CANYON_OK
+                   : error_set(error, CANYON_NOT_FOUND, "this server has no optimizer '%s'", asked->name);
+    }
+    return *index < optimizer_count()
+               ? CANYON_OK
+               : error_set(error, CANYON_NOT_FOUND, "no optimizer of index %u: this server has %zu", *index,
+                           optimizer_count());
+}
+
 enum canyon_status serve_optimizer(struct handler *handler, const struct request *request, const struct frame *frame,
                                    struct error *error) {
+    struct message_optimizer_request asked;
     struct message_optimizer message;
     uint32_t index = 0;
     enum canyon_status status =
-        message_unpack_optimizer_request(frame->message, frame->header.message_bytes, &index, error);
-    if (status == CANYON_OK && index >= optimizer_count()) {
-        status = error_set(error, CANYON_NOT_FOUND, "no optimizer of index %u: this server has %zu", index,
-                           optimizer_count());
+        message_unpack_optimizer_request(frame->message, frame->header.message_bytes, &asked, error);
+    if (status == CANYON_OK) {
+        status = find_optimizer(&asked, &index, error);
     }
     if (status == CANYON_OK) {
         memset(&message, 0, sizeof message);

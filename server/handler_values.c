@@ -23,6 +23,10 @@ static bool brings_values(unsigned type) {
     return type != FRAME_PULL;
 }
 
+static bool takes_slots(unsigned type) {
+    return type == FRAME_ASSIGN || type == FRAME_PULL;
+}
+
 static bool takes_weights(unsigned type) {
     return type == FRAME_PULL || type == FRAME_PUSH_PULL;
 }
@@ -38,8 +42,13 @@ static enum canyon_status check_frame(uint32_t limit, const struct frame *frame,
     for (uint32_t i = 0; i < pieces->count; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
         bytes += (uint64_t)piece->elements * sizeof(float);
+        if (piece->slot != SLOT_WEIGHTS && !takes_slots(frame->header.type)) {
+            return error_set(error, CANYON_PROTOCOL, "%s names slot %u: a gradient is for a block as a whole", name,
+                             piece->slot);
+        }
         for (uint32_t j = 0; j < i; j++) {
-            if (pieces->pieces[j].block == piece->block && pieces->pieces[j].tensor == piece->tensor) {
+            const struct message_piece *other = &pieces->pieces[j];
+            if (other->block == piece->block && other->tensor == piece->tensor && other->slot == piece->slot) {
                 return error_set(error, CANYON_PROTOCOL, "%s holds block %u of tensor %016" PRIx64 " twice", name,
                                  piece->block, piece->tensor);
             }
@@ -94,7 +103,13 @@ static enum canyon_status locate(const struct handler *handler, const struct tra
                          tensor->key.name, handler_owner_text(handler, index, owner, sizeof owner), handler->server,
                          handler->thread);
     }
-    uint32_t elements = job_block_elements(handler->job, tensor->elements, piece->block);
+    uint32_t elements = slot_is_number(piece->slot) ? SLOT_NUMBER_WORDS
+                                                    : job_block_elements(handler->job, tensor->elements, piece->block);
+    if (piece->elements != elements && slot_is_number(piece->slot)) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "slot %u of tensor '%s' is a number for each block: %u elements (8 bytes), not %u",
+                         piece->slot, tensor->key.name, elements, piece->elements);
+    }
     if (piece->elements != elements) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %u elements, not %u",
                          piece->block, tensor->key.name, elements, piece->elements);
@@ -103,26 +118,31 @@ static enum canyon_status locate(const struct handler *handler, const struct tra
 }
 
 static enum canyon_status read_piece(const struct shard *shard, const struct message_piece *piece,
-                                     struct shard_reply *reply, struct error *error) {
+                                     struct shard_reply *reply, struct handler_slice *fresh, struct error *error) {
     struct shard_block view;
-    enum canyon_status status = shard_read(shard, piece->tensor, piece->block, &view, error);
+    enum canyon_status status = shard_read(shard, piece->tensor, piece->block, piece->slot, &view, error);
     if (status == CANYON_OK) {
-        *reply = (struct shard_reply){.version = view.version, .weights = view.weights, .elements = view.elements};
+        *reply = (struct shard_reply){.version = view.version};
+        *fresh = (struct handler_slice){view.values, view.bytes};
     }
     return status;
 }
 
 static enum canyon_status apply_piece(struct shard *shard, unsigned type, const struct message_piece *piece,
-                                      const float *values, struct shard_reply *reply, struct error *error) {
+                                      const float *values, struct shard_reply *reply, struct handler_slice *fresh,
+                                      struct error *error) {
     struct command command = {
         .kind = type == FRAME_ASSIGN ? COMMAND_ASSIGN : COMMAND_PUSH,
         .tensor = piece->tensor,
         .block = piece->block,
+        .slot = (uint8_t)piece->slot,
         .version = type == FRAME_ASSIGN ? 0 : piece->version,
         .values = values,
         .count = piece->elements,
     };
-    return shard_apply(shard, &command, reply, error);
+    enum canyon_status status = shard_apply(shard, &command, reply, error);
+    *fresh = (struct handler_slice){reply->weights, reply->elements * sizeof(float)};
+    return status;
 }
 
 static void count_piece(struct message_statistics *counters, unsigned type, uint64_t staleness) {
@@ -143,13 +163,14 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     struct message_piece_result *result = &transfer->results.results[index];
     struct shard *shard = NULL;
     struct shard_reply reply;
+    struct handler_slice fresh = {NULL, 0};
     struct error error;
     memset(result, 0, sizeof *result);
     result->status = locate(handler, transfer, piece, &shard, &error);
     if (result->status == CANYON_OK) {
         result->status = transfer->type == FRAME_PULL
-                             ? read_piece(shard, piece, &reply, &error)
-                             : apply_piece(shard, transfer->type, piece, values, &reply, &error);
+                             ? read_piece(shard, piece, &reply, &fresh, &error)
+                             : apply_piece(shard, transfer->type, piece, values, &reply, &fresh, &error);
     }
     if (result->status != CANYON_OK) {
         handler->counters.refused++;
@@ -163,9 +184,9 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     result->staleness = reply.staleness;
     count_piece(&handler->counters, transfer->type, reply.staleness);
     if (takes_weights(transfer->type)) {
-        /* Straight from parameter memory: no other piece of this frame touches this block. */
+        /* Straight from parameter memory: no other piece of this frame changes this block. */
         transfer->slices++;
-        handler->slices[transfer->slices] = (struct handler_slice){reply.weights, reply.elements * sizeof(float)};
+        handler->slices[transfer->slices] = fresh;
     }
 }
 

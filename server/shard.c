@@ -7,6 +7,7 @@
 
 #include "server/catalogue.h"
 #include "server/dense.h"
+#include "server/slot.h"
 
 struct shard {
     const struct job *job;
@@ -275,37 +276,46 @@ static enum canyon_status find_block(const struct shard *shard, uint64_t tensor,
     return CANYON_OK;
 }
 
-/* ASSIGN and PUSH. */
-static enum canyon_status apply_values(struct shard *shard, const struct command *command, struct shard_reply *reply,
-                                       struct error *error) {
-    struct dense *part = NULL;
-    size_t place = 0;
-    enum canyon_status status = find_block(shard, command->tensor, command->block, &part, &place, error);
-    if (status != CANYON_OK) {
-        return status;
-    }
+static enum canyon_status check_gradient(const struct dense *part, size_t place, const struct command *command,
+                                         struct error *error) {
     size_t elements = dense_elements(part, place);
     if (command->count != elements) {
         return error_set(error, CANYON_INVALID_ARGUMENT, "block %u of tensor '%s' has %zu elements, not %zu",
                          command->block, part->key.name, elements, command->count);
     }
-    bool refuses = command->kind != COMMAND_PUSH || part->nonfinite == NONFINITE_REFUSE;
+    bool refuses = part->nonfinite == NONFINITE_REFUSE;
     size_t bad = refuses ? dense_first_not_finite(command->values, elements) : elements;
     if (bad < elements) {
-        return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the %s at index %zu is %f", command->block,
-                         part->key.name, command->kind == COMMAND_PUSH ? "gradient" : "value", bad,
-                         (double)command->values[bad]);
+        return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the gradient at index %zu is %f",
+                         command->block, part->key.name, bad, (double)command->values[bad]);
+    }
+    return CANYON_OK;
+}
+
+/* ASSIGN and PUSH. */
+static enum canyon_status apply_values(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                       struct error *error) {
+    struct dense *part = NULL;
+    size_t place = 0;
+    bool pushes = command->kind == COMMAND_PUSH;
+    enum canyon_status status = find_block(shard, command->tensor, command->block, &part, &place, error);
+    if (status == CANYON_OK) {
+        status = pushes ? check_gradient(part, place, command, error)
+                        : slot_check(part, place, command->slot, command->values, command->count, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
     }
     uint64_t version = part->blocks[place].version;
-    if (command->kind == COMMAND_PUSH) {
+    if (pushes) {
         dense_push(part, place, command->values);
         reply->staleness = version > command->version ? version - command->version : 0;
     } else {
-        dense_assign(part, place, command->values);
+        slot_assign(part, place, command->slot, command->values);
     }
     reply->version = part->blocks[place].version;
     reply->weights = dense_weights(part, place);
-    reply->elements = elements;
+    reply->elements = dense_elements(part, place);
     shard->sequence++;
     return CANYON_OK;
 }
@@ -356,14 +366,17 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
     return status;
 }
 
-enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, struct shard_block *view,
-                              struct error *error) {
+enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, uint32_t slot,
+                              struct shard_block *view, struct error *error) {
     struct dense *part = NULL;
     size_t place = 0;
     enum canyon_status status = find_block(shard, tensor, block, &part, &place, error);
+    if (status == CANYON_OK && slot_words(part, place, slot) == 0) {
+        status = slot_missing(part, slot, error);
+    }
     if (status == CANYON_OK) {
-        view->weights = dense_weights(part, place);
-        view->elements = dense_elements(part, place);
+        view->values = slot_values(part, place, slot);
+        view->bytes = slot_words(part, place, slot) * sizeof(float);
         view->version = part->blocks[place].version;
         view->step = part->blocks[place].step;
     }

@@ -20,7 +20,7 @@ struct shard;
 /* What a command answered. */
 struct shard_reply {
     uint64_t sequence;  /* the command's place in this shard's order; 0 when it changed nothing and took none */
-    uint64_t version;   /* ASSIGN, PUSH: the block's version after */
+    uint64_t version;   /* ASSIGN, PUSH: the block's version after; slots but the weights leave it */
     uint64_t staleness; /* PUSH: version before less command->version, 0 when that is larger */
     const float
         *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
@@ -29,9 +29,9 @@ struct shard_reply {
 
 /* A block to read. Borrowed until a command changes this block or its tensor. */
 struct shard_block {
-    const float *weights;
-    size_t elements;
-    uint64_t version; /* updates (assigns and pushes) applied to it */
+    const void *values; /* of the slot that was asked for, little-endian */
+    size_t bytes;
+    uint64_t version; /* updates (pushes and assigns of weights) applied to it */
     uint64_t step;    /* optimizer steps applied to it */
 };
 
@@ -78,9 +78,9 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *             MISMATCH when the spec differs in more than settings;
  *             the settings it has already: OK, no sequence number
  *   ADJUST    NOT_FOUND; MISMATCH likewise; an epoch not above the part's: OK, no sequence number
- *   ASSIGN    NOT_FOUND; INVALID_ARGUMENT for a block not here or a count that is not its length;
- *             NOT_FINITE
- *   PUSH      the same; NOT_FINITE only where the tensor's setting nonfinite is refuse
+ *   ASSIGN    NOT_FOUND; INVALID_ARGUMENT for a block not here, a count that is not its length, a slot that its
+ *             optimizer does not have, and values that the slot never has (server/slot.h); NOT_FINITE
+ *   PUSH      NOT_FOUND; INVALID_ARGUMENT likewise; NOT_FINITE only where the tensor's setting nonfinite is refuse
  *
  * NO_MEMORY from CREATE, and from a DEFINE that was not reserved. */
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
@@ -92,9 +92,10 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
 void shard_release(struct shard *shard);
 
-/* Reads a block: NOT_FOUND (no such tensor here), INVALID_ARGUMENT (no such block here). Changes nothing. */
-enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, struct shard_block *view,
-                              struct error *error);
+/* Reads a slot of a block (common/tensor.h has the numbers): NOT_FOUND (no such tensor here), INVALID_ARGUMENT (no such
+ * block here, or no such slot). Changes nothing. */
+enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, uint32_t slot,
+                              struct shard_block *view, struct error *error);
 
 /* The catalogue, in shard 0 only. Borrowed until the next command. NULL when there is none. */
 const struct tensor_info *shard_find_name(const struct shard *shard, const char *name);

@@ -58,6 +58,7 @@ const struct optimizer optimizer_adabelief = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_var"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

@@ -50,6 +50,7 @@ const struct optimizer optimizer_adadelta = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"square_avg", "acc_delta"},
     .slot_count = 2,
+    .never_negative = {[0] = true, [1] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

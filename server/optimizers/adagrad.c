@@ -54,6 +54,7 @@ const struct optimizer optimizer_adagrad = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"sum"},
     .slot_count = 1,
+    .never_negative = {[0] = true},
     .slot_initial = slot_initial,
     .prepare = prepare,
     .update = KERNELS_OF(update),

@@ -52,6 +52,7 @@ const struct optimizer optimizer_adamax = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_inf"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

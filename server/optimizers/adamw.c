@@ -23,6 +23,7 @@ const struct optimizer optimizer_adamw = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .prepare = adam_prepare,
     .update = KERNELS_OF(update),
 };

@@ -31,6 +31,7 @@ const struct optimizer optimizer_amsgrad = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
     .slot_count = 3,
+    .never_negative = {[1] = true, [2] = true},
     .prepare = adam_prepare,
     .update = KERNELS_OF(update),
 };

@@ -65,6 +65,7 @@ const struct optimizer optimizer_ftrl = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"z", "n"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

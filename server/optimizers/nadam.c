@@ -91,8 +91,11 @@ const struct optimizer optimizer_nadam = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .scalars = {"mu_product"},
     .scalar_initial = {1.0},
+    .scalar_low = {0.0},
+    .scalar_high = {1.0}, /* a product of factors below 1: 1 - P * mu is never zero */
     .scalar_count = 1,
     .prepare = prepare,
     .update = KERNELS_OF(update),

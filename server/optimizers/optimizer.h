@@ -46,8 +46,11 @@ struct optimizer {
     size_t hyperparameter_count;
     const char *slots[OPTIMIZER_SLOTS]; /* state arrays of the weights' shape, in their fixed order */
     size_t slot_count;
+    bool never_negative[OPTIMIZER_SLOTS]; /* slots whose root is taken, or that are a size: what is assigned is checked
+                                           */
     const char *scalars[OPTIMIZER_SCALARS]; /* state kept per block (Nadam's running product) */
     double scalar_initial[OPTIMIZER_SCALARS];
+    double scalar_low[OPTIMIZER_SCALARS], scalar_high[OPTIMIZER_SCALARS]; /* the range, bounds included */
     size_t scalar_count;
     /* Works on the rows of tables only: one call of `update` is one row, n elements, and each slot is one float, the
      * row's. Dense tensors refuse it, because their blocks cut rows apart. */

@@ -70,6 +70,7 @@ const struct optimizer optimizer_radam = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

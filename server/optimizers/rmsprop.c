@@ -91,6 +91,7 @@ const struct optimizer optimizer_rmsprop = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"square_avg", "grad_avg", "momentum_buffer"},
     .slot_count = 3,
+    .never_negative = {[0] = true},
     .prepare = prepare,
     .update = KERNELS_OF(update),
 };

@@ -90,6 +90,7 @@ const struct optimizer optimizer_rowwise_adagrad = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"sum"},
     .slot_count = 1,
+    .never_negative = {[0] = true},
     .rows_only = true,
     .prepare = prepare,
     .update = KERNELS_OF(update),

@@ -68,6 +68,7 @@ const struct optimizer optimizer_rprop = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"prev", "step_size"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .slot_initial = slot_initial,
     .prepare = prepare,
     .update = KERNELS_OF(update),

@@ -57,6 +57,7 @@ const struct optimizer optimizer_yogi = {
     .hyperparameter_count = COUNT_OF(hyperparameters),
     .slots = {"exp_avg", "exp_avg_sq"},
     .slot_count = 2,
+    .never_negative = {[1] = true},
     .slot_initial = slot_initial,
     .prepare = prepare,
     .update = KERNELS_OF(update),

@@ -17,8 +17,8 @@ SPEC.loader.exec_module(make)
 
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
-         "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics", "optimizer",
-         "optimizer_request"]
+         "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
+         "optimizer_request", "optimizer"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
                  "optimizer": "optimizer_is", "optimizer_request": "optimizer"}
 
@@ -142,6 +142,14 @@ def handler():
     yield "waiting", (come(2) + create(0, sgd) + create(1, sgd, 5000) + ask(2, 6, make.text(1, "w")
                       + make.unsigned(2, 9000)) + ask(2, 6, make.text(1, "x") + make.unsigned(2, 300)) + passes(4)
                       + come(0) + define(1, 1, sgd) + named(1, 10, 1, "w") + passes(200))
+    state = small("w", 3, "nadam")
+    some = [(1, 0, 3, 0, 1), (1, 0, 3, 0, 2), (1, 0, 2, 0, 128), (1, 0, 2, 0, 129)]
+    yield "state", (made(0, 1, state, "w") + 2 * values(0, 26, [(1, 0, 3, 0)], ONE) + values(0, 24, some)
+                    + values(0, 20, some, ONE) + b"".join(values(0, 20, [piece], struct.pack("<Q", 77)) for piece in some)
+                    + values(0, 20, [(1, 0, 2, 0, 129)], struct.pack("<d", 0.5))
+                    + values(0, 20, [(1, 0, 3, 0, 2)], make.floats(-1)) + values(0, 20, [(1, 0, 3, 0, 9)], ONE)
+                    + values(0, 20, [(1, 0, 2, 0, 128)], b"\xff" * 8) + values(0, 22, some, ONE)
+                    + 2 * values(0, 26, [(1, 0, 3, 0)], ONE) + ask(0, 36, make.text(2, "nadam")))
     barrier = make.text(1, "b") + make.unsigned(2, 2) + make.unsigned(3, 1000)
     yield "barriers", (ask(0, 28, make.text(1, "a")) + ask(1, 28, make.text(1, "b")) + ask(0, 30, barrier)
                        + ask(1, 30, barrier) + ask(1, 30, barrier) + passes(20) + ask(0, 30, make.text(1, "all"))
@@ -183,8 +191,8 @@ def command_spec(name, dims, optimizer, settings):
             + b"".join(text16(n) + struct.pack("<d", v) for n, v in settings) + struct.pack("<IQdd", 0, 0, 0, 0))
 
 
-def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b""):
-    body = (struct.pack("<BBHIQ", 1, kind, 0, block, tensor) + bytes([session] * 16)
+def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0):
+    body = (struct.pack("<BBHIQ", 1, kind, slot, block, tensor) + bytes([session] * 16)
             + struct.pack("<QII", version, len(spec), len(numbers) // 4) + spec + numbers)
     return struct.pack("<H", len(body)) + body
 
@@ -200,6 +208,11 @@ def command():
                    + one_command(7) + one_command(5))
     yield "adopt", one_command(1, session=4, spec=spec) + one_command(2, session=5) + one_command(3, session=5)
     yield "large", one_command(6, spec=command_spec("v", [1 << 20, 1 << 21], "sgd", defaults))
+    decaying = command_spec("w", [3], "momentum", [("lr", 0.01), ("momentum", 0.9), ("dampening", 0.0)] + defaults[1:])
+    yield "state", (one_command(6, spec=decaying) + one_command(8, numbers=make.floats(1, 2, 3), slot=1)
+                    + one_command(8, numbers=struct.pack("<Q", 1000), slot=128)
+                    + one_command(8, numbers=b"\xff" * 8, slot=128) + one_command(8, numbers=struct.pack("<d", 1), slot=129)
+                    + one_command(8, numbers=make.floats(1, 2, 3), slot=2) + one_command(9, numbers=make.floats(1, 1, 1)))
     yield "short", one_command(9, numbers=make.floats(1, 1, 1))[:-3]
 
 
