@@ -19,7 +19,8 @@ install(TARGETS canyon-server canyon canyon-sim RUNTIME DESTINATION ${CMAKE_INST
 install(TARGETS canyon_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${static_library} DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES client/include/canyon.h common/include/canyon_status.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES deploy/canyon.conf DESTINATION ${CMAKE_INSTALL_DATADIR}/canyon)
+install(FILES deploy/canyon.conf deploy/allow.example deploy/known_servers.example
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/canyon)
 install(FILES README.md LICENSE proto/PROTOCOL.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 configure_file(deploy/cmake/canyon.pc.in ${CMAKE_BINARY_DIR}/canyon.pc @ONLY)

@@ -5,6 +5,8 @@ Usage: make_corpus.py [--check]; with --check nothing is written and a seed that
 Files whose names begin with "found-" are inputs that once broke something: they are not made here, and stay.
 """
 
+import base64
+import hashlib
 import importlib.util
 import pathlib
 import struct
@@ -241,6 +243,74 @@ def optimizer():
         yield name, value.encode()
 
 
+# ---- Keys and lists of them ----
+
+def key_text(prefix, key):
+    """As common/key.h describes it."""
+    checksum = hashlib.blake2b(prefix + key, digest_size=32).digest()[:4]
+    return prefix + base64.b32encode(key + checksum).lower().rstrip(b"=")
+
+
+PUBLIC = [key_text(b"cnp1", bytes(range(7 * i, 7 * i + 32))) for i in range(1, 6)]
+SECRET = key_text(b"cns1", bytes(range(100, 132)))
+POINT = key_text(b"cnp1", bytes(32))
+
+
+def key():
+    yield "public", PUBLIC[0]
+    yield "secret", SECRET
+    yield "point", POINT
+    yield "mistyped", PUBLIC[0].replace(b"d", b"b")
+    yield "capitals", PUBLIC[0].upper()
+    yield "short", PUBLIC[0][:-1]
+    yield "file", b"# comment\n" + SECRET + b"\n"
+    yield "returns", b"\r\n  " + SECRET + b"\t\r\n\r\n# more\r\n"
+    yield "two", SECRET + b"\n" + SECRET + b"\n"
+    yield "comments", b"#\n" * 2000
+    yield "long", b"#\n" * 2001
+
+
+def some_lists(head, line, other):
+    yield "format", head
+    yield "plain", head + line % PUBLIC[0] + other % PUBLIC[1]
+    yield "returns", (b"\n# comment\n" + head + b"\n\t" + line % PUBLIC[0]).replace(b"\n", b"\r\n")
+    yield "comment", head + line.replace(b"\n", b" # why\n") % PUBLIC[0] + b"#" + other
+    yield "key-twice", head + line % PUBLIC[0] + other % PUBLIC[0]
+    yield "name-twice", head + line % PUBLIC[0] + line % PUBLIC[1]
+    yield "secret", head + line % SECRET
+    yield "hidden", head + line % PUBLIC[0] + b"# " + SECRET + b"\n"
+    yield "point", head + line % POINT
+    yield "no-format", line % PUBLIC[0]
+    yield "other-format", head.replace(b"-1", b"-2") + line % PUBLIC[0]
+    yield "nul", head + line % PUBLIC[0] + b"\0\n"
+    yield "cut", (head + line % PUBLIC[0])[:-9]
+    yield "long", head + line.replace(b"\n", b" x=" + 1000 * b"x" + b"\n") % PUBLIC[0]
+
+
+def allow():
+    head = b"format canyon-allow-1\n"
+    yield from some_lists(head, b"worker trainer-07 %s\n", b"admin alice %s\n")
+    yield "options", (head + b"worker a %s conns=16 from=10.0.0.0/8,2001:db8::/32,::1 tensors=a,b*,* push_bytes=2G/s\n"
+                      % PUBLIC[0] + b"reader b %s push_bytes=64Ki conns=1\n" % PUBLIC[1])
+    for name, option in {"bits": "from=10.0.0.1/8", "mapped": "from=::ffff:10.0.0.0/104", "networks": "from=" + ",".join(
+            "10.%d.0.0/16" % i for i in range(60)), "comma": "tensors=a,,b", "star": "tensors=a*b", "rate":
+            "push_bytes=18446744073709551615T", "zero": "conns=0", "unknown": "role=admin", "twice": "conns=1 conns=1",
+            "many": " ".join("a%d=1" % i for i in range(17))}.items():
+        yield name, head + b"worker a %s " % PUBLIC[0] + option.encode() + b"\n"
+    yield "role", head + b"king a %s\n" % PUBLIC[0]
+
+
+def known_servers():
+    head = b"format canyon-known-servers-1\n"
+    yield from some_lists(head, b"server 10.0.0.5:7077 %s\n", b"server trainer:* %s\n")
+    for name, line in {"cipher": "a:1 %s cipher=aes256gcm", "six": "[2001:DB8:0::5]:7 %s", "every": "[::1]:* %s", "any":
+                       "*:* %s", "port": "a:0 %s", "none": "a: %s", "unknown": "a:1 %s conns=1", "cipher-none":
+                       "a:1 %s cipher=none"}.items():
+        yield name, head + b"server " + line.encode() % PUBLIC[0] + b"\n"
+    yield "spelling", head + b"server A:1 %s\nserver a:1 %s\n" % (PUBLIC[0], PUBLIC[1])
+    yield "one-key", head + b"server a:1 %s\nserver b:1 %s\n" % (PUBLIC[0], PUBLIC[0])
+
+
 # ---- The session ----
 
 def submit(kind, message=0, payload=0, destination=0, deadline=255, changes=0):
@@ -314,7 +384,7 @@ def digits():
     yield "long", (line[:-1] + "9" * 40 + "\n").encode()
 
 
-TARGETS = [frames, messages, greeting, handler, command, config, optimizer, session, npy, digits]
+TARGETS = [frames, messages, greeting, handler, command, config, optimizer, key, allow, known_servers, session, npy, digits]
 
 
 def main():
