@@ -18,8 +18,7 @@ static void transfer_count(struct transfer *transfer, const struct plan_piece *p
         tally->version = result->version;
     if (result->staleness > tally->staleness)
         tally->staleness = result->staleness;
-    /* Of what is no weight only the version is known, not the weights of that version. */
-    if (item->type != FRAME_PUSH && item->slot == SLOT_WEIGHTS)
+    if (item->type != FRAME_PUSH)
         atomic_store_explicit(&item->tensor->versions[piece->block], result->version, memory_order_relaxed);
     if (type_changes_state(item->type))
         transfer->applied = true;
@@ -142,7 +141,8 @@ static void transfer_judge_refusal(struct transfer *transfer, struct error *erro
         *error = transfer->answer;
         return;
     }
-    enum canyon_status status = refusal->status == CANYON_NOT_FINITE ? CANYON_NOT_FINITE : CANYON_REFUSED;
+    bool named = refusal->status == CANYON_NOT_FINITE || refusal->status == CANYON_DENIED;
+    enum canyon_status status = named ? refusal->status : CANYON_REFUSED;
     error_set(error, status, "tensor \"%s\": %llu of its %llu blocks were refused, block %u by %s: %s", name,
               (unsigned long long)tally->refused, (unsigned long long)transfer->items[refusal->item].tensor->blocks,
               refusal->block, transfer_address(transfer, refusal->lane), refusal->text);
