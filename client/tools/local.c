@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client/tools/keyring.h"
 #include "client/tools/spawn.h"
 
 #define PATH_BYTES    1024
@@ -33,7 +34,8 @@ struct local {
     char directory[PATH_BYTES];
     char program[PATH_BYTES];
     char *list; /* the server list */
-    struct keys keys;
+    struct keyring keyring;
+    struct keys keys; /* the client's part of it, or plaintext */
     uint32_t count;
     struct local_server servers[LOCAL_SERVERS_HIGH];
 };
@@ -113,6 +115,18 @@ static enum canyon_status make_directory(struct local *local, const struct repor
     return CANYON_OK;
 }
 
+static enum canyon_status make_keys(struct local *local, const struct local_options *options,
+                                    const struct report *report) {
+    local->keys.plaintext = options->plaintext;
+    if (options->plaintext) {
+        return CANYON_OK;
+    }
+    enum canyon_status status = keyring_make(&local->keyring, local->directory, NULL, report->text, report->bytes);
+    local->keys.key_file = local->keyring.key;
+    local->keys.known_servers_file = local->keyring.known_servers;
+    return status;
+}
+
 /* Binds every socket before the first server starts, because each is told the addresses of all. */
 static enum canyon_status listen_all(struct local *local, const struct report *report) {
     size_t room = local->count * ADDRESS_BYTES, length = 0;
@@ -150,6 +164,8 @@ static enum canyon_status start_one(struct local *local, uint32_t index, const s
         {"job", options->job},
         {"shards", options->shards == 0 ? NULL : shards},
         {"block", options->block_elements == 0 ? NULL : block},
+        {"key", options->plaintext ? NULL : local->keyring.server_key},
+        {"allow", options->plaintext ? NULL : local->keyring.allow},
     };
     enum { PAIRS = sizeof pairs / sizeof *pairs };
     char names[PAIRS][16], *argv[2 * PAIRS + 3] = {local->program};
@@ -161,7 +177,7 @@ static enum canyon_status start_one(struct local *local, uint32_t index, const s
             argv[argc++] = (char *)(uintptr_t)pairs[i][1]; /* execv does not write to them */
         }
     }
-    if (local->keys.plaintext) {
+    if (options->plaintext) {
         argv[argc++] = (char *)(uintptr_t) "--insecure-plaintext";
     }
     int log = open(server->log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
@@ -275,7 +291,9 @@ static enum canyon_status wait_until_ready(struct local *local, uint32_t timeout
         if (!local_check(local, report->text, report->bytes)) {
             return CANYON_UNAVAILABLE;
         }
-        if (status == CANYON_CONFIGURATION || status == CANYON_UNSUPPORTED || now_seconds() > deadline) {
+        bool hopeless = status == CANYON_CONFIGURATION || status == CANYON_UNSUPPORTED ||
+                        status == CANYON_UNAUTHENTICATED || status == CANYON_DENIED;
+        if (hopeless || now_seconds() > deadline) {
             return fail(report, status, "the local servers %s did not all answer within %u ms: %s", local->list,
                         timeout_ms, reason);
         }
@@ -296,7 +314,6 @@ enum canyon_status local_start(const struct local_options *options, struct local
     }
     made->owner = getpid();
     made->count = options->servers;
-    made->keys.plaintext = true;
     for (uint32_t i = 0; i < made->count; i++) {
         made->servers[i].process = -1;
         made->servers[i].listening = -1;
@@ -304,6 +321,9 @@ enum canyon_status local_start(const struct local_options *options, struct local
     status = find_program(made, options, &report);
     if (status == CANYON_OK) {
         status = make_directory(made, &report);
+    }
+    if (status == CANYON_OK) {
+        status = make_keys(made, options, &report);
     }
     if (status == CANYON_OK) {
         status = listen_all(made, &report);
@@ -324,6 +344,10 @@ enum canyon_status local_start(const struct local_options *options, struct local
 
 const char *local_servers(const struct local *local) {
     return local->list;
+}
+
+const char *local_home(const struct local *local) {
+    return local->keys.plaintext ? NULL : local->directory;
 }
 
 const struct keys *local_keys(const struct local *local) {
@@ -403,6 +427,7 @@ bool local_stop(struct local *local) {
         }
     }
     if (owner && local->directory[0] != '\0') {
+        keyring_remove(&local->keyring);
         rmdir(local->directory);
     }
     free(local->list);

@@ -6,13 +6,14 @@
  *     struct local *local = NULL;
  *     char text[LOCAL_TEXT_BYTES];
  *     if (local_start(&options, &local, text, sizeof text) != CANYON_OK) { fprintf(stderr, "%s\n", text); return 1; }
- *     ... canyon_connect to local_servers(local) ...
+ *     ... canyon_connect to local_servers(local), with keys_apply(local_keys(local), ...) ...
  *     local_stop(local);
  *
  * The listening sockets are bound here (port 0, so nothing collides) and inherited by the servers. Each server is told
  * to end when the thread that started it does, however that ends: call local_start from a thread that lives as long as
  * the servers shall, usually main. Servers are in process groups of their own: Ctrl-C reaches this program alone, which
- * then stops them. Their logs are files in a private temporary directory that local_stop removes. Not thread-safe. */
+ * then stops them. Connections to them are encrypted with keys made for them alone. Keys and logs are files in a
+ * private temporary directory that local_stop removes. Not thread-safe. */
 #ifndef CANYON_TOOLS_LOCAL_H
 #define CANYON_TOOLS_LOCAL_H
 
@@ -51,8 +52,10 @@ enum canyon_status local_start(const struct local_options *options, struct local
 /* "127.0.0.1:40001,127.0.0.1:40002", for canyon_options.servers; belongs to `local`. */
 const char *local_servers(const struct local *local);
 
-/* By what keys they are spoken to; belongs to `local`. */
+/* By what keys they are spoken to, and the directory with these keys for the CANYON_HOME of other programs (NULL in
+ * plaintext); belongs to `local`. */
 const struct keys *local_keys(const struct local *local);
+const char *local_home(const struct local *local);
 
 /* How many, and the process of one of them (-1 once it was seen to have ended). */
 uint32_t local_count(const struct local *local);

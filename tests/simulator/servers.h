@@ -2,6 +2,8 @@
 #ifndef CANYON_TESTS_SIMULATOR_SERVERS_H
 #define CANYON_TESTS_SIMULATOR_SERVERS_H
 
+#include <stdlib.h>
+
 #include "client/tools/local.h"
 
 /* Starts `count` servers with small blocks, so that small models cross shards. 0, or -1 with the reason printed, as
@@ -17,6 +19,7 @@ static inline int servers_start(unsigned count, struct local **local) {
         print_error("%s\n", text);
         return -1;
     }
+    setenv("CANYON_HOME", local_home(*local), 1); /* of the programs, and of clients in this one */
     return 0;
 }
 

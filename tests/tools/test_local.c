@@ -58,6 +58,7 @@ static void test_start_serve_stop(void **state) {
     directory_of(local, directory, sizeof directory);
     canyon_options_init(&options);
     options.servers = local_servers(local);
+    keys_apply(local_keys(local), &options);
     assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
     assert_int_equal(canyon_statistics(client, 0, &servers, &count), CANYON_OK);
     assert_int_equal(count, 3);
@@ -98,6 +99,7 @@ static void test_options_reach_the_servers(void **state) {
     assert_int_equal(local_count(local), 2);
     canyon_options_init(&connect);
     connect.servers = local_servers(local);
+    keys_apply(local_keys(local), &connect);
     assert_int_equal(canyon_connect(&connect, &client), CANYON_OK);
     assert_int_equal(canyon_job(client, &job), CANYON_OK);
     assert_string_equal(job.name, "digits");
