@@ -39,6 +39,9 @@ struct cluster {
 static struct cluster *clusters[CLUSTERS];
 static pthread_t test_thread;
 static pid_t test_process;
+static char home[PATH_BYTES]; /* the directory of the keys; "" while there is none */
+static pid_t home_maker;
+static struct keyring keyring;
 
 /* Under ThreadSanitizer a child of a process that ever had threads may start its own. */
 const char *__tsan_default_options(void);
@@ -58,6 +61,42 @@ void sleep_ms(uint32_t ms) {
     struct timespec rest = {.tv_sec = (time_t)(ms / 1000u), .tv_nsec = (long)(ms % 1000u) * 1000000L};
     while (nanosleep(&rest, &rest) != 0 && errno == EINTR)
         continue;
+}
+
+/* ---- Keys ------------------------------------------------------------------------------------------------------ */
+
+static void home_remove(void) {
+    if (home[0] == '\0')
+        return;
+    keyring_remove(&keyring);
+    rmdir(home);
+    home[0] = '\0';
+    unsetenv("CANYON_HOME");
+}
+
+/* For programs that do not use the teardown. */
+static void home_at_exit(void) {
+    if (home_maker == getpid())
+        home_remove();
+}
+
+static void home_make(void) {
+    char text[512];
+    if (home[0] != '\0')
+        return;
+    if (home_maker == 0)
+        atexit(home_at_exit);
+    home_maker = getpid();
+    const char *temporary = getenv("TMPDIR");
+    snprintf(home, sizeof home, "%s/canyon-keys-XXXXXX", temporary ? temporary : "/tmp");
+    check(mkdtemp(home) != NULL);
+    if (keyring_make(&keyring, home, NULL, text, sizeof text) != CANYON_OK)
+        check_fail("%s", text);
+    setenv("CANYON_HOME", home, 1);
+}
+
+const struct keyring *harness_keyring(void) {
+    return home[0] != '\0' ? &keyring : NULL;
 }
 
 /* ---- What is left after a failure ------------------------------------------------------------------------------ */
@@ -107,6 +146,7 @@ static bool end_everything(void) {
         }
         cluster_forget(cluster);
     }
+    home_remove();
     return any;
 }
 
@@ -115,6 +155,7 @@ int harness_setup(void **state) {
     test_thread = pthread_self();
     test_process = getpid();
     signal(SIGPIPE, SIG_IGN);
+    home_make();
     return 0;
 }
 
@@ -236,6 +277,9 @@ static struct cluster_options with_defaults(const struct cluster_options *option
     full.shards = full.shards ? full.shards : 16;
     full.block = full.block ? full.block : 1024;
     full.job = full.job ? full.job : "test";
+    full.server_key = full.server_key ? full.server_key : keyring.server_key;
+    full.allow = full.allow ? full.allow : keyring.allow;
+    full.cipher = full.cipher ? full.cipher : "chacha20poly1305";
     return full;
 }
 
@@ -278,7 +322,12 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          block,
                          (char *)(uintptr_t) "--servers",
                          cluster->list,
-                         (char *)(uintptr_t) "--insecure-plaintext",
+                         (char *)(uintptr_t)(options->plaintext ? "--insecure-plaintext" : "--key"),
+                         options->plaintext ? NULL : (char *)(uintptr_t)options->server_key,
+                         (char *)(uintptr_t) "--allow",
+                         (char *)(uintptr_t)options->allow,
+                         (char *)(uintptr_t) "--cipher",
+                         (char *)(uintptr_t)options->cipher,
                          NULL};
     pid_t parent = getpid();
     pid_t child = fork();
@@ -293,6 +342,7 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
 struct cluster *cluster_start(const struct cluster_options *options) {
     struct cluster *cluster = calloc(1, sizeof *cluster);
     check(cluster != NULL);
+    home_make();
     cluster->options = with_defaults(options);
     check(cluster->options.servers <= CLUSTER_SERVERS);
     const char *temporary = getenv("TMPDIR");
@@ -415,6 +465,25 @@ bool cluster_logged(const struct cluster *cluster, unsigned server, const char *
         sleep_ms(10);
     }
     return true;
+}
+
+bool harness_is_plaintext(const char *address) {
+    for (size_t i = 0; i < CLUSTERS; i++) {
+        for (unsigned s = 0; clusters[i] && s < clusters[i]->options.servers; s++) {
+            const struct server *server = &clusters[i]->servers[s];
+            if (strcmp(server->address, address) == 0 || strcmp(server->direct, address) == 0)
+                return clusters[i]->options.plaintext;
+        }
+    }
+    return false;
+}
+
+void cluster_client(const struct cluster *cluster, struct canyon_options *options) {
+    canyon_options_init(options);
+    options->servers = cluster->list;
+    options->timeout_ms = PATIENCE_MS;
+    options->connect_ms = PATIENCE_MS;
+    options->insecure_plaintext = cluster->options.plaintext;
 }
 
 uint64_t cluster_memory_kb(const struct cluster *cluster, unsigned server, const char *key) {

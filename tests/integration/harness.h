@@ -6,6 +6,9 @@
  * until the server accepts them, so nothing needs to wait for it to be ready; when the server dies its port refuses;
  * and when it is started again it has the same port, which nobody could take meanwhile.
  *
+ * Connections are encrypted, with keys made for the test: clients find theirs in CANYON_HOME, which is set, and are of
+ * the role admin. A test about something else says so in its options.
+ *
  * Use integration_test() to register a test: its teardown ends whatever a failed test left and prints the servers'
  * logs. */
 #ifndef TESTS_INTEGRATION_HARNESS_H
@@ -21,6 +24,7 @@
 #include <cmocka.h>
 
 #include "canyon.h"
+#include "client/tools/keyring.h"
 
 #define CLUSTER_SERVERS       8
 #define CLUSTER_ADDRESS_BYTES 64
@@ -33,12 +37,14 @@
 
 /* How the servers of a cluster are started; zero stands for the value in brackets. */
 struct cluster_options {
-    unsigned servers; /* [1] */
-    unsigned threads; /* of each server [1] */
-    unsigned shards;  /* [16] */
-    unsigned block;   /* elements [1024] */
-    const char *job;  /* ["test"] */
-    bool ipv6;        /* on ::1 instead of 127.0.0.1 */
+    unsigned servers;                        /* [1] */
+    unsigned threads;                        /* of each server [1] */
+    unsigned shards;                         /* [16] */
+    unsigned block;                          /* elements [1024] */
+    const char *job;                         /* ["test"] */
+    bool ipv6;                               /* on ::1 instead of 127.0.0.1 */
+    bool plaintext;                          /* instead of encrypted, with the harness's keys */
+    const char *server_key, *allow, *cipher; /* other files, another cipher [those of the harness] */
     /* Called once for each server with the address it will listen on; what it returns, valid for the call, is
      * advertised instead (of a proxy before it, say). NULL: the address itself. */
     const char *(*advertise)(void *user, unsigned server, const char *address);
@@ -107,6 +113,14 @@ bool cluster_logged(const struct cluster *cluster, unsigned server, const char *
 
 /* A value in kB of a server's /proc/PID/status, such as "VmHWM"; 0 when it cannot be read. */
 uint64_t cluster_memory_kb(const struct cluster *cluster, unsigned server, const char *key);
+
+/* Sets servers of this cluster, patient deadlines, and plaintext where the cluster is: for canyon_connect. */
+void cluster_client(const struct cluster *cluster, struct canyon_options *options);
+
+/* The keys that clients use (NULL: there are none, no cluster was started), and whether the server of this address was
+ * started in plaintext. */
+const struct keyring *harness_keyring(void);
+bool harness_is_plaintext(const char *address);
 
 /* ---- Ports without a server ------------------------------------------------------------------------------------ */
 

@@ -1,5 +1,7 @@
 /* A client made of frames only, for what the library would never send: stalls, garbage, half a creation, slow reading.
- */
+ *
+ * Where the server is encrypted, raw_open makes a channel with the harness's keys, and everything after it is sealed:
+ * so that it is an authenticated client that misbehaves. Before it, bytes go out as they are. */
 #ifndef TESTS_INTEGRATION_RAW_H
 #define TESTS_INTEGRATION_RAW_H
 
@@ -7,11 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/channel.h"
 #include "common/frame.h"
 #include "common/message.h"
 
 struct raw {
     int descriptor;
+    struct channel *channel; /* NULL: plaintext */
+    uint8_t *sealed;         /* what raw_send_some sealed and the socket did not take: [begin, end) */
+    size_t begin, end;
     struct frame_reader reader;
     uint64_t request; /* the last one used */
 };
@@ -20,13 +26,16 @@ struct raw {
  * it cannot. */
 void raw_connect(struct raw *raw, const char *address, int receive_bytes);
 
+/* The same, and makes a channel that carries this hello, a whole frame; in plaintext it sends the frame. */
+void raw_introduce(struct raw *raw, const char *address, const uint8_t *hello, size_t hello_bytes);
+
 /* Connects and says hello to a thread of the server; `welcome` may be NULL. */
 void raw_open(struct raw *raw, const char *address, uint32_t thread, struct message_welcome *welcome);
 
 /* Safe on a closed one. */
 void raw_close(struct raw *raw);
 
-/* Sends bytes as they are. False when the server closed the connection. */
+/* Sends bytes of the protocol, whatever they are. False when the server closed the connection. */
 bool raw_send_bytes(struct raw *raw, const void *bytes, size_t count);
 
 /* Sends one frame with the next request id; returns the id. */
@@ -42,7 +51,8 @@ size_t raw_frame(uint8_t *bytes, uint16_t type, uint64_t request, const uint8_t 
 
 enum raw_result { RAW_FRAME, RAW_CLOSED, RAW_SILENCE };
 
-/* The next frame, receiving at most `piece` bytes at a time (0: as many as come). Borrowed until the next call. */
+/* The next frame, receiving from the socket at most `piece` bytes at a time (0: as many as come). Borrowed until the
+ * next call. */
 enum raw_result raw_receive(struct raw *raw, struct frame *frame, size_t piece, uint32_t wait_ms);
 
 /* Receives a frame of this type and this request, or fails the test. */

@@ -28,15 +28,21 @@ struct subject {
     uint8_t digest[CANYON_DIGEST_BYTES];
 };
 
-static void subject_start(struct subject *subject) {
+static void subject_start_on(struct subject *subject, bool plaintext) {
     static float gradient[ELEMENTS];
     for (size_t i = 0; i < ELEMENTS; i++)
         gradient[i] = (float)i / 100.0f;
-    subject->cluster = cluster_start(NULL);
-    subject->client = client_connect(cluster_servers(subject->cluster));
+    struct canyon_options options;
+    subject->cluster = cluster_start(&(struct cluster_options){.plaintext = plaintext});
+    cluster_client(subject->cluster, &options);
+    check_ok(canyon_connect(&options, &subject->client));
     subject->tensor = client_vector(subject->client, "subject", ELEMENTS, "adam");
     check_ok(canyon_push(subject->tensor, gradient, PATIENCE_MS));
     client_digest(subject->client, subject->digest);
+}
+
+static void subject_start(struct subject *subject) {
+    subject_start_on(subject, false);
 }
 
 static void check_unchanged(struct subject *subject, const char *after) {
@@ -358,18 +364,19 @@ struct broken {
     uint8_t value2; /* and the next to this */
 };
 
-/* Broken framing ends the connection: at once, with an error that can be read, before and after the hello. */
+/* Broken framing ends the connection: at once, with an error that can be read, after the hello and, in plaintext,
+ * before it. */
 static void broken_frames(void **state) {
-    (void)state;
+    const bool plaintext = *state != NULL;
     static const struct broken cases[] = {
         {"a wrong magic", 0, 'X', 'N'},         {"another version", 4, 9, 0},
         {"flags", 5, 0xff, FRAME_LIST},         {"a message above its limit", 9, 0x11, 0},
         {"a message of 4 GiB", 10, 0xff, 0xff}, {"a payload of 4 GiB", 14, 0xff, 0xff},
     };
     struct subject subject;
-    subject_start(&subject);
+    subject_start_on(&subject, plaintext);
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
-        for (unsigned greeted = 0; greeted < 2; greeted++) {
+        for (unsigned greeted = plaintext ? 0 : 1; greeted < 2; greeted++) {
             struct raw raw;
             if (greeted)
                 raw_open(&raw, cluster_servers(subject.cluster), 0, NULL);
@@ -394,14 +401,12 @@ static void broken_frames(void **state) {
 }
 
 static void bad_hellos(void **state) {
-    (void)state;
     struct subject subject;
-    subject_start(&subject);
+    subject_start_on(&subject, *state != NULL);
     for (unsigned kind = 0; kind < 4; kind++) {
         struct raw raw;
         struct message_hello hello = {.protocol = FRAME_VERSION, .session = {9}, .name = "bad"};
-        uint8_t message[LIMIT_MESSAGE_BYTES];
-        raw_connect(&raw, cluster_servers(subject.cluster), 0);
+        uint8_t message[LIMIT_MESSAGE_BYTES], frame[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
         enum canyon_status expected = CANYON_UNSUPPORTED;
         if (kind == 0)
             hello.protocol = 7;
@@ -413,12 +418,12 @@ static void bad_hellos(void **state) {
             hello.has_digest = true;
             expected = CANYON_CONFIGURATION;
         }
+        size_t bytes = raw_frame(frame, FRAME_HELLO, 1, message, message_pack_hello(&hello, message), NULL, 0);
         if (kind == 3) { /* no hello at all */
-            raw_send(&raw, FRAME_LIST, NULL, 0, NULL, 0);
+            bytes = raw_frame(frame, FRAME_LIST, 1, NULL, 0, NULL, 0);
             expected = CANYON_PROTOCOL;
-        } else {
-            raw_send(&raw, FRAME_HELLO, message, message_pack_hello(&hello, message), NULL, 0);
         }
+        raw_introduce(&raw, cluster_servers(subject.cluster), frame, bytes);
         struct error error = {.status = CANYON_OK};
         check(raw_ends(&raw, &error, PATIENCE_MS / 2));
         if (error.status != expected)
@@ -541,11 +546,18 @@ static void garbage_beside_pushes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        integration_test(bad_hyperparameters),    integration_test(bad_shapes_and_names),
-        integration_test(null_arguments),         integration_test(a_gradient_with_nan),
-        integration_test(pieces_that_do_not_fit), integration_test(nonsense_in_good_frames),
-        integration_test(broken_frames),          integration_test(bad_hellos),
-        integration_test(truncated_pushes),       integration_test(garbage_beside_pushes),
+        integration_test(bad_hyperparameters),
+        integration_test(bad_shapes_and_names),
+        integration_test(null_arguments),
+        integration_test(a_gradient_with_nan),
+        integration_test(pieces_that_do_not_fit),
+        integration_test(nonsense_in_good_frames),
+        integration_case("encrypted", broken_frames, NULL),
+        integration_case("plaintext", broken_frames, "plaintext"),
+        integration_case("encrypted", bad_hellos, NULL),
+        integration_case("plaintext", bad_hellos, "plaintext"),
+        integration_test(truncated_pushes),
+        integration_test(garbage_beside_pushes),
     };
     return cmocka_run_group_tests_name("bad_input", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 # Real servers and workers over loopback. Every test_<name>.c here is a program and the test integration.<name>.
 add_library(canyon_integration_support STATIC
   ${CMAKE_CURRENT_LIST_DIR}/harness.c ${CMAKE_CURRENT_LIST_DIR}/process.c ${CMAKE_CURRENT_LIST_DIR}/raw.c)
-target_link_libraries(canyon_integration_support PUBLIC canyon_test_support canyon_shared canyon_common m)
+target_link_libraries(canyon_integration_support PUBLIC canyon_test_support canyon_tools canyon_shared canyon_common m)
 
 file(GLOB integration_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
 foreach(source ${integration_sources})
