@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/frame.h"
+#include "common/tensor.h"
 
 /* The shared frame that is still open for one lane and one kind of request. */
 enum { PLAN_KINDS = 4 };
@@ -127,6 +128,10 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
                                        .block = (uint32_t)block,
                                        .elements = job_block_elements(layout->job, items[i].elements, block),
                                        .next = PLAN_NONE};
+            if (items[i].per_block) {
+                piece.offset = block * SLOT_NUMBER_WORDS;
+                piece.elements = SLOT_NUMBER_WORDS;
+            }
             plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
         }
     }

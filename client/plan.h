@@ -6,6 +6,7 @@
 #ifndef CANYON_CLIENT_PLAN_H
 #define CANYON_CLIENT_PLAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,17 +31,18 @@ size_t plan_lane_of(const struct plan_layout *layout, uint64_t home, uint64_t bl
 struct plan_item {
     uint64_t tensor; /* id */
     uint64_t home;
-    uint64_t elements;
-    uint16_t type; /* FRAME_ASSIGN, FRAME_PUSH, FRAME_PULL or FRAME_PUSH_PULL */
+    uint64_t elements; /* of the tensor */
+    bool per_block;    /* what travels is 8 bytes for each block, not its elements */
+    uint16_t type;     /* FRAME_ASSIGN, FRAME_PUSH, FRAME_PULL or FRAME_PUSH_PULL */
 };
 
 /* One block of one item. */
 struct plan_piece {
     size_t item;
-    uint64_t offset; /* of its first element in the tensor */
+    uint64_t offset; /* of its first element in the caller's array, in units of 4 bytes */
     uint32_t block;
-    uint32_t elements;
-    size_t next; /* the frame's next piece, or PLAN_NONE */
+    uint32_t elements; /* of 4 bytes that travel */
+    size_t next;       /* the frame's next piece, or PLAN_NONE */
 };
 
 struct plan_frame {

@@ -56,7 +56,7 @@ _Static_assert(sizeof((struct canyon_tensor_spec *)0)->optimizer == LIMIT_OPTIMI
 _Static_assert(sizeof((struct canyon_setting *)0)->name == LIMIT_SETTING_BYTES, "same room");
 _Static_assert(CANYON_NAME_BYTES == LIMIT_NAME_BYTES && CANYON_MAX_RANK == LIMIT_RANK, "same limits");
 _Static_assert(CANYON_MAX_SETTINGS == LIMIT_SETTINGS && CANYON_MAX_HYPERPARAMETERS == LIMIT_HYPERPARAMETERS &&
-                   CANYON_MAX_SLOTS == LIMIT_SLOTS,
+                   CANYON_MAX_SLOTS == LIMIT_SLOTS && CANYON_MAX_SCALARS == LIMIT_SCALARS,
                "same limits");
 
 static enum canyon_status optimizer_take(const struct canyon_tensor_spec *given, struct optimizer_spec *optimizer,

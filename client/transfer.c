@@ -29,6 +29,7 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
         items[i] = (struct plan_item){.tensor = transfer->items[i].tensor->info.id,
                                       .home = transfer->items[i].tensor->home,
                                       .elements = transfer->items[i].tensor->elements,
+                                      .per_block = slot_is_number(transfer->items[i].slot),
                                       .type = transfer->items[i].type};
     enum canyon_status status = plan_make(&transfer->plan, &client->layout, items, transfer->count, error);
     free(items);
@@ -82,8 +83,11 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
         uint64_t version = 0;
         if (pushes)
             version = atomic_load_explicit(&item->tensor->versions[piece->block], memory_order_relaxed);
-        message.pieces[i] = (struct message_piece){
-            .tensor = item->tensor->info.id, .block = piece->block, .elements = piece->elements, .version = version};
+        message.pieces[i] = (struct message_piece){.tensor = item->tensor->info.id,
+                                                   .block = piece->block,
+                                                   .elements = piece->elements,
+                                                   .version = version,
+                                                   .slot = item->slot};
         if (item->out != NULL)
             slices[i] = slice_of(item->out + piece->offset, piece->elements);
         index = piece->next;

@@ -9,9 +9,13 @@
 struct transfer_item {
     struct canyon_tensor *tensor;
     uint16_t type;    /* FRAME_ASSIGN, FRAME_PUSH, FRAME_PULL or FRAME_PUSH_PULL */
+    uint8_t slot;     /* what is assigned or pulled: enum slot, or between; for a push SLOT_WEIGHTS */
     const float *out; /* values to assign or the gradient; borrowed until the future is done; NULL for a pull */
     float *in;        /* where weights go; borrowed until the future is done; NULL when none are wanted */
 };
+
+/* A slot that is a number for each block travels as 8 bytes a block, in the order of the blocks: `out` and `in` then
+ * point to those. */
 
 /* What is to be moved. */
 struct transfer_order {

@@ -18,7 +18,8 @@ static void transfer_count(struct transfer *transfer, const struct plan_piece *p
         tally->version = result->version;
     if (result->staleness > tally->staleness)
         tally->staleness = result->staleness;
-    if (item->type != FRAME_PUSH)
+    /* Of what is no weight only the version is known, not the weights of that version. */
+    if (item->type != FRAME_PUSH && item->slot == SLOT_WEIGHTS)
         atomic_store_explicit(&item->tensor->versions[piece->block], result->version, memory_order_relaxed);
     if (type_changes_state(item->type))
         transfer->applied = true;

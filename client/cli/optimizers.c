@@ -69,6 +69,11 @@ static enum outcome print_one(const struct canyon_optimizer_info *info) {
         printf("%s%s", i == 0 ? "" : ", ", info->slots[i]);
     }
     printf("%s\n", info->slot_count == 0 ? "none" : "");
+    printf("%-12sstep", "each block");
+    for (uint32_t i = 0; i < info->scalar_count; i++) {
+        printf(", %s", info->scalars[i]);
+    }
+    fputs("\n", stdout);
     print_memory(info);
     struct table *table = table_create();
     table_column(table, "setting", TABLE_LEFT);
@@ -109,16 +114,19 @@ static json_t *setting_json(const struct canyon_hyperparameter *hyper) {
 }
 
 static json_t *optimizer_json(const struct canyon_optimizer_info *info) {
-    json_t *slots = json_array(), *settings = json_array();
+    json_t *slots = json_array(), *settings = json_array(), *scalars = json_array();
+    for (uint32_t i = 0; i < info->scalar_count; i++) {
+        scalars = appended(scalars, json_string(info->scalars[i]));
+    }
     for (uint32_t i = 0; i < info->slot_count; i++) {
         slots = appended(slots, json_string(info->slots[i]));
     }
     for (uint32_t i = 0; i < info->hyperparameter_count; i++) {
         settings = appended(settings, setting_json(&info->hyperparameters[i]));
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "name", info->name, "summary", info->summary, "source",
-                     info->source, "slots", slots, "rows_only", info->rows_only, "bytes_per_parameter",
-                     record_unsigned(bytes_of(info)), "settings", settings);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:b, s:o, s:o}", "name", info->name, "summary", info->summary, "source",
+                     info->source, "slots", slots, "scalars", scalars, "rows_only", info->rows_only,
+                     "bytes_per_parameter", record_unsigned(bytes_of(info)), "settings", settings);
 }
 
 static enum outcome print_json(const struct canyon_optimizer_info *infos, size_t count) {

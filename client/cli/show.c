@@ -5,11 +5,13 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/describe.h"
+#include "client/cli/slot.h"
 #include "client/cli/summary.h"
 #include "client/tools/number.h"
 #include "client/tools/record.h"
 
-static enum outcome print_text(const struct canyon_tensor_info *info, const struct summary *summary, uint64_t version) {
+static enum outcome print_text(const struct cli *cli, canyon_tensor *tensor, const struct canyon_tensor_info *info,
+                               const struct summary *summary, uint64_t version) {
     char text[256], blocks[NUMBER_BYTES], number[NUMBER_BYTES];
     printf("%-16s%s\n", "tensor", info->name);
     printf("%-16s%s\n", "shape", describe_shape(info, text, sizeof text));
@@ -19,6 +21,10 @@ static enum outcome print_text(const struct canyon_tensor_info *info, const stru
     printf("%-16s%s\n", "optimizer", info->optimizer);
     for (uint32_t i = 0; i < info->setting_count; i++) {
         printf("  %-14s%s\n", info->settings[i].name, canyon_setting_text(&info->settings[i], number, sizeof number));
+    }
+    enum outcome outcome = slot_show(cli, tensor, info, NULL);
+    if (outcome != OUTCOME_DONE) {
+        return outcome;
     }
     printf("%-16s%s (assigns and pushes; the least among its blocks)\n", "version",
            number_grouped(version, number, sizeof number));
@@ -33,7 +39,8 @@ static enum outcome print_text(const struct canyon_tensor_info *info, const stru
     return OUTCOME_DONE;
 }
 
-static enum outcome print_json(const struct canyon_tensor_info *info, const struct summary *summary, uint64_t version) {
+static enum outcome print_json(const struct cli *cli, canyon_tensor *tensor, const struct canyon_tensor_info *info,
+                               const struct summary *summary, uint64_t version) {
     json_t *object = describe_json(info);
     json_t *statistics =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "finite", record_unsigned(summary->finite), "not_finite",
@@ -44,6 +51,11 @@ static enum outcome print_json(const struct canyon_tensor_info *info, const stru
         json_object_set_new(object, "statistics", statistics) != 0) {
         json_decref(object);
         object = NULL;
+    }
+    enum outcome outcome = object == NULL ? OUTCOME_DONE : slot_show(cli, tensor, info, object);
+    if (outcome != OUTCOME_DONE) {
+        json_decref(object);
+        return outcome;
     }
     return cli_print(object);
 }
@@ -66,7 +78,8 @@ static enum outcome show_tensor(const struct cli *cli, canyon_client *client, co
     }
     if (outcome == OUTCOME_DONE) {
         summary_of(weights, info.elements, &summary);
-        outcome = cli->json ? print_json(&info, &summary, item.version) : print_text(&info, &summary, item.version);
+        outcome = cli->json ? print_json(cli, tensor, &info, &summary, item.version)
+                            : print_text(cli, tensor, &info, &summary, item.version);
     }
     free(weights);
     canyon_tensor_close(tensor);
@@ -79,7 +92,8 @@ enum outcome cli_show(struct cli *cli, int argc, char **argv) {
     const struct positional positionals[] = {{"NAME", "the tensor's name", &name, false}};
     const struct command_line line = {
         .program = "canyon show",
-        .summary = "Describes one tensor: its shape, optimizer and settings, and its weights' count, range, mean and "
+        .summary = "Describes one tensor: its shape, optimizer, settings, slots and steps, and its weights' count, "
+                   "range, mean and "
                    "standard deviation, for which it pulls all of them.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

@@ -59,6 +59,7 @@ typedef struct canyon_future canyon_future;
 #define CANYON_MAX_SETTINGS        32 /* of a tensor's optimizer, its schedule's among them */
 #define CANYON_MAX_HYPERPARAMETERS 16
 #define CANYON_MAX_SLOTS           4
+#define CANYON_MAX_SCALARS         2
 #define CANYON_NAME_BYTES          128 /* of names, with the NUL */
 #define CANYON_DIGEST_BYTES        32
 #define CANYON_KEY_TEXT_BYTES      63 /* of a public key's text, with the NUL */
@@ -387,6 +388,54 @@ struct canyon_client_counters {
 };
 CANYON_API enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_client_counters *counters);
 
+/* ---- Optimizer state ------------------------------------------------------------------------------------------- */
+
+/* What the optimizer keeps beside the weights can be pulled and assigned, so that a run can be looked into, saved, and
+ * moved in from elsewhere. It has names, and is of two kinds:
+ * - slots, float32 arrays of the weights' shape: adam has "exp_avg" and "exp_avg_sq" (PyTorch's names),
+ * - numbers, one for each block: every tensor has "step", how many updates the block has had, by which learning-rate
+ *   schedules go too; nadam also has "mu_product".
+ * Weights, slots and numbers, assigned to a tensor made with the same optimizer and settings, continue a run to the bit
+ * on any number of servers and threads. (In a job with another block size there are as many numbers as it has blocks:
+ * where all were equal, assign that one.)
+ *
+ * From PyTorch: create the tensor with the same settings, canyon_assign the parameter, canyon_assign_slot what is of
+ * its shape in the optimizer's state, and canyon_assign_number(tensor, "step", step, 0).
+ *
+ * Blocks are read and written one by one while others may push: for the state of one moment let no worker push. Each
+ * call asks a server for the optimizer's slots first; an unknown name is NOT_FOUND, and the text lists those there are.
+ * A block is refused (REFUSED, NOT_FINITE; the others are done) for NaN and infinity, for a value below zero in a slot
+ * that never has one, such as an average of squares, and for a number outside its range. Assigning state does not make
+ * anybody's weights stale. */
+
+struct canyon_slot {
+    char name[32];
+    int per_block;  /* 0: a float32 array of the tensor's shape; 1: one number for each block */
+    uint64_t count; /* of its values: the tensor's elements, or its blocks */
+};
+
+/* What a tensor's optimizer keeps: slots in its order, then "step", then its other numbers. *slots is an array of
+ * *count, owned: free it with canyon_free. */
+CANYON_API enum canyon_status canyon_tensor_slots(canyon_tensor *tensor, uint32_t timeout_ms,
+                                                  struct canyon_slot **slots, size_t *count);
+
+/* All of a slot's values, as many as the tensor has elements, row-major. */
+CANYON_API enum canyon_status canyon_pull_slot(canyon_tensor *tensor, const char *slot, float *values,
+                                               uint32_t timeout_ms);
+CANYON_API enum canyon_status canyon_assign_slot(canyon_tensor *tensor, const char *slot, const float *values,
+                                                 uint32_t timeout_ms);
+
+/* "step" or another number: one for each block, in the order of the blocks. A step is whole and at most 1e15:
+ * INVALID_ARGUMENT otherwise, and nothing is changed. */
+CANYON_API enum canyon_status canyon_pull_numbers(canyon_tensor *tensor, const char *name, double *numbers,
+                                                  uint32_t timeout_ms);
+CANYON_API enum canyon_status canyon_assign_numbers(canyon_tensor *tensor, const char *name, const double *numbers,
+                                                    uint32_t timeout_ms);
+
+/* The same number for every block: canyon_assign_number(tensor, "step", 1000, 0). */
+CANYON_API enum canyon_status canyon_assign_number(canyon_tensor *tensor, const char *name, double number,
+                                                   uint32_t timeout_ms);
+
 /* ---- Futures --------------------------------------------------------------------------------------------------- */
 
 /* Waits until it is done and returns its outcome; CANYON_BUSY when wait_ms passed first and it is still under way (its
@@ -467,7 +516,9 @@ struct canyon_optimizer_info {
     char summary[160];
     char source[160];
     uint32_t slot_count;
-    char slots[CANYON_MAX_SLOTS][32];
+    char slots[CANYON_MAX_SLOTS][32]; /* arrays of the weights' shape */
+    uint32_t scalar_count;
+    char scalars[CANYON_MAX_SCALARS][32]; /* numbers for each block, beside its step */
     uint32_t hyperparameter_count;
     struct canyon_hyperparameter hyperparameters[CANYON_MAX_HYPERPARAMETERS];
     int rows_only; /* 1: for the rows of tables, a slot is one number a row; tensors refuse it */

@@ -162,7 +162,31 @@ static enum canyon_status read_values(const struct work *work, const struct npy_
     return status;
 }
 
-enum canyon_status npy_read(const char *path, struct npy *npy, char *text, size_t bytes) {
+/* The same in float64. */
+static enum canyon_status read_wide(const struct work *work, const struct npy_header *header, struct npy *npy) {
+    float chunk[CHUNK];
+    size_t elements = (size_t)header->elements;
+    npy->doubles =
+        header->elements <= SIZE_MAX / sizeof(double) ? malloc(elements > 0 ? elements * sizeof(double) : 1) : NULL;
+    if (npy->doubles == NULL) {
+        return fail(work, CANYON_NO_MEMORY, "no memory for %" PRIu64 " values", header->elements);
+    }
+    if (header->width == 8) {
+        return fread(npy->doubles, sizeof(double), elements, work->file) == elements ? CANYON_OK : fail_read(work);
+    }
+    for (size_t done = 0, count = 0; done < elements; done += count) {
+        count = elements - done < CHUNK ? elements - done : CHUNK;
+        if (fread(chunk, sizeof *chunk, count, work->file) != count) {
+            return fail_read(work);
+        }
+        for (size_t i = 0; i < count; i++) {
+            npy->doubles[done + i] = (double)chunk[i];
+        }
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status read_file(const char *path, bool wide, struct npy *npy, char *text, size_t bytes) {
     struct work work = {.path = path, .text = text, .bytes = bytes};
     struct npy_header header;
     memset(npy, 0, sizeof *npy);
@@ -171,7 +195,7 @@ enum canyon_status npy_read(const char *path, struct npy *npy, char *text, size_
         status = read_header(&work, &header);
     }
     if (status == CANYON_OK) {
-        status = read_values(&work, &header, npy);
+        status = wide ? read_wide(&work, &header, npy) : read_values(&work, &header, npy);
     }
     if (status == CANYON_OK) {
         npy->rank = header.rank;
@@ -186,22 +210,32 @@ enum canyon_status npy_read(const char *path, struct npy *npy, char *text, size_
     return status;
 }
 
+enum canyon_status npy_read(const char *path, struct npy *npy, char *text, size_t bytes) {
+    return read_file(path, false, npy, text, bytes);
+}
+
+enum canyon_status npy_read_doubles(const char *path, struct npy *npy, char *text, size_t bytes) {
+    return read_file(path, true, npy, text, bytes);
+}
+
 void npy_finish(struct npy *npy) {
     if (npy != NULL) {
+        free(npy->doubles);
         free(npy->values);
         memset(npy, 0, sizeof *npy);
     }
 }
 
-static bool write_all(const struct work *work, uint32_t rank, const uint64_t *dims, const float *values) {
+static bool write_all(const struct work *work, uint32_t rank, const uint64_t *dims, unsigned width,
+                      const void *values) {
     char header[1024 + NPY_RANK * 24];
     uint64_t elements = 1;
-    size_t length = npy_header_make(rank, dims, header, sizeof header);
+    size_t length = npy_header_make(width, rank, dims, header, sizeof header);
     for (uint32_t i = 0; i < rank; i++) {
         elements *= dims[i];
     }
     return length > 0 && fwrite(header, 1, length, work->file) == length &&
-           (elements == 0 || fwrite(values, sizeof *values, (size_t)elements, work->file) == elements) &&
+           (elements == 0 || fwrite(values, width, (size_t)elements, work->file) == elements) &&
            fflush(work->file) == 0 && fsync(fileno(work->file)) == 0;
 }
 
@@ -230,8 +264,8 @@ static enum canyon_status open_temporary(struct work *work, char *name, size_t n
     return CANYON_OK;
 }
 
-enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *dims, const float *values, char *text,
-                             size_t bytes) {
+static enum canyon_status write_file(const char *path, uint32_t rank, const uint64_t *dims, unsigned width,
+                                     const void *values, char *text, size_t bytes) {
     struct work work = {.path = path, .text = text, .bytes = bytes};
     char name[4096];
     struct stat about;
@@ -246,7 +280,7 @@ enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *di
     if (status != CANYON_OK) {
         return status;
     }
-    if (!write_all(&work, rank, dims, values)) {
+    if (!write_all(&work, rank, dims, width, values)) {
         status = fail(&work, CANYON_INTERNAL, "cannot write %s: %s", name, strerror(errno));
     }
     if (fclose(work.file) != 0 && status == CANYON_OK) {
@@ -259,4 +293,14 @@ enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *di
         unlink(name);
     }
     return status;
+}
+
+enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *dims, const float *values, char *text,
+                             size_t bytes) {
+    return write_file(path, rank, dims, sizeof *values, values, text, bytes);
+}
+
+enum canyon_status npy_write_doubles(const char *path, uint32_t rank, const uint64_t *dims, const double *values,
+                                     char *text, size_t bytes) {
+    return write_file(path, rank, dims, sizeof *values, values, text, bytes);
 }

@@ -3,7 +3,7 @@
  * Reads format versions 1.0 and 2.0 with little-endian float32, or float64, rounded, where none is beyond float32's
  * range; row-major only. Writes version 1.0, float32. A damaged or hostile file gives an error: no length is believed
  * before it was compared with the file's size. Errors are texts with the file's name, what was found and what is
- * needed. */
+ * needed. Float64 can also be read and written as it is. */
 #ifndef CANYON_TOOLS_NPY_H
 #define CANYON_TOOLS_NPY_H
 
@@ -21,6 +21,7 @@ struct npy {
     uint64_t dims[NPY_RANK];
     uint64_t elements; /* product of dims; 1 for rank 0 */
     float *values;     /* row-major; npy_finish frees it */
+    double *doubles;   /* of npy_read_doubles instead of `values` */
 };
 
 /* Reads the whole file. On success `npy` is to be finished; otherwise it is zeroed and `text` says why: NOT_FOUND when
@@ -32,6 +33,11 @@ enum canyon_status npy_read(const char *path, struct npy *npy, char *text, size_
  * temporary file is left then. */
 enum canyon_status npy_write(const char *path, uint32_t rank, const uint64_t *dims, const float *values, char *text,
                              size_t bytes);
+
+/* The same in float64; float32 files are read too. */
+enum canyon_status npy_read_doubles(const char *path, struct npy *npy, char *text, size_t bytes);
+enum canyon_status npy_write_doubles(const char *path, uint32_t rank, const uint64_t *dims, const double *values,
+                                     char *text, size_t bytes);
 
 /* "(3, 4)", "(7,)", "()" as NumPy writes shapes, cut to `bytes`; returns `text`. */
 char *npy_shape_text(uint32_t rank, const uint64_t *dims, char *text, size_t bytes);

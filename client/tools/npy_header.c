@@ -222,11 +222,11 @@ char *npy_shape_text(uint32_t rank, const uint64_t *dims, char *text, size_t byt
     return text;
 }
 
-size_t npy_header_make(uint32_t rank, const uint64_t *dims, char *out, size_t bytes) {
+size_t npy_header_make(unsigned width, uint32_t rank, const uint64_t *dims, char *out, size_t bytes) {
     char shape[NPY_RANK * 24], dictionary[NPY_RANK * 24 + 64];
     npy_shape_text(rank, dims, shape, sizeof shape);
-    int written =
-        snprintf(dictionary, sizeof dictionary, "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }", shape);
+    int written = snprintf(dictionary, sizeof dictionary, "{'descr': '<f%u', 'fortran_order': False, 'shape': %s, }",
+                           width, shape);
     size_t used = 10 + (size_t)(written > 0 ? written : 0) + 1; /* magic, version, length; the dictionary; a newline */
     size_t total = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (written <= 0 || total > bytes) {

@@ -20,8 +20,8 @@ struct npy_header {
  * other number types, column-major order, more than NPY_RANK dimensions, and sizes that overflow 64 bits of bytes. */
 bool npy_header_parse(const char *dictionary, size_t length, struct npy_header *header, char *text, size_t bytes);
 
-/* Writes everything before the values of a version 1.0 float32 file, a multiple of 64 bytes, into `out`; returns its
- * length, or 0 when it does not fit. */
-size_t npy_header_make(uint32_t rank, const uint64_t *dims, char *out, size_t bytes);
+/* Writes everything before the values of a version 1.0 file of numbers of `width` bytes, 4 or 8, a multiple of 64
+ * bytes, into `out`; returns its length, or 0 when it does not fit. */
+size_t npy_header_make(unsigned width, uint32_t rank, const uint64_t *dims, char *out, size_t bytes);
 
 #endif

@@ -147,7 +147,7 @@ static void scenario(size_t nth) {
 
 static void each_allocation_fails_once(void **state) {
     (void)state;
-    struct cluster_options options = {.servers = 2, .threads = 2};
+    struct cluster_options options = {.servers = 2};
     for (size_t i = 0; i < ELEMENTS; i++) {
         gradient[i] = (float)(1 + i % 7);
     }

@@ -249,7 +249,8 @@ static void look(void) {
     assert_int_equal(ask(0, FRAME_STATISTICS, NULL, 0, NULL, 0)->header.type, FRAME_STATISTICS_ARE);
     assert_int_equal(ask(0, FRAME_DIGEST, NULL, 0, NULL, 0)->header.type, FRAME_DIGESTS);
     assert_int_equal(ask(0, FRAME_LIST, NULL, 0, NULL, 0)->header.type, FRAME_LISTED);
-    size_t bytes = message_pack_optimizer_request(1, packed);
+    const struct message_optimizer_request request = {.index = 1};
+    size_t bytes = message_pack_optimizer_request(&request, packed);
     assert_int_equal(ask(0, FRAME_OPTIMIZER, packed, bytes, NULL, 0)->header.type, FRAME_OPTIMIZER_IS);
 }
 

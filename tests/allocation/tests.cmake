@@ -11,11 +11,12 @@ function(canyon_allocation_test name)
   add_executable(allocation_${name} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/test_${name}.c)
   target_link_libraries(allocation_${name} PRIVATE ${ARGN} canyon_fail m)
   add_test(NAME allocation.${name} COMMAND allocation_${name})
-  set_tests_properties(allocation.${name} PROPERTIES LABELS quick TIMEOUT 120)
+  set_tests_properties(allocation.${name} PROPERTIES LABELS quick TIMEOUT 300)
 endfunction()
 
 canyon_allocation_test(handler canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
+canyon_allocation_test(config canyon_server_core)
 canyon_allocation_test(client canyon_client_core)
 target_sources(allocation_client PRIVATE
   ${PROJECT_SOURCE_DIR}/tests/integration/harness.c ${PROJECT_SOURCE_DIR}/tests/integration/process.c

@@ -5,3 +5,15 @@ set_target_properties(noise_vectors PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_
 add_test(NAME channel.vectors COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/vectors.sh
   $<TARGET_FILE:noise_vectors> ${PROJECT_SOURCE_DIR}/tests/data/noise_vectors.json)
 set_tests_properties(channel.vectors PROPERTIES LABELS quick TIMEOUT 60)
+
+# Its calls of X25519 go through the test, which counts them and plays attackers with them.
+target_link_options(unit_common_channel_curve PRIVATE
+  -Wl,--wrap=crypto_scalarmult -Wl,--wrap=crypto_scalarmult_base)
+
+# Recorded conversations changed at random: some in every run, 100,000 in a full one.
+add_executable(channel_mutations ${CMAKE_CURRENT_LIST_DIR}/mutations.c)
+target_link_libraries(channel_mutations PRIVATE canyon_common PkgConfig::SODIUM)
+add_test(NAME channel.mutations COMMAND channel_mutations 20000)
+set_tests_properties(channel.mutations PROPERTIES LABELS quick TIMEOUT 60)
+add_test(NAME channel.mutations_full COMMAND channel_mutations 100000)
+set_tests_properties(channel.mutations_full PROPERTIES LABELS full TIMEOUT 300)

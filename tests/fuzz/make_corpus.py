@@ -5,6 +5,8 @@ Usage: make_corpus.py [--check]; with --check nothing is written and a seed that
 Files whose names begin with "found-" are inputs that once broke something: they are not made here, and stay.
 """
 
+import base64
+import hashlib
 import importlib.util
 import pathlib
 import struct
@@ -17,8 +19,8 @@ SPEC.loader.exec_module(make)
 
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
-         "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics", "optimizer",
-         "optimizer_request"]
+         "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
+         "optimizer_request", "optimizer"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
                  "optimizer": "optimizer_is", "optimizer_request": "optimizer"}
 
@@ -142,6 +144,14 @@ def handler():
     yield "waiting", (come(2) + create(0, sgd) + create(1, sgd, 5000) + ask(2, 6, make.text(1, "w")
                       + make.unsigned(2, 9000)) + ask(2, 6, make.text(1, "x") + make.unsigned(2, 300)) + passes(4)
                       + come(0) + define(1, 1, sgd) + named(1, 10, 1, "w") + passes(200))
+    state = small("w", 3, "nadam")
+    some = [(1, 0, 3, 0, 1), (1, 0, 3, 0, 2), (1, 0, 2, 0, 128), (1, 0, 2, 0, 129)]
+    yield "state", (made(0, 1, state, "w") + 2 * values(0, 26, [(1, 0, 3, 0)], ONE) + values(0, 24, some)
+                    + values(0, 20, some, ONE) + b"".join(values(0, 20, [piece], struct.pack("<Q", 77)) for piece in some)
+                    + values(0, 20, [(1, 0, 2, 0, 129)], struct.pack("<d", 0.5))
+                    + values(0, 20, [(1, 0, 3, 0, 2)], make.floats(-1)) + values(0, 20, [(1, 0, 3, 0, 9)], ONE)
+                    + values(0, 20, [(1, 0, 2, 0, 128)], b"\xff" * 8) + values(0, 22, some, ONE)
+                    + 2 * values(0, 26, [(1, 0, 3, 0)], ONE) + ask(0, 36, make.text(2, "nadam")))
     barrier = make.text(1, "b") + make.unsigned(2, 2) + make.unsigned(3, 1000)
     yield "barriers", (ask(0, 28, make.text(1, "a")) + ask(1, 28, make.text(1, "b")) + ask(0, 30, barrier)
                        + ask(1, 30, barrier) + ask(1, 30, barrier) + passes(20) + ask(0, 30, make.text(1, "all"))
@@ -183,8 +193,8 @@ def command_spec(name, dims, optimizer, settings):
             + b"".join(text16(n) + struct.pack("<d", v) for n, v in settings) + struct.pack("<IQdd", 0, 0, 0, 0))
 
 
-def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b""):
-    body = (struct.pack("<BBHIQ", 1, kind, 0, block, tensor) + bytes([session] * 16)
+def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0):
+    body = (struct.pack("<BBHIQ", 1, kind, slot, block, tensor) + bytes([session] * 16)
             + struct.pack("<QII", version, len(spec), len(numbers) // 4) + spec + numbers)
     return struct.pack("<H", len(body)) + body
 
@@ -200,14 +210,19 @@ def command():
                    + one_command(7) + one_command(5))
     yield "adopt", one_command(1, session=4, spec=spec) + one_command(2, session=5) + one_command(3, session=5)
     yield "large", one_command(6, spec=command_spec("v", [1 << 20, 1 << 21], "sgd", defaults))
+    decaying = command_spec("w", [3], "momentum", [("lr", 0.01), ("momentum", 0.9), ("dampening", 0.0)] + defaults[1:])
+    yield "state", (one_command(6, spec=decaying) + one_command(8, numbers=make.floats(1, 2, 3), slot=1)
+                    + one_command(8, numbers=struct.pack("<Q", 1000), slot=128)
+                    + one_command(8, numbers=b"\xff" * 8, slot=128) + one_command(8, numbers=struct.pack("<d", 1), slot=129)
+                    + one_command(8, numbers=make.floats(1, 2, 3), slot=2) + one_command(9, numbers=make.floats(1, 1, 1)))
     yield "short", one_command(9, numbers=make.floats(1, 1, 1))[:-3]
 
 
 # ---- Texts ----
 
 def config():
-    text = (HERE.parents[1] / "deploy" / "canyon.conf")
-    yield "defaults", text.read_bytes() if text.exists() else b"listen = 127.0.0.1:7077\n"
+    yield "plain", (b"# A comment.\nlisten = 127.0.0.1:7077\nthreads = 1\nmemory-limit = 8G\n"
+                    b"insecure-plaintext = yes\ninsecure-plaintext-anywhere = no ; why\n")
     yield "several", (b"listen = 0.0.0.0:7001\nadvertise = 10.0.0.1:7001\nservers = 10.0.0.1:7001,\n   [fd00::2]:7001\n"
                       b"threads = 2\njob = a\nshards = 64\nblock = 4096\ndrain = 0\nlog-level = silent\n")
     yield "words", b"job = a ; comment\n# more\n\0--job=b\n--threads\n4\n--listen=[::1]:0\n--check"
@@ -226,6 +241,74 @@ def optimizer():
                         "nag:lr=-0,momentum=nan,weight_decay=1e400", "many": "sgd:" + ",".join(
                             "s%d=1" % i for i in range(40)), "hexadecimal": "sgd:lr=0x1p-3"}.items():
         yield name, value.encode()
+
+
+# ---- Keys and lists of them ----
+
+def key_text(prefix, key):
+    """As common/key.h describes it."""
+    checksum = hashlib.blake2b(prefix + key, digest_size=32).digest()[:4]
+    return prefix + base64.b32encode(key + checksum).lower().rstrip(b"=")
+
+
+PUBLIC = [key_text(b"cnp1", bytes(range(7 * i, 7 * i + 32))) for i in range(1, 6)]
+SECRET = key_text(b"cns1", bytes(range(100, 132)))
+POINT = key_text(b"cnp1", bytes(32))
+
+
+def key():
+    yield "public", PUBLIC[0]
+    yield "secret", SECRET
+    yield "point", POINT
+    yield "mistyped", PUBLIC[0].replace(b"d", b"b")
+    yield "capitals", PUBLIC[0].upper()
+    yield "short", PUBLIC[0][:-1]
+    yield "file", b"# comment\n" + SECRET + b"\n"
+    yield "returns", b"\r\n  " + SECRET + b"\t\r\n\r\n# more\r\n"
+    yield "two", SECRET + b"\n" + SECRET + b"\n"
+    yield "comments", b"#\n" * 2000
+    yield "long", b"#\n" * 2001
+
+
+def some_lists(head, line, other):
+    yield "format", head
+    yield "plain", head + line % PUBLIC[0] + other % PUBLIC[1]
+    yield "returns", (b"\n# comment\n" + head + b"\n\t" + line % PUBLIC[0]).replace(b"\n", b"\r\n")
+    yield "comment", head + line.replace(b"\n", b" # why\n") % PUBLIC[0] + b"#" + other
+    yield "key-twice", head + line % PUBLIC[0] + other % PUBLIC[0]
+    yield "name-twice", head + line % PUBLIC[0] + line % PUBLIC[1]
+    yield "secret", head + line % SECRET
+    yield "hidden", head + line % PUBLIC[0] + b"# " + SECRET + b"\n"
+    yield "point", head + line % POINT
+    yield "no-format", line % PUBLIC[0]
+    yield "other-format", head.replace(b"-1", b"-2") + line % PUBLIC[0]
+    yield "nul", head + line % PUBLIC[0] + b"\0\n"
+    yield "cut", (head + line % PUBLIC[0])[:-9]
+    yield "long", head + line.replace(b"\n", b" x=" + 1000 * b"x" + b"\n") % PUBLIC[0]
+
+
+def allow():
+    head = b"format canyon-allow-1\n"
+    yield from some_lists(head, b"worker trainer-07 %s\n", b"admin alice %s\n")
+    yield "options", (head + b"worker a %s conns=16 from=10.0.0.0/8,2001:db8::/32,::1 tensors=a,b*,* push_bytes=2G/s\n"
+                      % PUBLIC[0] + b"reader b %s push_bytes=64Ki conns=1\n" % PUBLIC[1])
+    for name, option in {"bits": "from=10.0.0.1/8", "mapped": "from=::ffff:10.0.0.0/104", "networks": "from=" + ",".join(
+            "10.%d.0.0/16" % i for i in range(60)), "comma": "tensors=a,,b", "star": "tensors=a*b", "rate":
+            "push_bytes=18446744073709551615T", "zero": "conns=0", "unknown": "role=admin", "twice": "conns=1 conns=1",
+            "many": " ".join("a%d=1" % i for i in range(17))}.items():
+        yield name, head + b"worker a %s " % PUBLIC[0] + option.encode() + b"\n"
+    yield "role", head + b"king a %s\n" % PUBLIC[0]
+
+
+def known_servers():
+    head = b"format canyon-known-servers-1\n"
+    yield from some_lists(head, b"server 10.0.0.5:7077 %s\n", b"server trainer:* %s\n")
+    for name, line in {"cipher": "a:1 %s cipher=aes256gcm", "six": "[2001:DB8:0::5]:7 %s", "every": "[::1]:* %s", "any":
+                       "*:* %s", "port": "a:0 %s", "none": "a: %s", "unknown": "a:1 %s conns=1", "cipher-none":
+                       "a:1 %s cipher=none"}.items():
+        yield name, head + b"server " + line.encode() % PUBLIC[0] + b"\n"
+    yield "spelling", head + b"server A:1 %s\nserver a:1 %s\n" % (PUBLIC[0], PUBLIC[1])
+    yield "one-key", head + b"server a:1 %s\nserver b:1 %s\n" % (PUBLIC[0], PUBLIC[0])
 
 
 # ---- The session ----
@@ -301,7 +384,7 @@ def digits():
     yield "long", (line[:-1] + "9" * 40 + "\n").encode()
 
 
-TARGETS = [frames, messages, greeting, handler, command, config, optimizer, session, npy, digits]
+TARGETS = [frames, messages, greeting, handler, command, config, optimizer, key, allow, known_servers, session, npy, digits]
 
 
 def main():

@@ -126,9 +126,13 @@ static void check_finite(const struct world *world) {
         for (uint32_t block = 0; block < tensor->blocks; block++) {
             struct shard_block view;
             const struct shard *shard = world->handler->shards[job_shard_of(&world->job, tensor->home, block)];
-            REQUIRE(shard_read(shard, tensor->key.id, block, &view, NULL) == CANYON_OK);
-            for (size_t e = 0; e < view.elements; e++) {
-                REQUIRE(isfinite(view.weights[e]));
+            for (uint32_t slot = SLOT_WEIGHTS; slot < SLOT_STEP; slot++) {
+                bool there = shard_read(shard, tensor->key.id, block, slot, &view, NULL) == CANYON_OK;
+                const float *values = there ? view.values : NULL;
+                REQUIRE(there || slot != SLOT_WEIGHTS);
+                for (size_t e = 0; there && e < view.bytes / sizeof *values; e++) {
+                    REQUIRE(isfinite(values[e]));
+                }
             }
         }
     }

@@ -12,7 +12,8 @@ prefix=$(mktemp -d)
 trap 'rm -rf "$prefix"' EXIT
 
 cmake --install "$build" --prefix "$prefix" >"$prefix/log" 2>&1 || { cat "$prefix/log"; exit 1; }
-for file in bin/canyon-server bin/canyon bin/canyon-sim include/canyon.h include/canyon_status.h share/canyon/canyon.conf; do
+for file in bin/canyon-server bin/canyon bin/canyon-sim include/canyon.h include/canyon_status.h share/canyon/canyon.conf \
+    share/canyon/allow.example share/canyon/known_servers.example; do
     [ -s "$prefix/$file" ] || { echo "not installed: $file"; exit 1; }
 done
 pc=$(dirname "$(find "$prefix" -name canyon.pc)")

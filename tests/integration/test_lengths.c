@@ -10,8 +10,12 @@
 #define CLIENTS   100
 #define BLOCK     65536
 /* Far below what was announced: each client's 1 MiB, and 4 GiB of those that announce too much. What is taken for a
- * connection itself (scratch memory, mostly untouched) and a sanitizer's shadow of it has room. */
+ * connection itself (scratch memory, mostly untouched) has room, and so has what a sanitizer keeps beside memory. */
+#if defined(__SANITIZE_THREAD__)
+#define BOUND_KB (256u * 1024u)
+#else
 #define BOUND_KB (32u * 1024u)
+#endif
 
 static struct raw raws[STRANGERS > CLIENTS ? STRANGERS : CLIENTS];
 

@@ -40,7 +40,7 @@ sources() {
         $(sources common '^common/(hash|random|secret|key|channel[a-z_]*)\.c$') $(sources server) $(sources client)
     forbid "protobuf-c outside messages" '(protobuf-c|canyon\.pb-c)' \
         $(sources common '^common/message[a-z_]*\.[ch]$') $(sources server) $(sources client)
-    pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer server/shard server/shard_spec"
+    pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer server/shard server/shard_spec server/slot"
     forbid "the shard looks at the system" \
         '(uv|pthread|threads|time|sys/|unistd|netinet|poll|fcntl|signal|common/(clock|random|log|frame)|server/(handler|connection|reactor|acceptor|config|workers|parked))' \
         $(for module in $pure; do ls "$module.c" "$module.h" 2>/dev/null; done) $(sources server/optimizers)

@@ -269,6 +269,85 @@ static void test_pull_and_assign(void **state) {
     json_decref(object);
 }
 
+/* Optimizer state: arrays through files, numbers of blocks by hand and through files. */
+static void test_slots(void **state) {
+    (void)state;
+    struct npy npy;
+    char text[NPY_TEXT_BYTES];
+    static float values[ROWS * COLUMNS];
+    const uint64_t dims[] = {ROWS, COLUMNS};
+    for (int i = 0; i < ROWS * COLUMNS; i++) {
+        values[i] = (float)(i % 11);
+    }
+    create("state", 2, dims, "nadam", NULL);
+    canyon(0, "show state");
+    expect_in(result.out, "slots           exp_avg, exp_avg_sq\n");
+    expect_in(result.out, "  step          0 (of each block)\n");
+    expect_in(result.out, "  mu_product    1 (of each block)\n");
+    assert_int_equal(npy_write(file, 2, dims, values, text, sizeof text), CANYON_OK);
+    canyon(0, "assign state --slot exp_avg_sq --input @");
+    expect_in(result.out, "to exp_avg_sq of tensor 'state'");
+    unlink(file);
+    canyon(0, "pull state --slot exp_avg_sq --output @");
+    expect_in(result.out, "exp_avg_sq of tensor 'state', float32 (50, 60)");
+    assert_int_equal(npy_read(file, &npy, text, sizeof text), CANYON_OK);
+    assert_memory_equal(npy.dims, dims, sizeof dims);
+    assert_memory_equal(npy.values, values, sizeof values);
+    npy_finish(&npy);
+    values[5] = -1;
+    assert_int_equal(npy_write(file, 2, dims, values, text, sizeof text), CANYON_OK);
+    canyon(1, "assign state --slot exp_avg_sq --input @");
+    expect_in(result.err, "never negative");
+
+    canyon(0, "assign state --slot step --value 1000");
+    expect_in(result.out, "assigned 1000 to step of tensor 'state' (3 blocks)\n");
+    canyon(0, "assign state --slot mu_product --value 0.25 --json");
+    canyon(0, "pull state --slot step");
+    assert_string_equal(result.out, "step of tensor 'state': 1000 (3 blocks)\n");
+    canyon(0, "pull state --slot mu_product --json");
+    json_t *object = printed_json();
+    assert_int_equal(json_array_size(member(object, "values")), 3);
+    assert_true(json_number_value(json_array_get(member(object, "values"), 2)) == 0.25);
+    json_decref(object);
+    /* Blocks of different steps, beyond what float32 could tell apart. */
+    const uint64_t blocks[] = {3};
+    const double steps[] = {16777217, 16777219, 16777218};
+    assert_int_equal(npy_write_doubles(file, 1, blocks, steps, text, sizeof text), CANYON_OK);
+    canyon(0, "assign state --slot step --input @");
+    unlink(file);
+    canyon(0, "pull state --slot step --output @");
+    expect_in(result.out, "16777217 to 16777219 (3 blocks)");
+    assert_int_equal(npy_read_doubles(file, &npy, text, sizeof text), CANYON_OK);
+    assert_memory_equal(npy.doubles, steps, sizeof steps);
+    npy_finish(&npy);
+    canyon(0, "show state --json");
+    object = printed_json();
+    assert_int_equal(json_array_size(member(object, "slots")), 2);
+    assert_true(json_number_value(json_array_get(member(member(object, "numbers"), "step"), 1)) == 16777219);
+    json_decref(object);
+    canyon(0, "optimizers nadam");
+    expect_in(result.out, "each block  step, mu_product\n");
+
+    canyon(1, "pull state --slot velocity --output @");
+    expect_in(result.err, "there is exp_avg, exp_avg_sq, step, mu_product");
+    canyon(1, "pull state --slot exp_avg");
+    expect_in(result.err, "--output FILE");
+    canyon(1, "assign state --slot exp_avg --value 1");
+    expect_in(result.err, "--input FILE");
+    canyon(1, "assign state --slot step --value 1.5");
+    expect_in(result.err, "not a whole number");
+    canyon(1, "assign state --slot mu_product --value 2");
+    expect_in(result.err, "outside [0, 1]");
+    assert_int_equal(npy_write(file, 2, dims, values, text, sizeof text), CANYON_OK);
+    canyon(1, "assign state --slot step --input @");
+    expect_in(result.err, "3 blocks; nothing was assigned");
+    canyon(2, "assign state --value 1");
+    canyon(2, "assign state --slot step --value 1 --input @");
+    canyon(2, "assign state --slot step");
+    canyon(2, "pull state");
+    canyon(0, "drop state --yes");
+}
+
 static void test_a_single_number_keeps_its_shape(void **state) {
     (void)state;
     struct npy npy;
@@ -542,6 +621,7 @@ int main(void) {
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_show),
         cmocka_unit_test(test_pull_and_assign),
+        cmocka_unit_test(test_slots),
         cmocka_unit_test(test_a_single_number_keeps_its_shape),
         cmocka_unit_test(test_assign_refuses),
         cmocka_unit_test(test_unknown_tensor),

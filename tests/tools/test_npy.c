@@ -124,6 +124,29 @@ static void test_round_trips(void **state) {
     round_trip(0, NULL, 1);
 }
 
+/* Numbers that float32 would round stay as they are; a float32 file is read too. */
+static void test_doubles(void **state) {
+    (void)state;
+    const uint64_t dims[] = {4};
+    const double values[] = {1e15 - 1, 0.1, -1e300, 5e-324};
+    const float narrow[] = {0.1f, 2, -3, 0};
+    char text[NPY_TEXT_BYTES];
+    struct npy npy;
+    assert_int_equal(npy_write_doubles(path, 1, dims, values, text, sizeof text), CANYON_OK);
+    assert_int_equal(npy_read_doubles(path, &npy, text, sizeof text), CANYON_OK);
+    assert_null(npy.values);
+    assert_int_equal(npy.elements, 4);
+    assert_memory_equal(npy.doubles, values, sizeof values);
+    npy_finish(&npy);
+    assert_int_equal(npy_read(path, &npy, text, sizeof text), CANYON_INVALID_ARGUMENT); /* beyond float32 */
+    assert_int_equal(npy_write(path, 1, dims, narrow, text, sizeof text), CANYON_OK);
+    assert_int_equal(npy_read_doubles(path, &npy, text, sizeof text), CANYON_OK);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(npy.doubles[i] == (double)narrow[i]);
+    }
+    npy_finish(&npy);
+}
+
 static void test_no_elements(void **state) {
     (void)state;
     const uint64_t dims[] = {0, 5};
@@ -394,6 +417,7 @@ static void test_shape_text(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),
+        cmocka_unit_test(test_doubles),
         cmocka_unit_test(test_no_elements),
         cmocka_unit_test(test_written_bytes),
         cmocka_unit_test(test_files_as_numpy_writes_them),

@@ -70,7 +70,8 @@ def info(identity, state, body, epoch=0):
 
 
 def pieces(*items):
-    return b"".join(nested(1, fixed64(1, t) + unsigned(2, b) + unsigned(3, e) + unsigned(4, v)) for t, b, e, v in items)
+    return b"".join(nested(1, fixed64(1, t) + unsigned(2, b) + unsigned(3, e) + unsigned(4, v)
+                           + b"".join(unsigned(5, s) for s in slot)) for t, b, e, v, *slot in items)
 
 
 def results(items, note=""):
@@ -99,6 +100,7 @@ WEIGHTS = spec("mlp/w1", [32, 64], "adam", ADAM, initializer=4, seed=1 << 63, a=
 BIAS = spec("mlp/b1", [32], "sgd", [("lr", 0.05), ("weight_decay", 0.0)], initializer=2, seed=7, a=-0.5, b=0.5)
 TENSOR = fixed64(1, W1) + text(2, "mlp/w1")
 TWO = pieces((W1, 0, 3, 5), (W2, 70000, 2, 300))
+SLOTS = pieces((W1, 0, 3, 0, 2), (W1, 0, 2, 0, 128), (W1, 0, 2, 0, 129))
 TWO_DONE = results([(0, 6, 0), (0, 303, 2)])
 
 # name: (type, request id, message, payload)
@@ -147,11 +149,16 @@ FRAMES = {
                      + nested(7, text(1, "lr") + double(2, 0.001) + double(4, float("inf")) + unsigned(5, 1)
                               + text(7, "step size"))
                      + nested(7, text(1, "beta1") + double(2, 0.9) + double(4, 1.0) + unsigned(6, 1)
-                              + text(7, "decay of the first moment")), b""),
+                              + text(7, "decay of the first moment")) + nested(9, b"mu_product"), b""),
     "set": (38, 19, text(2, "mlp/b1") + nested(3, text(1, "lr") + double(2, 0.05)), b""),
     "set_done": (39, 19, nested(1, info(W2, 2, BIAS, 300)), b""),
     "adjust": (40, 20, nested(1, info(W2, 2, BIAS, 300)), b""),
     "adjusted": (41, 20, b"", b""),
+    "optimizer_named": (36, 21, text(2, "nadam"), b""),
+    "assign_slots": (20, 22, SLOTS, floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
+    "pull_slots": (24, 23, SLOTS, b""),
+    "pulled_slots": (25, 23, results([(0, 6, 0), (0, 6, 0), (0, 6, 0)]),
+                     floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
 }
 
 

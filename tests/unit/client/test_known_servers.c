@@ -206,6 +206,30 @@ static void files(void **state) {
     assert_null(known);
 }
 
+/* The example that is installed is read, and its lines are for the addresses that its comments say. */
+static void example(void **state) {
+    (void)state;
+    char text[8192] = "";
+    struct error error = {.text = ""};
+    struct known_servers *known = NULL;
+    FILE *file = fopen(CANYON_SOURCE_DIR "/deploy/known_servers.example", "r");
+    assert_non_null(file);
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    assert_true(length > 0 && length < sizeof text - 1);
+    if (known_servers_parse(text, length, &known, &error) != CANYON_OK) {
+        fail_msg("%s", error.text);
+    }
+    static const char *const good[] = {"10.0.0.5:7077", "parameters-1:1", "[2001:db8::7]:7077", "parameters-2:7077"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_non_null(known_servers_find(known, good[i]));
+    }
+    assert_null(known_servers_find(known, "10.0.0.5:7078"));
+    assert_int_equal(known_servers_find(known, "parameters-1:1")->cipher, CHANNEL_CHACHA20POLY1305);
+    assert_int_equal(known_servers_find(known, "parameters-2:7077")->cipher, CHANNEL_AES256GCM);
+    known_servers_destroy(known);
+}
+
 static int set_up(void **state) {
     (void)state;
     return random_start(NULL) == CANYON_OK ? 0 : -1;
@@ -215,6 +239,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses),    cmocka_unit_test(ciphers),      cmocka_unit_test(refused),
         cmocka_unit_test(longest_host), cmocka_unit_test(many_servers), cmocka_unit_test(files),
+        cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -58,8 +58,9 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
             pieces++;
             bytes += piece->elements * 4u;
             assert_int_equal(item->type, frame->type);
-            assert_int_equal(piece->elements, job_block_elements(&map->job, item->elements, piece->block));
-            assert_true(piece->offset == (uint64_t)piece->block * map->job.block);
+            assert_int_equal(piece->elements,
+                             item->per_block ? 2 : job_block_elements(&map->job, item->elements, piece->block));
+            assert_true(piece->offset == (uint64_t)piece->block * (item->per_block ? 2 : map->job.block));
             assert_int_equal(frame->lane, plan_lane_of(&map->layout, item->home, piece->block));
             assert_true(index != frame->last || piece->next == PLAN_NONE);
         }
@@ -110,6 +111,20 @@ static void test_kinds_do_not_share(void **state) {
     assert_int_equal(plan_make(&plan, &map.layout, items, 4, NULL), CANYON_OK);
     check_plan(&plan, &map, items, 4);
     assert_int_equal(plan.frame_count, 3);
+    plan_finish(&plan);
+}
+
+/* Eight bytes for each block: at the block's owner, as many pieces in a frame as may be. */
+static void test_numbers_of_blocks(void **state) {
+    (void)state;
+    struct map map;
+    struct plan plan;
+    map_init(&map, 1, 2, 65536);
+    const struct plan_item item = {
+        .tensor = 1, .home = 5, .elements = 65536 * 200 + 1, .per_block = true, .type = FRAME_ASSIGN};
+    assert_int_equal(plan_make(&plan, &map.layout, &item, 1, NULL), CANYON_OK);
+    check_plan(&plan, &map, &item, 1);
+    assert_int_equal(plan.frame_count, 4); /* 100 or 101 pieces to each thread */
     plan_finish(&plan);
 }
 
@@ -198,6 +213,7 @@ int main(void) {
         cmocka_unit_test(test_large_blocks_travel_alone),
         cmocka_unit_test(test_small_tensors_of_one_lane_share_a_frame),
         cmocka_unit_test(test_kinds_do_not_share),
+        cmocka_unit_test(test_numbers_of_blocks),
         cmocka_unit_test(test_shared_frames_end_at_the_piece_limit),
         cmocka_unit_test(test_shared_frames_end_at_the_byte_limit),
         cmocka_unit_test(test_nothing_to_move),

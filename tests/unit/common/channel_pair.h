@@ -3,11 +3,24 @@
 #define CANYON_TESTS_UNIT_CHANNEL_PAIR_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/channel.h"
 #include "common/channel_noise.h"
 #include "common/key.h"
+
+/* Runs `test` with each cipher that this CPU has. */
+static inline void with_each(void (*test)(enum channel_cipher cipher)) {
+    static const enum channel_cipher ciphers[] = {CHANNEL_CHACHA20POLY1305, CHANNEL_AES256GCM};
+    for (size_t i = 0; i < sizeof ciphers / sizeof ciphers[0]; i++) {
+        if (channel_cipher_usable(ciphers[i])) {
+            test(ciphers[i]);
+        } else {
+            printf("SKIPPED: no instructions for %s\n", channel_cipher_name(ciphers[i]));
+        }
+    }
+}
 
 /* 32 bytes that `number` stands for. */
 static inline void channel_pair_bytes(uint8_t number, uint8_t bytes[KEY_BYTES]) {

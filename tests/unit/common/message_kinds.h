@@ -32,7 +32,7 @@ union any_message {
     struct message_joined joined;
     struct message_barrier barrier;
     struct message_statistics statistics;
-    uint32_t optimizer_request;
+    struct message_optimizer_request optimizer_request;
     struct message_optimizer optimizer;
 };
 
@@ -183,6 +183,7 @@ static inline void fill_pieces(struct filling *f, union any_message *m) {
         m->pieces.pieces[i].block = fill_u32(f, 0, UINT32_MAX);
         m->pieces.pieces[i].elements = fill_u32(f, 0, LIMIT_BLOCK_HIGH);
         m->pieces.pieces[i].version = fill_number(f, 0, UINT64_MAX);
+        m->pieces.pieces[i].slot = fill_u32(f, 0, SLOT_HIGH);
     }
 }
 
@@ -220,7 +221,8 @@ static inline void fill_statistics(struct filling *f, union any_message *m) {
 }
 
 static inline void fill_optimizer_request(struct filling *f, union any_message *m) {
-    m->optimizer_request = fill_u32(f, 0, UINT32_MAX);
+    m->optimizer_request.index = fill_u32(f, 0, UINT32_MAX);
+    fill_text(f, m->optimizer_request.name, sizeof m->optimizer_request.name);
 }
 
 static inline void fill_optimizer(struct filling *f, union any_message *m) {
@@ -245,6 +247,10 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
         fill_text(f, hyperparameter->meaning, sizeof hyperparameter->meaning);
     }
     m->optimizer.rows_only = fill_bool(f);
+    m->optimizer.scalar_count = fill_u32(f, 0, LIMIT_SCALARS);
+    for (uint32_t i = 0; i < m->optimizer.scalar_count; i++) {
+        fill_text(f, m->optimizer.scalars[i], sizeof m->optimizer.scalars[i]);
+    }
 }
 
 /* message, member of the union */
@@ -267,6 +273,7 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     X(joined, joined)                                                                                                  \
     X(barrier, barrier)                                                                                                \
     X(statistics, statistics)                                                                                          \
+    X(optimizer_request, optimizer_request)                                                                            \
     X(optimizer, optimizer)
 
 #define DEFINE_KIND(kind, member)                                                                                      \
@@ -279,15 +286,6 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     }
 EACH_MESSAGE(DEFINE_KIND)
 
-static inline size_t pack_optimizer_request(const union any_message *m, uint8_t *bytes) {
-    return message_pack_optimizer_request(m->optimizer_request, bytes);
-}
-
-static inline enum canyon_status unpack_optimizer_request(const uint8_t *bytes, size_t count, union any_message *m,
-                                                          struct error *error) {
-    return message_unpack_optimizer_request(bytes, count, &m->optimizer_request, error);
-}
-
 struct message_kind {
     const char *name;
     void (*fill)(struct filling *filling, union any_message *message);
@@ -296,8 +294,7 @@ struct message_kind {
 };
 
 #define KIND_ROW(kind, member) {#kind, fill_##kind, pack_##kind, unpack_##kind},
-static const struct message_kind message_kinds[] = {EACH_MESSAGE(KIND_ROW){
-    "optimizer_request", fill_optimizer_request, pack_optimizer_request, unpack_optimizer_request}};
+static const struct message_kind message_kinds[] = {EACH_MESSAGE(KIND_ROW)};
 #define MESSAGE_KINDS (sizeof message_kinds / sizeof message_kinds[0])
 
 #endif

@@ -96,9 +96,11 @@ static void absent_fields_are_zero(void **state) {
     memset(&pieces, 0x5a, sizeof pieces);
     assert_int_equal(message_unpack_pieces(NULL, 0, &pieces, NULL), CANYON_OK);
     assert_int_equal(pieces.count, 0);
-    uint32_t index = 77;
-    assert_int_equal(message_unpack_optimizer_request(NULL, 0, &index, NULL), CANYON_OK);
-    assert_int_equal(index, 0);
+    struct message_optimizer_request request;
+    memset(&request, 0x5a, sizeof request);
+    assert_int_equal(message_unpack_optimizer_request(NULL, 0, &request, NULL), CANYON_OK);
+    assert_int_equal(request.index, 0);
+    assert_string_equal(request.name, "");
     struct message_hello hello = {.has_digest = true};
     static const uint8_t session_only[] = {0x1a, 16, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     assert_int_equal(message_unpack_hello(session_only, sizeof session_only, &hello, NULL), CANYON_OK);

@@ -102,12 +102,26 @@ static void limits(void **state) {
     static const struct {
         const char *name;
         unsigned long long value;
-    } known[] = {LIMIT(LIMIT_NAME_BYTES),      LIMIT(LIMIT_ADDRESS_BYTES),   LIMIT(LIMIT_RANK),
-                 LIMIT(LIMIT_ELEMENTS),        LIMIT(LIMIT_SETTINGS),        LIMIT(LIMIT_SETTING_BYTES),
-                 LIMIT(LIMIT_HYPERPARAMETERS), LIMIT(LIMIT_OPTIMIZER_BYTES), LIMIT(LIMIT_SLOTS),
-                 LIMIT(LIMIT_SERVERS),         LIMIT(LIMIT_THREADS),         LIMIT(LIMIT_SHARDS),
-                 LIMIT(LIMIT_BLOCK_LOW),       LIMIT(LIMIT_BLOCK_HIGH),      LIMIT(LIMIT_TENSORS),
-                 LIMIT(LIMIT_PIECES),          LIMIT(LIMIT_MESSAGE_BYTES),   LIMIT(LIMIT_WAIT_MS)};
+    } known[] = {LIMIT(LIMIT_NAME_BYTES),
+                 LIMIT(LIMIT_ADDRESS_BYTES),
+                 LIMIT(LIMIT_RANK),
+                 LIMIT(LIMIT_ELEMENTS),
+                 LIMIT(LIMIT_SETTINGS),
+                 LIMIT(LIMIT_SETTING_BYTES),
+                 LIMIT(LIMIT_HYPERPARAMETERS),
+                 LIMIT(LIMIT_OPTIMIZER_BYTES),
+                 LIMIT(LIMIT_SLOTS),
+                 LIMIT(LIMIT_SERVERS),
+                 LIMIT(LIMIT_THREADS),
+                 LIMIT(LIMIT_SHARDS),
+                 LIMIT(LIMIT_BLOCK_LOW),
+                 LIMIT(LIMIT_BLOCK_HIGH),
+                 LIMIT(LIMIT_TENSORS),
+                 LIMIT(LIMIT_PIECES),
+                 LIMIT(LIMIT_MESSAGE_BYTES),
+                 LIMIT(LIMIT_WAIT_MS),
+                 LIMIT(LIMIT_SCALARS),
+                 LIMIT(LIMIT_STEP)};
     const size_t count = sizeof known / sizeof known[0];
     char *text = section("## Limits"), *header = read_source("common/limits.h");
     for (size_t i = 0; i < count; i++) {
@@ -210,6 +224,10 @@ static void prose(void **state) {
     snprintf(sentence, sizeof sentence, "DIGESTS has %d bytes", MESSAGE_DIGEST_ENTRY_BYTES);
     assert_non_null(strstr(page, sentence));
     snprintf(sentence, sizeof sentence, "name up to %d *pieces*", LIMIT_PIECES);
+    assert_non_null(strstr(page, sentence));
+    snprintf(sentence, sizeof sentence, "| %d | the block's step", SLOT_STEP);
+    assert_non_null(strstr(page, sentence));
+    snprintf(sentence, sizeof sentence, "| %d + i | scalar i", SLOT_SCALARS);
     assert_non_null(strstr(page, sentence));
     free(page);
 }

@@ -325,16 +325,37 @@ static void digests(void **state) {
     same_frame("digests", FRAME_DIGESTS, 17, NULL, 0, entries, sizeof entries);
 }
 
+/* Optimizer state: an array and two numbers of one block. */
+static void slots(void **state) {
+    (void)state;
+    static struct message_pieces pieces;
+    static struct message_piece_results results;
+    uint8_t payload[28];
+    const float array[3] = {1.0f, -2.0f, 0.5f};
+    const double scalar = 0.25;
+    pieces.count = results.count = 3;
+    pieces.pieces[0] = (struct message_piece){.tensor = W1, .elements = 3, .slot = SLOT_ARRAYS + 1};
+    pieces.pieces[1] = (struct message_piece){.tensor = W1, .elements = SLOT_NUMBER_WORDS, .slot = SLOT_STEP};
+    pieces.pieces[2] = (struct message_piece){.tensor = W1, .elements = SLOT_NUMBER_WORDS, .slot = SLOT_SCALARS};
+    for (size_t i = 0; i < 3; i++) {
+        results.results[i].version = 6;
+    }
+    memcpy(payload, array, sizeof array);
+    store_u64(payload + 12, 1000);
+    memcpy(payload + 20, &scalar, sizeof scalar);
+    CHECK("assign_slots", FRAME_ASSIGN, 22, pieces, pieces, payload, sizeof payload);
+    CHECK("pull_slots", FRAME_PULL, 23, pieces, pieces, NULL, 0);
+    CHECK("pulled_slots", FRAME_PULLED, 23, piece_results, results, payload, sizeof payload);
+}
+
 static void optimizer_requests(void **state) {
     (void)state;
-    uint8_t packed[LIMIT_MESSAGE_BYTES];
-    size_t count = message_pack_optimizer_request(6, packed);
-    same_frame("optimizer", FRAME_OPTIMIZER, 18, packed, count, NULL, 0);
-    struct transcript golden;
-    transcript_read("optimizer", &golden);
-    uint32_t index = 0;
-    assert_int_equal(message_unpack_optimizer_request(golden.message, golden.header.message_bytes, &index, NULL), 0);
-    assert_int_equal(index, 6);
+    static struct message_optimizer_request request;
+    request.index = 6;
+    CHECK("optimizer", FRAME_OPTIMIZER, 18, optimizer_request, request, NULL, 0);
+    static struct message_optimizer_request named;
+    snprintf(named.name, sizeof named.name, "nadam");
+    CHECK("optimizer_named", FRAME_OPTIMIZER, 21, optimizer_request, named, NULL, 0);
 }
 
 static void optimizers(void **state) {
@@ -348,6 +369,8 @@ static void optimizers(void **state) {
     optimizer.slot_count = 2;
     snprintf(optimizer.slots[0], sizeof optimizer.slots[0], "m");
     snprintf(optimizer.slots[1], sizeof optimizer.slots[1], "v");
+    optimizer.scalar_count = 1;
+    snprintf(optimizer.scalars[0], sizeof optimizer.scalars[0], "mu_product");
     optimizer.hyperparameter_count = 2;
     struct message_hyperparameter *lr = &optimizer.hyperparameters[0], *beta = &optimizer.hyperparameters[1];
     snprintf(lr->name, sizeof lr->name, "lr");
@@ -388,17 +411,10 @@ static void every_type_has_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greeting),
-        cmocka_unit_test(catalogue),
-        cmocka_unit_test(tensors),
-        cmocka_unit_test(transfers),
-        cmocka_unit_test(workers),
-        cmocka_unit_test(seeing),
-        cmocka_unit_test(digests),
-        cmocka_unit_test(optimizer_requests),
-        cmocka_unit_test(optimizers),
-        cmocka_unit_test(settings),
-        cmocka_unit_test(every_type_has_one),
+        cmocka_unit_test(greeting),   cmocka_unit_test(catalogue), cmocka_unit_test(tensors),
+        cmocka_unit_test(transfers),  cmocka_unit_test(workers),   cmocka_unit_test(seeing),
+        cmocka_unit_test(digests),    cmocka_unit_test(slots),     cmocka_unit_test(optimizer_requests),
+        cmocka_unit_test(optimizers), cmocka_unit_test(settings),  cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

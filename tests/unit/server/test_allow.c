@@ -335,6 +335,50 @@ static void files(void **state) {
     assert_null(allow);
 }
 
+/* The example that is installed: it is read, has a line of every role and every option there is, and grants what its
+ * comments say. */
+static void example(void **state) {
+    (void)state;
+    static const char path[] = CANYON_SOURCE_DIR "/deploy/allow.example";
+    static const char *const parts[] = {
+        "\nreader  ", "\nworker  ", "\nadmin ", " conns=", " from=", " tensors=", " push_bytes="};
+    char text[8192] = "", copy[] = "/tmp/canyon-allow-XXXXXX";
+    struct error error = {.text = ""};
+    struct allow *allow = NULL;
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    assert_true(length > 0 && length < sizeof text - 1);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strstr(text, parts[i]) == NULL) {
+            fail_msg("the example has no line with \"%s\"", parts[i]);
+        }
+    }
+    /* A copy, since who checks a source out may have let the group write. */
+    int descriptor = mkstemp(copy);
+    assert_int_equal(write(descriptor, text, length), (ssize_t)length);
+    close(descriptor);
+    if (allow_read(copy, &allow, &error) != CANYON_OK) {
+        fail_msg("%s", error.text);
+    }
+    unlink(copy);
+    assert_int_equal(allow_count(allow), 4);
+    uint8_t key[KEY_BYTES];
+    char *at = strstr(strstr(text, "\nworker  trainer-08"), "cnp1"), *end = at + KEY_TEXT_BYTES - 1;
+    *end = '\0';
+    assert_int_equal(key_parse(at, key, NULL), CANYON_OK);
+    const struct allow_entry *entry = allow_find(allow, key);
+    assert_non_null(entry);
+    assert_string_equal(entry->name, "trainer-08");
+    assert_int_equal(entry->role, ROLE_WORKER);
+    assert_int_equal(entry->connections, 16);
+    assert_int_equal(entry->push_bytes, 2000000000);
+    assert_true(comes_from(entry, "10.1.2.3") && comes_from(entry, "2001:db8::1") && !comes_from(entry, "127.0.0.1"));
+    assert_true(allow_tensor(entry, "layer1") && !allow_tensor(entry, "head"));
+    allow_release(allow);
+}
+
 static int set_up(void **state) {
     (void)state;
     return random_start(NULL) == CANYON_OK ? 0 : -1;
@@ -352,6 +396,7 @@ int main(void) {
         cmocka_unit_test(many_keys),
         cmocka_unit_test(references_of_many_threads),
         cmocka_unit_test(files),
+        cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -12,6 +12,7 @@ static struct command full_command(enum command_kind kind) {
                               .tensor = 0x1122334455667788u,
                               .spec = &spec,
                               .block = 0xa1b2c3d4u,
+                              .slot = 129,
                               .version = 0x99aabbccddeeff00u,
                               .values = values,
                               .count = 5};
@@ -52,6 +53,22 @@ static void push_is_laid_out_as_described(void **state) {
         0,    0,    0,    0,    2,    0,    0,    0,                            /* no spec, two values */
         0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                         /* 1.0, -2.5 */
     };
+    size_t count = 0;
+    uint8_t *bytes = encoded(&command, &count);
+    assert_int_equal(count, sizeof expected);
+    assert_memory_equal(bytes, expected, sizeof expected);
+    free(bytes);
+}
+
+static void assign_is_laid_out_as_described(void **state) {
+    (void)state;
+    struct command command = full_command(COMMAND_ASSIGN);
+    command.count = 2;
+    static const uint8_t expected[COMMAND_HEAD_BYTES + 8] = {
+        1,           8,    129,  0,    0xd4, 0xc3, 0xb2, 0xa1, /* form, kind, slot, zero, block */
+        0x88,        0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* tensor; neither session nor version */
+        [44] = 2,                                              /* two values: 1.0, -2.5 */
+        [50] = 0x80, 0x3f, 0,    0,    0x20, 0xc0};
     size_t count = 0;
     uint8_t *bytes = encoded(&command, &count);
     assert_int_equal(count, sizeof expected);
@@ -108,6 +125,7 @@ static void every_kind_comes_back(void **state) {
         assert_true(back.tensor == command.tensor);
         assert_memory_equal(back.session, has_session ? command.session : none, SESSION_BYTES);
         assert_int_equal(back.block, has_values ? command.block : 0);
+        assert_int_equal(back.slot, kind == COMMAND_ASSIGN ? command.slot : 0);
         assert_true(back.version == (kind == COMMAND_PUSH || adjusts ? command.version : 0));
         assert_int_equal(back.count, has_values ? 5 : 0);
         assert_ptr_equal(back.spec, has_spec ? &back_spec : NULL);
@@ -229,6 +247,7 @@ static void no_spec_is_longer_than_the_limit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(push_is_laid_out_as_described),
+        cmocka_unit_test(assign_is_laid_out_as_described),
         cmocka_unit_test(create_is_laid_out_as_described),
         cmocka_unit_test(every_kind_comes_back),
         cmocka_unit_test(only_whole_strings_are_read),

@@ -70,8 +70,13 @@ static void optimizers_are_described(void **state) {
     for (uint32_t index = 0; index < optimizer_count(); index++) {
         const struct optimizer *optimizer = optimizer_at(index);
         struct message_optimizer message;
+        struct message_optimizer_request request = {.index = index};
+        if (index % 2 == 1) { /* by name, whatever the index */
+            request.index = index + 7;
+            strcpy(request.name, optimizer->name);
+        }
         uint64_t id =
-            client_ask(&client, FRAME_OPTIMIZER, bytes, message_pack_optimizer_request(index, bytes), NULL, 0);
+            client_ask(&client, FRAME_OPTIMIZER, bytes, message_pack_optimizer_request(&request, bytes), NULL, 0);
         struct reply *reply = client_take(&client, id, FRAME_OPTIMIZER_IS);
         assert_int_equal(message_unpack_optimizer(reply->message, reply->header.message_bytes, &message, NULL),
                          CANYON_OK);
@@ -81,6 +86,10 @@ static void optimizers_are_described(void **state) {
         assert_string_equal(message.summary, optimizer->summary); /* whole: nothing was cut */
         assert_string_equal(message.source, optimizer->source);
         assert_int_equal(message.slot_count, optimizer->slot_count);
+        assert_int_equal(message.scalar_count, optimizer->scalar_count);
+        for (size_t i = 0; i < optimizer->scalar_count; i++) {
+            assert_string_equal(message.scalars[i], optimizer->scalars[i]);
+        }
         assert_int_equal(message.hyperparameter_count, optimizer->hyperparameter_count);
         for (size_t i = 0; i < optimizer->hyperparameter_count; i++) {
             assert_string_equal(message.hyperparameters[i].name, optimizer->hyperparameters[i].name);
@@ -91,9 +100,12 @@ static void optimizers_are_described(void **state) {
         }
         reply_free(reply);
     }
-    uint64_t id = client_ask(&client, FRAME_OPTIMIZER, bytes,
-                             message_pack_optimizer_request((uint32_t)optimizer_count(), bytes), NULL, 0);
+    struct message_optimizer_request beyond = {.index = (uint32_t)optimizer_count()};
+    uint64_t id = client_ask(&client, FRAME_OPTIMIZER, bytes, message_pack_optimizer_request(&beyond, bytes), NULL, 0);
     client_fails(&client, id, CANYON_NOT_FOUND, "this server has");
+    struct message_optimizer_request unknown = {.name = "adamantium"};
+    id = client_ask(&client, FRAME_OPTIMIZER, bytes, message_pack_optimizer_request(&unknown, bytes), NULL, 0);
+    client_fails(&client, id, CANYON_NOT_FOUND, "no optimizer 'adamantium'");
     client_go(&client);
     bench_finish(&bench);
 }
@@ -193,7 +205,8 @@ static size_t some_message(uint64_t *seed, unsigned type, uint64_t tensor, const
     struct message_barrier barrier = {.name = "b", .count = 2, .wait_ms = 5};
     struct message_list list = {.after = "a"};
     for (uint32_t i = 0; i < pieces.count; i++) {
-        pieces.pieces[i] = (struct message_piece){tensor, i, (uint32_t)seed_below(seed, 2 * BLOCK), 0};
+        pieces.pieces[i] =
+            (struct message_piece){tensor, i, (uint32_t)seed_below(seed, 2 * BLOCK), 0, (uint32_t)seed_below(seed, 3)};
     }
     switch (type) {
     case FRAME_CREATE:

@@ -119,11 +119,11 @@ static void each_piece_is_judged_alone(void **state) {
     }
     values[17] = NAN;
     struct message_pieces pieces = {.count = 5,
-                                    .pieces = {{ids[0], 0, 10, 0},  /* good */
-                                               {ids[1], 0, 10, 0},  /* not finite */
-                                               {12345, 0, 4, 0},    /* unknown */
-                                               {ids[2], 0, 10, 0},  /* good: values from 24 on */
-                                               {ids[2], 1, 2, 0}}}; /* no such block */
+                                    .pieces = {{ids[0], 0, 10, 0, 0},  /* good */
+                                               {ids[1], 0, 10, 0, 0},  /* not finite */
+                                               {12345, 0, 4, 0, 0},    /* unknown */
+                                               {ids[2], 0, 10, 0, 0},  /* good: values from 24 on */
+                                               {ids[2], 1, 2, 0, 0}}}; /* no such block */
     struct reply *before[3];
     for (int i = 0; i < 3; i++) {
         before[i] = pull(names[i], ids[i], 0, 10);
@@ -168,6 +168,93 @@ static void each_piece_is_judged_alone(void **state) {
     reply_free(reply);
 }
 
+/* Slots, step and scalars are read and written piece by piece, without making a new version of the weights. */
+static void optimizer_state_is_pulled_and_assigned(void **state) {
+    (void)state;
+    const float gradient[3] = {1, -2, 4}, moments[3] = {0.5f, -0.25f, 8}, squares[3] = {1, 0, 4};
+    const uint64_t step = 41;
+    const double product = 0.125;
+    struct tensor_spec spec = fixture_spec("w", 3, "nadam");
+    uint64_t id = worker_create(&worker, &spec).id;
+    struct client *client = worker_client(&worker, "w", 0);
+    client_succeeds(client, ask_piece(client, FRAME_PUSH, id, 0, 3, 0, gradient), FRAME_PUSHED);
+    const struct {
+        uint32_t slot, elements;
+        const void *values;
+    } parts[] = {{SLOT_ARRAYS, 3, moments},
+                 {SLOT_ARRAYS + 1, 3, squares},
+                 {SLOT_STEP, SLOT_NUMBER_WORDS, &step},
+                 {SLOT_SCALARS, SLOT_NUMBER_WORDS, &product}};
+    for (size_t i = 0; i < 4; i++) {
+        struct reply *reply = client_take(
+            client, ask_slot(client, FRAME_ASSIGN, id, 0, parts[i].elements, parts[i].slot, parts[i].values),
+            FRAME_ASSIGNED);
+        assert_int_equal(results_of(reply).results[0].status, CANYON_OK);
+        assert_int_equal(results_of(reply).results[0].version, 1);
+        reply_free(reply);
+    }
+    /* All of them in one frame. */
+    struct message_pieces pieces = {.count = 4};
+    for (uint32_t i = 0; i < 4; i++) {
+        pieces.pieces[i] = (struct message_piece){id, 0, parts[i].elements, 0, parts[i].slot};
+    }
+    struct reply *reply = client_take(client, ask_pieces(client, FRAME_PULL, &pieces, NULL, 0), FRAME_PULLED);
+    const uint8_t *at = reply->payload;
+    assert_int_equal(reply->header.payload_bytes, 40);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(results_of(reply).results[i].version, 1);
+        assert_memory_equal(at, parts[i].values, parts[i].elements * sizeof(float));
+        at += parts[i].elements * sizeof(float);
+    }
+    reply_free(reply);
+}
+
+static void state_refused(uint64_t id, uint32_t slot, uint32_t elements, const void *values, enum canyon_status status,
+                          const char *text) {
+    struct client *client = worker_client(&worker, "w", 0);
+    struct reply *reply =
+        client_take(client, ask_slot(client, FRAME_ASSIGN, id, 0, elements, slot, values), FRAME_ASSIGNED);
+    struct message_piece_results results = results_of(reply);
+    assert_int_equal(results.results[0].status, status);
+    if (strstr(results.text, text) == NULL) {
+        fail_msg("'%s' is not in: %s", text, results.text);
+    }
+    reply_free(reply);
+}
+
+static void optimizer_state_that_cannot_be_is_refused(void **state) {
+    (void)state;
+    const float negative[3] = {1, 1, -1}, infinite[3] = {1, INFINITY, 0};
+    const uint64_t far = LIMIT_STEP + 1, farthest = UINT64_MAX;
+    const double two = 2, less = -0.5, none = NAN;
+    struct tensor_spec spec = fixture_spec("w", 3, "nadam");
+    uint64_t id = worker_create(&worker, &spec).id;
+    struct client *client = worker_client(&worker, "w", 0);
+    struct bench_digests before = digests_now();
+    state_refused(id, SLOT_ARRAYS + 1, 3, negative, CANYON_INVALID_ARGUMENT, "exp_avg_sq: the value at index 2 is -1");
+    state_refused(id, SLOT_ARRAYS, 3, infinite, CANYON_NOT_FINITE, "exp_avg: the value at index 1 is inf");
+    state_refused(id, SLOT_ARRAYS + 2, 3, negative, CANYON_INVALID_ARGUMENT, "no slot of number 3");
+    state_refused(id, SLOT_STEP - 1, 3, negative, CANYON_INVALID_ARGUMENT, "no slot of number 127");
+    state_refused(id, SLOT_SCALARS + 1, 2, &two, CANYON_INVALID_ARGUMENT, "no slot of number 130");
+    state_refused(id, SLOT_HIGH, 2, &two, CANYON_INVALID_ARGUMENT, "no slot of number 255");
+    state_refused(id, SLOT_STEP, 2, &far, CANYON_INVALID_ARGUMENT, "step 1000000000000001 is above");
+    state_refused(id, SLOT_STEP, 2, &farthest, CANYON_INVALID_ARGUMENT, "step 18446744073709551615 is above");
+    state_refused(id, SLOT_SCALARS, 2, &two, CANYON_INVALID_ARGUMENT, "mu_product=2 is outside [0, 1]");
+    state_refused(id, SLOT_SCALARS, 2, &less, CANYON_INVALID_ARGUMENT, "mu_product=-0.5 is outside [0, 1]");
+    state_refused(id, SLOT_SCALARS, 2, &none, CANYON_NOT_FINITE, "mu_product is nan");
+    state_refused(id, SLOT_STEP, 3, negative, CANYON_INVALID_ARGUMENT, "2 elements (8 bytes), not 3");
+    state_refused(id, SLOT_ARRAYS, 2, negative, CANYON_INVALID_ARGUMENT, "has 3 elements, not 2");
+    nothing_changed_since(&before);
+    /* A slot in a push, and one twice in a frame, make no sense as a frame. */
+    client_fails(client, ask_slot(client, FRAME_PUSH, id, 0, 3, SLOT_ARRAYS, negative), CANYON_PROTOCOL,
+                 "names slot 1");
+    client_fails(client, ask_slot(client, FRAME_PUSH_PULL, id, 0, 2, SLOT_STEP, negative), CANYON_PROTOCOL,
+                 "names slot 128");
+    struct message_pieces twice = {.count = 2, .pieces = {{id, 0, 2, 0, SLOT_STEP}, {id, 0, 2, 0, SLOT_STEP}}};
+    client_fails(client, ask_pieces(client, FRAME_PULL, &twice, NULL, 0), CANYON_PROTOCOL, "twice");
+    nothing_changed_since(&before);
+}
+
 static void frames_that_make_no_sense_change_nothing(void **state) {
     (void)state;
     static float values[BLOCK + 1];
@@ -175,8 +262,9 @@ static void frames_that_make_no_sense_change_nothing(void **state) {
     struct tensor_info info = worker_create(&worker, &spec);
     struct client *client = worker_client(&worker, "w", 0);
     struct bench_digests before = digests_now();
-    struct message_pieces none = {.count = 0}, one = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0}}},
-                          twice = {.count = 2, .pieces = {{info.id, 0, BLOCK / 2, 0}, {info.id, 0, BLOCK / 2, 0}}};
+    struct message_pieces none = {.count = 0}, one = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0, 0}}},
+                          twice = {.count = 2,
+                                   .pieces = {{info.id, 0, BLOCK / 2, 0, 0}, {info.id, 0, BLOCK / 2, 0, 0}}};
     static const unsigned types[] = {FRAME_ASSIGN, FRAME_PUSH, FRAME_PUSH_PULL};
     for (size_t i = 0; i < 3; i++) {
         client_fails(client, ask_pieces(client, types[i], &none, NULL, 0), CANYON_PROTOCOL, "without pieces");
@@ -268,7 +356,7 @@ static void pushing_allocates_nothing(void **state) {
     struct tensor_spec spec = fixture_spec("w", BLOCK, "adam");
     struct tensor_info info = worker_create(&worker, &spec);
     struct client *client = worker_client(&worker, "w", 0);
-    struct message_pieces pieces = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0}}};
+    struct message_pieces pieces = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0, 0}}};
     struct frame frame = {.header = {.version = 1, .type = FRAME_PUSH_PULL, .payload_bytes = sizeof values},
                           .message = bytes,
                           .payload = (const uint8_t *)values};
@@ -287,10 +375,15 @@ static void pushing_allocates_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(push_pull_answers_what_pull_would), TEST(assign_then_push_then_pull),
-        TEST(each_piece_is_judged_alone),        TEST(frames_that_make_no_sense_change_nothing),
-        TEST(blocks_elsewhere_are_pointed_to),   TEST(a_server_that_came_back_empty_is_found_out),
+        TEST(push_pull_answers_what_pull_would),
+        TEST(assign_then_push_then_pull),
+        TEST(each_piece_is_judged_alone),
+        TEST(frames_that_make_no_sense_change_nothing),
+        TEST(blocks_elsewhere_are_pointed_to),
+        TEST(a_server_that_came_back_empty_is_found_out),
         TEST(pushing_allocates_nothing),
+        TEST(optimizer_state_is_pulled_and_assigned),
+        TEST(optimizer_state_that_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,18 @@ static void check_facts(struct page *page, struct section section, const struct 
     char text[TEXT_BYTES], copy[TEXT_BYTES];
     expect_fact(page, section, optimizer, "source", optimizer->source);
     expect_fact(page, section, optimizer, "slots", slots_text(optimizer->slots, optimizer->slot_count, text));
+    const char *never[OPTIMIZER_SLOTS];
+    size_t nevers = 0;
+    for (size_t i = 0; i < optimizer->slot_count; i++) {
+        if (optimizer->never_negative[i]) {
+            never[nevers++] = optimizer->slots[i];
+        }
+    }
+    if (nevers > 0) {
+        expect_fact(page, section, optimizer, "never negative", slots_text(never, nevers, text));
+    } else if (fact_of(page, section, "never negative", copy) != NULL) {
+        problem(page, "%s: its slots may all be negative", optimizer->name);
+    }
     snprintf(text, sizeof text, "%u bytes a parameter", bytes_of(optimizer));
     if (optimizer->rows_only) {
         snprintf(text, sizeof text, "%u bytes a parameter, and %zu a row", bytes_of(optimizer),

@@ -149,14 +149,16 @@ static void define_and_undefine(void **state) {
     assert_int_equal(totals.parameters, 2 * BLOCK);
     assert_int_equal(totals.state_bytes, 3 * 2 * BLOCK * sizeof(float));
     assert_int_equal(totals.state_bytes, shard_define_bytes(shard, &w));
-    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, away, "w"), &view, &error), CANYON_OK);
-    assert_int_equal(view.elements, BLOCK);
-    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, home, "w"), &view, &error),
+    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, away, "w"), SLOT_WEIGHTS, &view, &error),
+                     CANYON_OK);
+    assert_int_equal(view.bytes, BLOCK * sizeof(float));
+    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, home, "w"), SLOT_WEIGHTS, &view, &error),
                      CANYON_INVALID_ARGUMENT);
-    assert_int_equal(shard_read(shard, 5, 2 * SHARDS + 1, &view, &error), CANYON_INVALID_ARGUMENT);
-    assert_int_equal(shard_read(shard, 6, 0, &view, &error), CANYON_NOT_FOUND);
+    assert_int_equal(shard_read(shard, 5, 2 * SHARDS + 1, SLOT_WEIGHTS, &view, &error), CANYON_INVALID_ARGUMENT);
+    assert_int_equal(shard_read(shard, 6, 0, SLOT_WEIGHTS, &view, &error), CANYON_NOT_FOUND);
     changes(shard, about(COMMAND_UNDEFINE, 5, 1));
-    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, away, "w"), &view, &error), CANYON_NOT_FOUND);
+    assert_int_equal(shard_read(shard, 5, fixture_first_block(&job, away, "w"), SLOT_WEIGHTS, &view, &error),
+                     CANYON_NOT_FOUND);
     shard_totals(shard, &totals);
     assert_int_equal(totals.tensors + totals.parameters + totals.state_bytes, 0);
     shard_destroy(shard);
@@ -228,11 +230,11 @@ static void pushes_and_assigns(void **state) {
         assert_true(reply.weights[i] == values[i] - 0.5f * gradient[i]);
     }
     struct shard_block view;
-    assert_int_equal(shard_read(shard, 5, first, &view, NULL), CANYON_OK);
-    assert_ptr_equal(view.weights, reply.weights);
+    assert_int_equal(shard_read(shard, 5, first, SLOT_WEIGHTS, &view, NULL), CANYON_OK);
+    assert_ptr_equal(view.values, reply.weights);
     assert_int_equal(view.version, 3);
     assert_int_equal(view.step, 1);
-    assert_int_equal(shard_read(shard, 5, first + SHARDS, &view, NULL), CANYON_OK);
+    assert_int_equal(shard_read(shard, 5, first + SHARDS, SLOT_WEIGHTS, &view, NULL), CANYON_OK);
     assert_int_equal(view.version, 0);
     reply = changes(shard, with_values(COMMAND_PUSH, 5, tail, 0, gradient, 7));
     assert_int_equal(reply.elements, 7);
