@@ -17,3 +17,6 @@ add_test(NAME channel.mutations COMMAND channel_mutations 20000)
 set_tests_properties(channel.mutations PROPERTIES LABELS quick TIMEOUT 60)
 add_test(NAME channel.mutations_full COMMAND channel_mutations 100000)
 set_tests_properties(channel.mutations_full PROPERTIES LABELS full TIMEOUT 300)
+
+# The pool is shared by threads.
+set_tests_properties(unit.common.secret PROPERTIES LABELS "quick;threads")

@@ -147,6 +147,12 @@ static void nothing_after_fork(void **state) {
     int status = -1;
     channel_pair_make(&pair, CHANNEL_CHACHA20POLY1305, 3);
     const size_t written = seal_one(pair.client, plain, 10, wire, sizeof wire);
+    /* What somebody seals with the key that the child reads: zeroes. */
+    static const uint8_t zeroes[CHANNEL_CIPHER_KEY_BYTES];
+    uint8_t forged[10 + CHANNEL_RECORD_BYTES] = {10 + CHANNEL_TAG_BYTES};
+    struct channel_cipher_state forger;
+    channel_cipher_start(&forger, CHANNEL_CHACHA20POLY1305, zeroes, NULL);
+    assert_true(channel_cipher_seal(&forger, NULL, 0, plain, 10, forged + CHANNEL_LENGTH_BYTES));
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -156,7 +162,7 @@ static void nothing_after_fork(void **state) {
         int wrong = channel_seal(pair.client, &slice, 1, 0, wire + 1000, 1000, &taken) != 0 || taken != 0;
         channel_seal_last(pair.client, last);
         wrong += last[0] != 0 || last[1] != 0; /* a length that breaks the peer's stream */
-        channel_pair_feed(pair.server, wire, written);
+        channel_pair_feed(pair.server, forged, sizeof forged);
         wrong += channel_read(pair.server, heard, 10, &got) != CHANNEL_BROKEN || got != 0;
         channel_destroy(pair.client);
         channel_destroy(pair.server);

@@ -175,9 +175,11 @@ static void wrong_with(enum channel_cipher cipher) {
     }
     assert_false(channel_cipher_open(&receives, "ae", 2, sealed, sizeof sealed, opened));
     assert_false(channel_cipher_open(&receives, NULL, 0, sealed, sizeof sealed, opened));
+    assert_int_equal(receives.counter, 0);
     receives.counter = 1;
     assert_false(channel_cipher_open(&receives, "ad", 2, sealed, sizeof sealed, opened));
-    receives.counter = 0; /* where it still was before */
+    assert_int_equal(receives.counter, 1);
+    receives.counter = 0;
     assert_true(channel_cipher_open(&receives, "ad", 2, sealed, sizeof sealed, opened));
     assert_memory_equal(opened, plain, 40);
     assert_false(channel_cipher_open(&receives, "ad", 2, sealed, sizeof sealed, opened));

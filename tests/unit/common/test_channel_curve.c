@@ -31,12 +31,11 @@ int __wrap_crypto_scalarmult_base(unsigned char *q, const unsigned char *n);
 
 int __wrap_crypto_scalarmult(unsigned char *q, const unsigned char *n, const unsigned char *p) {
     curve.calls++;
-    int failed = __real_crypto_scalarmult(q, n, p);
-    if (curve.zero || (failed && curve.lenient)) {
-        memset(q, 0, KEY_BYTES);
-        failed = 0;
+    const int failed = __real_crypto_scalarmult(q, n, p);
+    if (curve.zero || failed) {
+        memset(q, 0, KEY_BYTES); /* what the curve gives; libsodium does not always write it */
     }
-    return failed;
+    return curve.zero || curve.lenient ? 0 : failed;
 }
 
 int __wrap_crypto_scalarmult_base(unsigned char *q, const unsigned char *n) {
