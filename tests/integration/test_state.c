@@ -284,12 +284,12 @@ static void errors_say_what_there_is(void **state) {
     check_status(canyon_assign_numbers(tensor, "step", numbers, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
     check_text("block 2: step 2.5 is not a whole number");
     check_status(canyon_assign_number(tensor, "step", -1, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
-    check_status(canyon_assign_number(tensor, "step", NAN, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
+    check_status(canyon_assign_number(tensor, "step", (double)NAN, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
     check_status(canyon_assign_number(tensor, "step", 2e15, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
-    check_status(canyon_assign_number(tensor, "step", INFINITY, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
+    check_status(canyon_assign_number(tensor, "step", (double)INFINITY, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
     check_status(canyon_assign_number(tensor, "mu_product", 1.5, PATIENCE_MS), CANYON_REFUSED);
     check_text("outside [0, 1]");
-    check_status(canyon_assign_number(tensor, "mu_product", NAN, PATIENCE_MS), CANYON_NOT_FINITE);
+    check_status(canyon_assign_number(tensor, "mu_product", (double)NAN, PATIENCE_MS), CANYON_NOT_FINITE);
     check_status(canyon_assign_slot(tensor, "exp_avg", NULL, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
     check_status(canyon_assign_slot(tensor, NULL, values, PATIENCE_MS), CANYON_INVALID_ARGUMENT);
     check_status(canyon_pull_numbers(NULL, "step", numbers, PATIENCE_MS), CANYON_INVALID_ARGUMENT);

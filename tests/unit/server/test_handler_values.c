@@ -226,7 +226,7 @@ static void optimizer_state_that_cannot_be_is_refused(void **state) {
     (void)state;
     const float negative[3] = {1, 1, -1}, infinite[3] = {1, INFINITY, 0};
     const uint64_t far = LIMIT_STEP + 1, farthest = UINT64_MAX;
-    const double two = 2, less = -0.5, none = NAN;
+    const double two = 2, less = -0.5, none = (double)NAN;
     struct tensor_spec spec = fixture_spec("w", 3, "nadam");
     uint64_t id = worker_create(&worker, &spec).id;
     struct client *client = worker_client(&worker, "w", 0);
