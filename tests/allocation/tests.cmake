@@ -17,6 +17,7 @@ endfunction()
 canyon_allocation_test(handler canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
 canyon_allocation_test(config canyon_server_core)
+canyon_allocation_test(lists canyon_server_core canyon_client_core)
 canyon_allocation_test(client canyon_client_core)
 target_sources(allocation_client PRIVATE
   ${PROJECT_SOURCE_DIR}/tests/integration/harness.c ${PROJECT_SOURCE_DIR}/tests/integration/process.c
