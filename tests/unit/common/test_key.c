@@ -227,7 +227,8 @@ static void secrets_are_seen_anywhere(void **state) {
     (void)state;
     struct test_key key = test_key(5);
     char text[512];
-    static const char *const hiding[] = {"%s", "worker a %s", "name=%s", "# was ccns1%s", "cns1%s", "cnscnp1%s", "%s,"};
+    static const char *const hiding[] = {"%s",  "worker a %s", "name=%s", "# was ccns1%s", "cns1%s", "cnscnp1%s",
+                                         "c%s", "cn%s",        "%s,"};
     for (size_t i = 0; i < sizeof hiding / sizeof hiding[0]; i++) {
         const char *at = strstr(hiding[i], "%s");
         int length = snprintf(text, sizeof text, "%.*s%s%s", (int)(at - hiding[i]), hiding[i], key.secret_text, at + 2);
