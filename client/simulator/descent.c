@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "client/simulator/interrupt.h"
+#include "client/simulator/place.h"
 
 static enum canyon_status fail(enum canyon_status status, const char *doing, char *text, size_t bytes) {
     snprintf(text, bytes, "cannot %s: %s", doing, canyon_error_text());
@@ -96,7 +97,7 @@ enum canyon_status descent_run(canyon_client *client, const char *prefix, const 
     } else {
         status = descent_follow(descent, tensor, steps, text, bytes);
     }
-    enum canyon_status dropped = canyon_tensor_drop(client, spec.name, 0);
+    enum canyon_status dropped = place_leave("canyon-sim surface", spec.name, canyon_tensor_drop(client, spec.name, 0));
     if (status == CANYON_OK && dropped != CANYON_OK) {
         status = fail(dropped, "drop the tensor", text, bytes);
     }

@@ -19,7 +19,7 @@ enum news_kind {
 
 struct news {
     uint32_t kind;        /* enum news_kind */
-    uint32_t status;      /* enum canyon_status */
+    uint32_t status;      /* enum canyon_status; with a result, of dropping the tensors: OK or DENIED */
     uint64_t nanoseconds; /* of the monotonic clock, which all processes of a machine share */
     double loss, accuracy, rate /* learning rate; negative when the optimizer has none */;
     uint32_t servers;

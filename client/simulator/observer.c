@@ -57,8 +57,10 @@ static enum canyon_status observer_result(struct observer *observer) {
                         .rate = parameters_rate(&observer->parameters),
                         .servers = job.servers};
     status = parameters_drop(&observer->parameters);
-    if (status == CANYON_OK) {
+    if (status == CANYON_OK || status == CANYON_DENIED) {
+        news.status = status;
         news_write(observer->news, &news);
+        status = CANYON_OK;
     }
     return status;
 }

@@ -67,6 +67,25 @@ enum outcome place_open(struct place *place, const struct place_options *options
     return OUTCOME_DONE;
 }
 
+const char *place_prefix(const struct place *place, size_t run, char text[PLAN_PREFIX_BYTES]) {
+    text[0] = '\0';
+    if (place->prefix[0] != '\0') {
+        snprintf(text, PLAN_PREFIX_BYTES, "%s%zu/", place->prefix, run);
+    }
+    return text;
+}
+
+enum canyon_status place_leave(const char *program, const char *name, enum canyon_status status) {
+    if (status != CANYON_DENIED) {
+        return status;
+    }
+    fprintf(stderr,
+            "%s: %s stays on the servers: dropping needs a key of the role admin, and `canyon drop` with one takes it "
+            "off\n",
+            program, name);
+    return CANYON_OK;
+}
+
 bool place_close(struct place *place, const char *program) {
     bool well = local_stop(place->local);
     if (!well) {

@@ -81,6 +81,14 @@ enum arguments_verdict place_check(const struct command_line *line, const struct
 enum outcome place_open(struct place *place, const struct place_options *options, uint32_t local_default,
                         const char *program);
 
+/* The prefix of one run of several, "sim/4711-18c5d0a2f3b1/2/" for run 2: what an earlier one had to leave behind is
+ * not in the way. Nothing on local servers. Returns `text`. */
+const char *place_prefix(const struct place *place, size_t run, char text[PLAN_PREFIX_BYTES]);
+
+/* What a tensor's drop answered, with DENIED turned into OK: a key that may train but not drop is no failure, and what
+ * stays (`name`) is said in a line on standard error. */
+enum canyon_status place_leave(const char *program, const char *name, enum canyon_status status);
+
 /* Stops what was started. False, after a line on standard error, when a server did not end well. */
 bool place_close(struct place *place, const char *program);
 

@@ -11,6 +11,7 @@
 #include "client/simulator/crew.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/observer.h"
+#include "client/simulator/place.h"
 #include "client/simulator/sampler.h"
 #include "client/simulator/worker.h"
 #include "client/tools/number.h"
@@ -35,6 +36,7 @@ struct run {
     uint32_t begun, finished;
     uint64_t steps_planned, began, ended; /* ended: the latest NEWS_DONE */
     double staleness_sum, loss, accuracy; /* loss: smoothed; negative before the first */
+    enum canyon_status dropped;           /* what dropping the tensors answered: OK, or DENIED */
     enum outcome outcome;                 /* the first failure */
 };
 
@@ -114,6 +116,7 @@ static void run_take(struct run *run, size_t member, const struct news *news) {
         break;
     case NEWS_RESULT:
         run->done[member] = true;
+        run->dropped = (enum canyon_status)news->status;
         run->result->final_loss = news->loss;
         run->result->test_accuracy = news->accuracy;
         run->result->rate = news->rate;
@@ -233,6 +236,8 @@ static void run_finish(struct run *run) {
     snprintf(loss, sizeof loss, "%.4f", result->final_loss);
     snprintf(text, sizeof text, "%s: loss %s, accuracy %.1f %%", run->label, loss, result->test_accuracy * 100.0);
     progress_finish(&run->progress, text);
+    snprintf(text, sizeof text, "what is named %s...", run->plan->prefix);
+    place_leave(PROGRAM, text, run->dropped);
 }
 
 enum outcome run_train(const struct plan *plan, struct local *local, const char *label, struct run_result *result) {

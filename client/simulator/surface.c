@@ -192,13 +192,13 @@ static enum outcome surface_connect(struct surface *surface) {
 }
 
 static enum outcome surface_each(struct surface *surface) {
-    char text[TEXT_BYTES];
+    char text[TEXT_BYTES], prefix[PLAN_PREFIX_BYTES];
     enum outcome outcome = OUTCOME_DONE;
     for (size_t i = 0; i < surface->suite.count && outcome == OUTCOME_DONE; i++) {
         struct descent *descent = &surface->descents[i];
         enum canyon_status status =
-            descent_run(surface->client, surface->place.prefix, surface->landscape, surface->start, surface->steps,
-                        surface->suite.runs[i], descent, text, sizeof text);
+            descent_run(surface->client, place_prefix(&surface->place, i + 1, prefix), surface->landscape,
+                        surface->start, surface->steps, surface->suite.runs[i], descent, text, sizeof text);
         outcome = outcome_of(status);
         if (status != CANYON_OK) {
             fprintf(stderr, "%s: %s: %s\n", PROGRAM, surface->suite.runs[i], text);

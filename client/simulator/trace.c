@@ -172,7 +172,8 @@ static enum outcome trace_run(struct trace *trace) {
     enum outcome outcome = trace_open(trace);
     if (outcome == OUTCOME_DONE) {
         outcome = trace_follow(trace);
-        enum canyon_status status = canyon_tensor_drop(trace->client, trace->spec.name, 0);
+        enum canyon_status status =
+            place_leave(PROGRAM, trace->spec.name, canyon_tensor_drop(trace->client, trace->spec.name, 0));
         if (outcome == OUTCOME_DONE) {
             outcome = outcome_report(PROGRAM, "drop the tensor", status);
         }

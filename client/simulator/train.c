@@ -169,10 +169,11 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
 
 static enum outcome train_each(struct train *train) {
     enum outcome outcome = OUTCOME_DONE;
-    char label[96];
+    char label[96], prefix[PLAN_PREFIX_BYTES];
     for (size_t i = 0; i < train->suite.count && outcome == OUTCOME_DONE; i++) {
         struct run_result *result = &train->results[i];
         train->plan.optimizer = train->suite.runs[i];
+        train->plan.prefix = place_prefix(&train->place, i + 1, prefix);
         if (train->suite.count == 1) {
             snprintf(label, sizeof label, "%s", train->suite.runs[i]);
         } else {
@@ -261,7 +262,6 @@ static enum outcome train_run(struct train *train) {
         return outcome;
     }
     train->plan.servers = train->place.servers;
-    train->plan.prefix = train->place.prefix;
     train->plan.keys = train->place.keys;
     train->plan.timeout_ms = train->place.timeout_ms;
     outcome = train_runs(train);
