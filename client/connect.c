@@ -164,6 +164,16 @@ static void text_append(char *text, size_t room, const char *more) {
     text[used + bytes] = '\0';
 }
 
+/* Who this client is for all of its connections. */
+static enum canyon_status client_identify(struct canyon_client *client, const struct canyon_options *options,
+                                          struct error *error) {
+    enum canyon_status status = identity_create(options, &client->identity, error);
+    if (status == CANYON_OK && identity_is_plaintext(client->identity))
+        log_event(&client->log, LOG_WARNING, "plaintext",
+                  "reason=\"insecure_plaintext was asked for: nothing is encrypted and nobody proves who they are\"");
+    return status;
+}
+
 /* Tries the given servers in turn until one tells the job; the error has each one's reason. */
 static enum canyon_status client_learn_job(struct canyon_client *client, const struct canyon_options *options,
                                            struct error *error) {
@@ -175,6 +185,9 @@ static enum canyon_status client_learn_job(struct canyon_client *client, const s
         error_prefix(error, "options.servers");
         goto out;
     }
+    status = client_identify(client, options, error);
+    if (status != CANYON_OK)
+        goto out;
     for (uint32_t i = 0; i < given.server_count; i++) {
         status = client_ask(client, given.servers[i], error);
         if (status == CANYON_OK || !is_worth_another(status))
@@ -346,11 +359,6 @@ enum canyon_status canyon_connect(const struct canyon_options *given, canyon_cli
         error_set(&error, CANYON_NO_MEMORY, "no memory for a client");
         goto out;
     }
-    if (identity_create(&options, &made->identity, &error) != CANYON_OK)
-        goto out;
-    if (identity_is_plaintext(made->identity))
-        log_event(&made->log, LOG_WARNING, "plaintext", "reason=%s",
-                  "\"insecure_plaintext was asked for: nothing is encrypted and nobody proves who they are\"");
     if (client_learn_job(made, &options, &error) != CANYON_OK || client_meet_all(made, &error) != CANYON_OK ||
         client_meet_threads(made, &error) != CANYON_OK)
         goto out;

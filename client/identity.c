@@ -63,13 +63,6 @@ enum canyon_status identity_create(const struct canyon_options *options, struct 
     *identity = calloc(1, sizeof **identity);
     if (*identity == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a client's identity");
-    /* Until servers encrypt too, who names no keys anywhere does without. */
-    bool nothing_given = options->key_file == NULL && options->known_servers_file == NULL &&
-                         options->insecure_plaintext == 0 && getenv("CANYON_HOME") == NULL;
-    if (nothing_given) {
-        (*identity)->anywhere = true;
-        return CANYON_OK;
-    }
     if (options->insecure_plaintext != 0) {
         (*identity)->anywhere = options->insecure_plaintext > 1;
         return CANYON_OK;

@@ -28,7 +28,7 @@ clean() {
         ip netns delete "$tag-$host" 2>/dev/null || true
     done
     if [ "$code" -ne 0 ] && [ "$code" -ne 77 ] && [ -n "$directory" ]; then
-        tail -n 40 "$directory"/* >&2 || true
+        tail -n 40 "$directory"/[!h]* >&2 || true
     fi
     if [ -n "$directory" ]; then
         rm -rf "$directory"
@@ -61,6 +61,14 @@ for host in $hosts; do
     number=$((number + 1))
 done
 
+# One home directory for all: the hosts share the file system, and this is not about keys.
+CANYON_HOME=$directory/home
+export CANYON_HOME
+{
+    "$build/bin/canyon" keygen --server --name 10.0.0.1:7077 && "$build/bin/canyon" keygen --role admin --name peer
+} >"$directory/keys"
+{ echo "format canyon-known-servers-1" && grep '^server ' "$directory/keys"; } >"$CANYON_HOME/known_servers"
+{ echo "format canyon-allow-1" && grep '^admin ' "$directory/keys"; } >"$CANYON_HOME/allow"
 ip netns exec "$tag-s" "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.1:7077 \
     --servers 10.0.0.1:7077 --threads 2 --job test >"$directory/server" 2>&1 &
 server=$!

@@ -508,6 +508,9 @@ canyon_client *client_connect(const char *servers) {
     options.servers = servers;
     options.timeout_ms = PATIENCE_MS;
     options.connect_ms = PATIENCE_MS;
+    char first[CLUSTER_ADDRESS_BYTES];
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(servers, ","), servers);
+    options.insecure_plaintext = harness_is_plaintext(first);
     canyon_client *client = NULL;
     check_ok(canyon_connect(&options, &client));
     check(client != NULL);

@@ -134,7 +134,7 @@ bool ipv6_available(void);
 
 /* ---- Clients --------------------------------------------------------------------------------------------------- */
 
-/* Connects with default options, or fails the test. */
+/* Connects with default options (plaintext where the server is), or fails the test. */
 canyon_client *client_connect(const char *servers);
 
 /* Creates or opens a tensor of one dimension with the optimizer's text form and zeros, or fails the test. */

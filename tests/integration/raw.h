@@ -1,7 +1,7 @@
 /* A client made of frames only, for what the library would never send: stalls, garbage, half a creation, slow reading.
  *
- * Where the server is encrypted, raw_open makes a channel with the harness's keys, and everything after it is sealed:
- * so that it is an authenticated client that misbehaves. Before it, bytes go out as they are. */
+ * Where the server is encrypted, raw_open makes a channel with the keys in CANYON_HOME, and everything after it is
+ * sealed: so that it is an authenticated client that misbehaves. Before it, bytes go out as they are. */
 #ifndef TESTS_INTEGRATION_RAW_H
 #define TESTS_INTEGRATION_RAW_H
 

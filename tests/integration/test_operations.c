@@ -372,7 +372,8 @@ int main(void) {
                                         one_6 = {.servers = 1, .threads = 1, .ipv6 = true},
                                         one_four_6 = {.servers = 1, .threads = 4, .ipv6 = true},
                                         three_6 = {.servers = 3, .threads = 1, .ipv6 = true},
-                                        three_four_6 = {.servers = 3, .threads = 4, .ipv6 = true};
+                                        three_four_6 = {.servers = 3, .threads = 4, .ipv6 = true},
+                                        plain = {.servers = 2, .threads = 2, .plaintext = true};
     const struct CMUnitTest tests[] = {
         integration_case("1 server x 1 thread, IPv4", all_operations, &one),
         integration_case("1 server x 4 threads, IPv4", all_operations, &one_four),
@@ -382,6 +383,7 @@ int main(void) {
         integration_case("1 server x 4 threads, IPv6", all_operations, &one_four_6),
         integration_case("3 servers x 1 thread, IPv6", all_operations, &three_6),
         integration_case("3 servers x 4 threads, IPv6", all_operations, &three_four_6),
+        integration_case("2 servers x 2 threads, plaintext", all_operations, &plain),
         integration_test(any_server_will_do),
         integration_test(initializers_do_not_depend_on_servers),
     };

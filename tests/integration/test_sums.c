@@ -141,10 +141,12 @@ static void sums_are_exact(void **state) {
 }
 
 int main(void) {
-    static const struct cluster_options one = {.servers = 1, .threads = 1}, three = {.servers = 3, .threads = 2};
+    static const struct cluster_options one = {.servers = 1, .threads = 1}, three = {.servers = 3, .threads = 2},
+                                        plain = {.servers = 3, .threads = 2, .plaintext = true};
     const struct CMUnitTest tests[] = {
         integration_case("1 server x 1 thread", sums_are_exact, &one),
         integration_case("3 servers x 2 threads", sums_are_exact, &three),
+        integration_case("3 servers x 2 threads, plaintext", sums_are_exact, &plain),
     };
     return cmocka_run_group_tests_name("sums", tests, NULL, NULL);
 }

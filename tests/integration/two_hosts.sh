@@ -27,7 +27,7 @@ clean() {
         ip netns delete "$tag-$host" 2>/dev/null || true
     done
     if [ "$code" -ne 0 ] && [ "$code" -ne 77 ] && [ -n "$directory" ]; then
-        tail -n 40 "$directory"/* >&2 || true
+        find "$directory" -maxdepth 1 -type f -exec tail -n 40 {} + >&2 || true
     fi
     if [ -n "$directory" ]; then
         rm -rf "$directory"
@@ -62,16 +62,30 @@ plug() {
 plug a 10.0.0.1
 plug b 10.0.0.2
 plug w 10.0.0.3
-on_a="ip netns exec $tag-a"
-on_b="ip netns exec $tag-b"
-on_w="ip netns exec $tag-w"
+# Each host has a home directory of its own, as each machine has.
+for host in $hosts; do
+    mkdir -m 700 "$directory/home-$host"
+done
+on_a="ip netns exec $tag-a env CANYON_HOME=$directory/home-a"
+on_b="ip netns exec $tag-b env CANYON_HOME=$directory/home-b"
+on_w="ip netns exec $tag-w env CANYON_HOME=$directory/home-w"
+
+# Every host makes its key; only the lines with public keys travel.
+$on_a "$build/bin/canyon" keygen --server --name 10.0.0.1:7077 >"$directory/keygen-a"
+$on_b "$build/bin/canyon" keygen --server --name 10.0.0.2:7077 >"$directory/keygen-b"
+$on_w "$build/bin/canyon" keygen --role worker --name trainer >"$directory/keygen-w"
+{ echo "format canyon-known-servers-1"; grep -h '^server ' "$directory/keygen-a" "$directory/keygen-b"; } \
+    >"$directory/home-w/known_servers"
+for host in a b; do
+    { echo "format canyon-allow-1"; grep '^worker ' "$directory/keygen-w"; } >"$directory/home-$host/allow"
+done
 
 list=10.0.0.1:7077,10.0.0.2:7077
 $on_a "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.1:7077 \
-    --servers "$list" --threads 2 --job digits --insecure-plaintext --insecure-plaintext-anywhere >"$directory/server-a" 2>&1 &
+    --servers "$list" --threads 2 --job digits >"$directory/server-a" 2>&1 &
 server_a=$!
 $on_b "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.2:7077 \
-    --servers "$list" --threads 2 --job digits --insecure-plaintext --insecure-plaintext-anywhere >"$directory/server-b" 2>&1 &
+    --servers "$list" --threads 2 --job digits >"$directory/server-b" 2>&1 &
 server_b=$!
 
 # They answer as soon as they listen; a bounded number of tries.
@@ -85,6 +99,21 @@ done
 cat "$directory/status"
 grep -q '^10.0.0.2:7077  *up' "$directory/status" || fail "the second server was not found through the first"
 
+grep -q '^10.0.0.2:7077  *chacha20poly1305  *cnp1' "$directory/status" || fail "status does not say that it is encrypted"
+
+# Neither end does without keys beyond its own host, and a client does not fall back.
+code=0
+$on_w "$build/bin/canyon" --servers 10.0.0.1:7077 --insecure-plaintext status >"$directory/plain" 2>&1 || code=$?
+[ "$code" -eq 2 ] && grep -q 'another machine' "$directory/plain" || fail "plaintext to another host: exit code $code"
+code=0
+$on_a "$build/bin/canyon-server" --listen 0.0.0.0:7078 --advertise 10.0.0.1:7078 --insecure-plaintext \
+    >"$directory/plain-server" 2>&1 || code=$?
+[ "$code" -eq 2 ] && grep -q 'insecure-plaintext-anywhere' "$directory/plain-server" ||
+    fail "a plaintext server that other hosts can reach: exit code $code"
+code=0
+$on_a "$build/bin/canyon" --servers 10.0.0.1:7077 status >"$directory/nokey" 2>&1 || code=$?
+[ "$code" -eq 4 ] && grep -q 'canyon keygen' "$directory/nokey" || fail "a host without a key: exit code $code"
+
 # train LOG OPTION...: on the workers' host, which is told one server of the two.
 train() {
     log=$1
@@ -96,6 +125,7 @@ cat "$directory/train"
 accuracy=$(sed -n 's/.*"test_accuracy": *\([0-9.]*\).*/\1/p' "$directory/train")
 awk "BEGIN { exit !(${accuracy:-0} >= 0.8) }" || fail "the model did not learn: test accuracy '$accuracy'"
 grep -q '"servers": *2' "$directory/train" || fail "it did not train on two servers"
+grep -q 'role admin' "$directory/train.errors" || fail "it does not say what a worker's key leaves on the servers"
 
 # With a server's host cut off, the workers get an error that names it, soon.
 ip -n "$tag-switch" link set port-b down

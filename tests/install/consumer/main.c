@@ -8,6 +8,7 @@ int main(void) {
     canyon_options_init(&options);
     options.servers = "127.0.0.1:1"; /* nobody listens there: the refusal comes at once */
     options.timeout_ms = 2000;
+    options.insecure_plaintext = 1; /* there is no key here */
     canyon_client *client = NULL;
     enum canyon_status status = canyon_connect(&options, &client);
     if (status != CANYON_UNAVAILABLE || strstr(canyon_error_text(), "127.0.0.1:1") == NULL) {
