@@ -59,22 +59,34 @@ static void fill_reserve(struct acceptor *acceptor) {
     }
 }
 
-/* There is no descriptor for a newcomer. One of the reserve is given for it, and the connection closed at once: so it
- * learns at least that, and does not wait in the listening queue where it would keep waking us. False when the reserve
- * is of no help. */
-static bool shed(struct acceptor *acceptor) {
+static int accept_one(struct acceptor *acceptor, struct sockaddr_storage *name, socklen_t *bytes) {
+    *bytes = sizeof *name;
+    name->ss_family = AF_UNSPEC;
+    return accept4(acceptor->options.descriptor, (struct sockaddr *)name, bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* There is no descriptor for a newcomer, if there is one: the kernel does not say. One of the reserve is given to see.
+ * Whoever comes takes the place of a stranger who has been silent, or is sent away: so it learns at least that, and
+ * does not wait in the listening queue, where it would keep waking us. False when nobody waits, or the reserve is of no
+ * help (errno). */
+static bool squeeze_in(struct acceptor *acceptor) {
+    struct sockaddr_storage name;
+    socklen_t bytes;
     if (acceptor->reserved == 0) {
         return false;
     }
     close(acceptor->reserve[--acceptor->reserved]);
-    int descriptor = accept4(acceptor->options.descriptor, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (descriptor >= 0) {
+    int descriptor = accept_one(acceptor, &name, &bytes), reason = errno;
+    if (descriptor >= 0 && strangers_make_place(&acceptor->strangers)) {
+        strangers_meet(&acceptor->strangers, descriptor, (struct sockaddr *)&name, bytes);
+    } else if (descriptor >= 0) {
         close(descriptor);
         atomic_fetch_add(&acceptor->options.tally->refused, 1);
         seldom_log(&acceptor->shed, acceptor->options.log, LOG_WARNING, "shed", "-", NULL,
                    "no descriptor is left for another connection: raise the limit on open files");
     }
     fill_reserve(acceptor);
+    errno = reason;
     return descriptor >= 0;
 }
 
@@ -86,17 +98,20 @@ static void on_listening(uv_poll_t *handle, int status, int events) {
         return;
     }
     for (int i = 0; i < ACCEPTS; ++i) {
-        struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
-        socklen_t bytes = sizeof name;
-        int descriptor =
-            accept4(acceptor->options.descriptor, (struct sockaddr *)&name, &bytes, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        struct sockaddr_storage name;
+        socklen_t bytes;
+        int descriptor = accept_one(acceptor, &name, &bytes);
         if (descriptor >= 0) {
             strangers_meet(&acceptor->strangers, descriptor, (struct sockaddr *)&name, bytes);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            break;
-        } else if ((errno == EMFILE || errno == ENFILE) && shed(acceptor)) {
             continue;
-        } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+        }
+        if ((errno == EMFILE || errno == ENFILE) && squeeze_in(acceptor)) {
+            continue;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            break;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             pause_accepting(acceptor, errno);
             break;
         }

@@ -5,11 +5,11 @@
  * alone. It answers, and delivers the good ones to the thread they asked for; a server thread never sees a connection
  * before. Whoever cannot prove an allowed key gets no byte that says why: the connection is closed.
  *
- * A stranger costs little: STRANGER_BYTES of memory at most, five seconds in all, two scalar multiplications once its
+ * A stranger costs little: STRANGER_BYTES of memory at most, five seconds in all, no arithmetic on a curve before its
  * first message was made by somebody who knows the server's key, and a place among few. When the places are taken, who
- * has been silent for longest gives way to who comes; so newcomers get their turn whatever sits there. Descriptors that
- * run out are shed in the same way: a few are kept in reserve to accept newcomers with, and close. The thread runs at a
- * lower priority than the server's, so that a flood at the door takes no time from those inside. */
+ * has been silent for longest gives way to who comes, so that newcomers get their turn whatever sits there; the same
+ * when descriptors run out, and when those inside have them all, a few in reserve serve to turn newcomers away. The
+ * thread runs at a lower priority than the server's, so that a flood at the door takes no time from those inside. */
 #ifndef CANYON_SERVER_ACCEPTOR_H
 #define CANYON_SERVER_ACCEPTOR_H
 

@@ -297,8 +297,7 @@ static void on_deadlines(uv_timer_t *timer) {
 
 /* ---- all of them ---- */
 
-/* The newcomer has a better claim than who has been at the door for longest; but for who is being answered. */
-static bool make_place(struct strangers *strangers) {
+bool strangers_make_place(struct strangers *strangers) {
     for (int rank = RANK_SILENT; rank < RANK_KNOWN; ++rank) {
         if (!TAILQ_EMPTY(&strangers->ranks[rank])) {
             stranger_dismiss_for(TAILQ_FIRST(&strangers->ranks[rank]), &strangers->crowded, "crowded",
@@ -311,7 +310,7 @@ static bool make_place(struct strangers *strangers) {
 
 void strangers_meet(struct strangers *strangers, int descriptor, const struct sockaddr *address, socklen_t bytes) {
     struct stranger *stranger = NULL;
-    if (strangers->count < strangers->options->strangers || make_place(strangers)) {
+    if (strangers->count < strangers->options->strangers || strangers_make_place(strangers)) {
         stranger = calloc(1, sizeof *stranger);
     }
     if (stranger == NULL || uv_poll_init_socket(strangers->loop, &stranger->poll, descriptor) != 0) {

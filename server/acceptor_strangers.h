@@ -93,6 +93,10 @@ void strangers_init(struct strangers *strangers, uv_loop_t *loop, const struct a
 /* One more; somebody else gives way when there are too many. Takes over the descriptor (also when it cannot stay). */
 void strangers_meet(struct strangers *strangers, int descriptor, const struct sockaddr *address, socklen_t bytes);
 
+/* A newcomer needs a place, and has a better claim than who has been at the door for longest: that one goes. False when
+ * all are being answered. */
+bool strangers_make_place(struct strangers *strangers);
+
 /* From now on keys are looked up in this list (held). Any thread. */
 void strangers_allow(struct strangers *strangers, struct allow *allow);
 

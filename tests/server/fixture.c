@@ -1,9 +1,7 @@
 #include "tests/server/fixture.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,13 +17,17 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "tests/server/keys.h"
 
 #define PROCESSES 8
-#define PEERS     2048
 #define ARGUMENTS 32
 
 static struct process processes[PROCESSES];
-static struct peer *peers[PEERS]; /* open ones */
+static bool encrypting;
+
+void fixture_encrypt(bool encrypt) {
+    encrypting = encrypt;
+}
 
 uint64_t now_ms(void) {
     return clock_now() / 1000000;
@@ -112,7 +114,12 @@ struct process *process_start(bool ipv6, const char *const *arguments, unsigned 
     const char *all[ARGUMENTS] = {"--listen", "fd:3"};
     struct process *process = new_process();
     int listening = listening_socket(process, ipv6);
-    for (size_t i = 2; arguments != NULL && *arguments != NULL && i < ARGUMENTS - 1; ++i, ++arguments) {
+    process->encrypted = encrypting;
+    all[2] = encrypting ? "--key" : "--insecure-plaintext";
+    all[3] = encrypting ? keys_server_path() : "yes";
+    all[4] = "--allow";
+    all[5] = keys_allow_path();
+    for (size_t i = 6; arguments != NULL && *arguments != NULL && i < ARGUMENTS - 1; ++i, ++arguments) {
         all[i] = *arguments;
     }
     return spawn(process, listening, all, descriptors);
@@ -206,13 +213,7 @@ static void show_log(const struct process *process) {
 
 int fixture_end(void **state) {
     (void)state;
-    for (size_t i = 0; i < PEERS; ++i) {
-        if (peers[i] != NULL) {
-            close(peers[i]->descriptor);
-            frame_reader_finish(&peers[i]->reader);
-            peers[i] = NULL;
-        }
-    }
+    peers_end();
     for (size_t i = 0; i < PROCESSES; ++i) {
         if (processes[i].pid != 0) {
             kill(processes[i].pid, SIGKILL);
@@ -222,175 +223,4 @@ int fixture_end(void **state) {
         }
     }
     return 0;
-}
-
-/* ---- peers ---- */
-
-static void remember(struct peer *from, struct peer *to) {
-    size_t i = 0;
-    while (i < PEERS && peers[i] != from) {
-        ++i;
-    }
-    assert_true(i < PEERS);
-    peers[i] = to;
-}
-
-void peer_connect(struct peer *peer, const struct process *process, int receive_bytes) {
-    struct sockaddr_in four = {
-        .sin_family = AF_INET, .sin_port = htons(process->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct sockaddr_in6 six = {
-        .sin6_family = AF_INET6, .sin6_port = htons(process->port), .sin6_addr = in6addr_loopback};
-    const struct sockaddr *name = process->ipv6 ? (struct sockaddr *)&six : (struct sockaddr *)&four;
-    memset(peer, 0, sizeof *peer);
-    peer->descriptor = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(peer->descriptor >= 0);
-    assert_int_equal(frame_reader_init(&peer->reader, FRAME_PAYLOAD_LIMIT, NULL, NULL, NULL), CANYON_OK);
-    remember(NULL, peer);
-    if (receive_bytes > 0) {
-        assert_int_equal(setsockopt(peer->descriptor, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes), 0);
-    }
-    assert_int_equal(connect(peer->descriptor, name, process->ipv6 ? sizeof six : sizeof four), 0);
-}
-
-void peer_open(struct peer *peer, const struct process *process, uint32_t thread, struct message_welcome *welcome) {
-    struct message_hello hello = {.protocol = 1, .thread = thread, .name = "by-hand"};
-    struct message_welcome ignored;
-    struct frame frame;
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    static uint8_t session;
-    hello.session[0] = ++session;
-    peer_connect(peer, process, 0);
-    uint64_t request = peer_send(peer, FRAME_HELLO, bytes, message_pack_hello(&hello, bytes), NULL, 0);
-    peer_expect(peer, &frame, FRAME_WELCOME, request);
-    assert_int_equal(
-        message_unpack_welcome(frame.message, frame.header.message_bytes, welcome != NULL ? welcome : &ignored, NULL),
-        CANYON_OK);
-}
-
-void peer_close(struct peer *peer) {
-    remember(peer, NULL);
-    close(peer->descriptor);
-    frame_reader_finish(&peer->reader);
-}
-
-bool peer_write(struct peer *peer, const void *bytes, size_t count) {
-    const uint8_t *at = bytes;
-    while (count > 0) {
-        ssize_t sent = send(peer->descriptor, at, count, MSG_NOSIGNAL);
-        if (sent <= 0 && errno != EINTR) {
-            return false;
-        }
-        at += sent > 0 ? sent : 0;
-        count -= sent > 0 ? (size_t)sent : 0;
-    }
-    return true;
-}
-
-uint64_t peer_send(struct peer *peer, unsigned type, const uint8_t *message, size_t message_bytes, const void *payload,
-                   size_t payload_bytes) {
-    uint8_t head[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
-    struct frame_header header = {.type = (uint16_t)type,
-                                  .message_bytes = (uint32_t)message_bytes,
-                                  .payload_bytes = (uint32_t)payload_bytes,
-                                  .request = ++peer->request};
-    frame_header_encode(&header, head);
-    if (message_bytes > 0) {
-        memcpy(head + FRAME_HEADER_BYTES, message, message_bytes);
-    }
-    assert_true(peer_write(peer, head, FRAME_HEADER_BYTES + message_bytes));
-    if (payload_bytes > 0) {
-        assert_true(peer_write(peer, payload, payload_bytes));
-    }
-    return peer->request;
-}
-
-enum peer_result peer_receive(struct peer *peer, struct frame *frame, unsigned wait_ms) {
-    uint64_t end = now_ms() + wait_ms;
-    for (;;) {
-        struct error error;
-        uint8_t *at;
-        size_t room;
-        enum frame_reader_result result = frame_reader_next(&peer->reader, frame, &error);
-        if (result == FRAME_READER_FRAME) {
-            return PEER_FRAME;
-        }
-        if (result == FRAME_READER_BROKEN) {
-            fail_msg("the server sent what is not a frame: %s", error.text);
-        }
-        uint64_t now = now_ms();
-        struct pollfd ready = {.fd = peer->descriptor, .events = POLLIN};
-        if (poll(&ready, 1, now < end ? (int)(end - now) : 0) <= 0) {
-            return PEER_SILENCE;
-        }
-        frame_reader_space(&peer->reader, &at, &room);
-        ssize_t got = recv(peer->descriptor, at, room, 0);
-        if (got <= 0) {
-            return PEER_END;
-        }
-        frame_reader_received(&peer->reader, (size_t)got);
-    }
-}
-
-void peer_expect(struct peer *peer, struct frame *frame, unsigned type, uint64_t request) {
-    enum peer_result result = peer_receive(peer, frame, PATIENCE_MS);
-    if (result != PEER_FRAME) {
-        fail_msg("expected %s for request %llu, but %s", frame_type_name(type), (unsigned long long)request,
-                 result == PEER_END ? "the connection ended" : "nothing came");
-    }
-    if (frame->header.type == FRAME_ERROR && type != FRAME_ERROR) {
-        struct error told = {.text = "?"};
-        message_unpack_error(frame->message, frame->header.message_bytes, &told, NULL);
-        fail_msg("expected %s, got %s: %s", frame_type_name(type), status_name(told.status), told.text);
-    }
-    assert_int_equal(frame->header.type, type);
-    assert_int_equal(frame->header.request, request);
-}
-
-void peer_expect_error(struct peer *peer, uint64_t request, enum canyon_status status, const char *part) {
-    struct frame frame;
-    struct error told = {.text = ""};
-    peer_expect(peer, &frame, FRAME_ERROR, request);
-    assert_int_equal(message_unpack_error(frame.message, frame.header.message_bytes, &told, NULL), CANYON_OK);
-    if (told.status != status || strstr(told.text, part) == NULL) {
-        fail_msg("expected %s with \"%s\", got %s: %s", status_name(status), part, status_name(told.status), told.text);
-    }
-}
-
-void peer_expect_end(struct peer *peer, unsigned wait_ms) {
-    struct frame frame;
-    enum peer_result result = peer_receive(peer, &frame, wait_ms);
-    if (result != PEER_END) {
-        fail_msg("expected the end, but %s", result == PEER_FRAME ? "a frame came" : "nothing came");
-    }
-}
-
-uint64_t peer_create(struct peer *peer, const char *name, uint64_t elements) {
-    struct message_create create = {.spec = {.shape = {.rank = 1, .dims = {elements}}, .optimizer = {.name = "sgd"}}};
-    struct message_created created;
-    struct frame frame;
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    snprintf(create.spec.name, sizeof create.spec.name, "%s", name);
-    uint64_t request = peer_send(peer, FRAME_CREATE, bytes, message_pack_create(&create, bytes), NULL, 0);
-    peer_expect(peer, &frame, FRAME_CREATED, request);
-    assert_int_equal(message_unpack_created(frame.message, frame.header.message_bytes, &created, NULL), CANYON_OK);
-    assert_true(created.creator);
-    request = peer_send(peer, FRAME_DEFINE, bytes, message_pack_define(&created.tensor, bytes), NULL, 0);
-    peer_expect(peer, &frame, FRAME_DEFINED, request);
-    struct message_tensor complete = {.id = created.tensor.id};
-    snprintf(complete.name, sizeof complete.name, "%s", name);
-    request = peer_send(peer, FRAME_COMPLETE, bytes, message_pack_tensor(&complete, bytes), NULL, 0);
-    peer_expect(peer, &frame, FRAME_COMPLETED, request);
-    return created.tensor.id;
-}
-
-size_t piece_pack(uint64_t tensor, uint32_t block, uint32_t elements, uint64_t version, uint8_t *bytes) {
-    struct message_pieces pieces = {
-        .count = 1, .pieces = {{.tensor = tensor, .block = block, .elements = elements, .version = version}}};
-    return message_pack_pieces(&pieces, bytes);
-}
-
-void peer_check(struct peer *peer) {
-    struct frame frame;
-    uint64_t request = peer_send(peer, FRAME_STATISTICS, NULL, 0, NULL, 0);
-    peer_expect(peer, &frame, FRAME_STATISTICS_ARE, request);
 }

@@ -27,13 +27,14 @@ static void test_exit_codes(void **state) {
         {{"--check", "--config", CANYON_SOURCE_DIR "/deploy/canyon.conf"}, 0, "advertise = 127.0.0.1:7077"},
         {{"--threads", "0"}, 2, "threads = 0: must be a whole number from 1 to 256"},
         {{"--listen", "0.0.0.0:0"}, 2, "advertise"},
-        {{"--listen", "fd:77"}, 2, "descriptor 77 is not a listening TCP socket"},
+        {{"--insecure-plaintext", "--listen", "fd:77"}, 2, "descriptor 77 is not a listening TCP socket"},
         {{"--servers", "a:1,b:2"}, 2, "127.0.0.1:7077 is not in servers"},
         {{"--insecure-plaintext", "--listen", "0.0.0.0:0"}, 2, "insecure-plaintext-anywhere"},
+        {{"--key", "/nonexistent/key"}, 2, "canyon keygen --server --output /nonexistent/key"},
         {{"--insecure-plaintext", "--check"}, 0, "insecure-plaintext = yes"},
         {{"--config", "/nonexistent"}, 2, "/nonexistent"},
-        {{"--listen", "192.0.2.1:7077"}, 1, "no such address"},
-        {{"--listen", "host.invalid:7077"}, 1, "cannot listen on host.invalid:7077"},
+        {{"--insecure-plaintext", "--listen", "192.0.2.1:7077", "--insecure-plaintext-anywhere"}, 1, "no such address"},
+        {{"--insecure-plaintext", "--listen", "host.invalid:7077"}, 1, "cannot listen on host.invalid:7077"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
         struct process *process = process_run(cases[i].arguments);
@@ -52,7 +53,7 @@ static void test_port_in_use(void **state) {
     peer_open(&peer, process, 0, NULL);
     snprintf(address, sizeof address, "127.0.0.1:%u", process->port);
     snprintf(says, sizeof says, "cannot listen on %s: Address already in use: another program", address);
-    const char *const arguments[] = {"--listen", address, NULL};
+    const char *const arguments[] = {"--listen", address, "--insecure-plaintext", NULL};
     struct process *second = process_run(arguments);
     assert_true(process_logged(second, says, PATIENCE_MS));
     assert_int_equal(process_wait(second, PATIENCE_MS), 1);
@@ -63,7 +64,7 @@ static void test_port_in_use(void **state) {
 
 static void test_port_zero_of_a_lone_server(void **state) {
     (void)state;
-    static const char *const arguments[] = {"--listen", "localhost:0", NULL};
+    static const char *const arguments[] = {"--listen", "localhost:0", "--insecure-plaintext", NULL};
     struct process *process = process_run(arguments);
     assert_true(process_logged(process, "listening address=localhost:", PATIENCE_MS));
     assert_true(process_logged(process, " advertise=localhost:", PATIENCE_MS));
@@ -216,7 +217,7 @@ static void test_second_signal_ends_it_at_once(void **state) {
 
 #define EACH(test) cmocka_unit_test_teardown(test, fixture_end)
 
-int main(void) {
+int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         EACH(test_exit_codes),
         EACH(test_port_in_use),
@@ -227,5 +228,6 @@ int main(void) {
         EACH(test_stopping_is_bounded_by_the_drain_time),
         EACH(test_second_signal_ends_it_at_once),
     };
+    fixture_encrypt(argc > 1 && strcmp(argv[1], "encrypted") == 0);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

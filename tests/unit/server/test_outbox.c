@@ -160,12 +160,73 @@ static void test_finish_is_safe_on_nothing(void **state) {
 
 #define EACH(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
+/* Bytes written in place, between bytes that are copied, in chunks that are left before they are full. */
+static void test_what_is_written_in_place(void **state) {
+    struct outbox *outbox = *state;
+    uint8_t next = 0, expected = 0;
+    size_t total = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        uint8_t *at, copied[100];
+        size_t room = 0;
+        assert_int_equal(outbox_space(outbox, 1024, &at, &room), CANYON_OK);
+        assert_true(room >= 1024);
+        size_t count = room > 5000 ? 5000 : room;
+        for (size_t j = 0; j < count; j++) {
+            at[j] = next++;
+        }
+        outbox_filled(outbox, count);
+        for (size_t j = 0; j < sizeof copied; j++) {
+            copied[j] = next++;
+        }
+        struct iovec in = slice(copied, i % 3 == 0 ? sizeof copied : 0);
+        next = (uint8_t)(next - (sizeof copied - in.iov_len));
+        assert_int_equal(outbox_add(outbox, &in, 1, 0), CANYON_OK);
+        total += count + in.iov_len;
+        assert_int_equal(outbox->bytes, total);
+    }
+    while (!outbox_empty(outbox)) {
+        struct iovec out[3];
+        size_t count = outbox_slices(outbox, out, 3), sent = 0;
+        for (size_t i = 0; i < count; i++) {
+            assert_true(out[i].iov_len > 0);
+            for (size_t j = 0; j < out[i].iov_len; j++) {
+                assert_int_equal(((const uint8_t *)out[i].iov_base)[j], expected++);
+            }
+            sent += out[i].iov_len;
+        }
+        outbox_sent(outbox, sent);
+        total -= sent;
+    }
+    assert_int_equal(total, 0);
+}
+
+static void test_space_has_the_same_limits(void **state) {
+    struct outbox *outbox = *state;
+    uint8_t *at;
+    size_t room = 0;
+    while (outbox_space(outbox, 1024, &at, &room) == CANYON_OK) {
+        assert_true(outbox->bytes + room <= CAP);
+        outbox_filled(outbox, room);
+    }
+    assert_true(outbox->bytes > CAP - 1024);
+    assert_int_equal(outbox_space(outbox, 1024, &at, &room), CANYON_TOO_LARGE);
+    outbox_finish(outbox);
+    pool.limit = 1;
+    assert_int_equal(outbox_space(outbox, 4096, &at, &room), CANYON_OK);
+    outbox_filled(outbox, room - 4095);
+    assert_int_equal(outbox_space(outbox, 4096, &at, &room), CANYON_NO_MEMORY);
+    assert_int_equal(outbox_space(outbox, 4095, &at, &room), CANYON_OK);
+    assert_int_equal(room, 4095);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         EACH(test_skips_what_was_sent),
         EACH(test_is_all_or_nothing_at_the_cap),
         EACH(test_the_pool_has_a_limit_for_all),
         EACH(test_pool_keeps_little),
+        EACH(test_what_is_written_in_place),
+        EACH(test_space_has_the_same_limits),
         EACH(test_random_walk),
         EACH(test_finish_is_safe_on_nothing),
     };
