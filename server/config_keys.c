@@ -325,9 +325,8 @@ const char *config_key(size_t index) {
     return index < key_count ? keys[index].name : NULL;
 }
 
-/* Encryption is asked for by naming a key, or the home that has one. */
 bool config_encrypts(const struct config *config) {
-    return !config->plaintext && (config->key[0] != '\0' || config->allow[0] != '\0' || getenv("CANYON_HOME") != NULL);
+    return !config->plaintext;
 }
 
 bool config_is_switch(const char *key) {

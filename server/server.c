@@ -29,12 +29,13 @@ static void deliver(void *user, struct arrival *arrival) {
     reactor_deliver(server->reactors[arrival->thread], arrival);
 }
 
-/* Descriptors are shared out: some for ourselves, a quarter for strangers, the rest for those who are greeted. */
+/* Descriptors are shared out: some for ourselves; of the rest most may be strangers', who give way when somebody comes
+ * and there is none left, and three quarters those of whoever is greeted. */
 static void share_descriptors(const struct config *config, uint32_t *strangers, uint32_t *connections) {
     uint64_t all = machine_descriptors(), own = OWN_DESCRIPTORS + (uint64_t)OWN_OF_A_THREAD * config->threads;
     uint64_t rest = all > own ? all - own : 0;
-    uint64_t few = rest / 4 < ACCEPTOR_STRANGERS ? rest / 4 : ACCEPTOR_STRANGERS;
-    uint64_t many = rest - few < CONFIG_CONNECTIONS_MAX ? rest - few : CONFIG_CONNECTIONS_MAX;
+    uint64_t few = rest / 8 * 5 < ACCEPTOR_STRANGERS ? rest / 8 * 5 : ACCEPTOR_STRANGERS;
+    uint64_t many = rest - rest / 4 < CONFIG_CONNECTIONS_MAX ? rest - rest / 4 : CONFIG_CONNECTIONS_MAX;
     *strangers = few > STRANGERS_LEAST ? (uint32_t)few : STRANGERS_LEAST;
     *connections = config->connections > 0 ? config->connections : many > 0 ? (uint32_t)many : 1;
 }
