@@ -70,7 +70,7 @@ export CANYON_HOME
 { echo "format canyon-known-servers-1" && grep '^server ' "$directory/keys"; } >"$CANYON_HOME/known_servers"
 { echo "format canyon-allow-1" && grep '^admin ' "$directory/keys"; } >"$CANYON_HOME/allow"
 ip netns exec "$tag-s" "$build/bin/canyon-server" --listen 0.0.0.0:7077 --advertise 10.0.0.1:7077 \
-    --servers 10.0.0.1:7077 --threads 2 --job test --insecure-plaintext --insecure-plaintext-anywhere >"$directory/server" 2>&1 &
+    --servers 10.0.0.1:7077 --threads 2 --job test >"$directory/server" 2>&1 &
 server=$!
 tries=0
 until grep -q ' listening ' "$directory/server"; do
@@ -116,7 +116,7 @@ took=$((($(date +%s%N) - begun) / 1000000))
 echo "of $many descriptors $(held) were left after $took ms; $few are the server's own and those of the clients that stay"
 [ "$(held)" -eq "$few" ] || fail "connections of hosts that are gone are still held"
 [ "$took" -le 30000 ] || fail "it took more than 30 seconds"
-ip netns exec "$tag-s" "$build/bin/canyon" --servers 10.0.0.1:7077 --insecure-plaintext-anywhere status >"$directory/status" 2>&1 ||
+ip netns exec "$tag-s" "$build/bin/canyon" --servers 10.0.0.1:7077 status >"$directory/status" 2>&1 ||
     fail "the server does not answer any more"
 kill -TERM "$server"
 wait "$server" || fail "the server ended with $?"

@@ -18,12 +18,7 @@ int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
     int idle = atoi(argv[2]), deaf = atoi(argv[3]);
-    struct canyon_options options;
-    canyon_client *client = NULL;
-    canyon_options_init(&options);
-    options.servers = argv[1];
-    options.insecure_plaintext = 2;
-    check_ok(canyon_connect(&options, &client));
+    canyon_client *client = client_connect(argv[1]);
     canyon_tensor *tensor = client_vector(client, "t", ELEMENTS, "sgd");
     for (int i = 0; i < idle + deaf; i++) {
         struct raw raw;
