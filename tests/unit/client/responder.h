@@ -26,6 +26,7 @@ struct responder {
     int descriptor;
     struct channel *channel;
     uint8_t client[KEY_BYTES];
+    bool last; /* the client's last record has come */
 };
 
 static inline bool responder_send_raw(int descriptor, const void *bytes, size_t count) {
@@ -104,6 +105,7 @@ static inline size_t responder_receive(struct responder *responder, void *bytes,
         enum channel_result result = channel_read(responder->channel, bytes, room, &got);
         if (result == CHANNEL_BYTES)
             return got;
+        responder->last = result == CHANNEL_LAST;
         if (result != CHANNEL_NEEDS_MORE)
             return 0;
         channel_space(responder->channel, &at, &fits);
@@ -117,6 +119,14 @@ static inline size_t responder_receive(struct responder *responder, void *bytes,
 /* False while bytes that were received wait. */
 static inline bool responder_is_empty(const struct responder *responder) {
     return responder->channel == NULL || channel_idle(responder->channel);
+}
+
+static inline void responder_say_last(struct responder *responder) {
+    uint8_t last[CHANNEL_RECORD_BYTES];
+    if (responder->channel == NULL)
+        return;
+    channel_seal_last(responder->channel, last);
+    responder_send_raw(responder->descriptor, last, sizeof last);
 }
 
 static inline void responder_finish(struct responder *responder) {
