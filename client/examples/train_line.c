@@ -1,5 +1,6 @@
 /* Fits y = 2x + 1 with two workers that push gradients and receive fresh weights: canyon-server first, then
- * train_line HOST:PORT. Each worker has its own connection; here they are two clients taking turns in one process. */
+ * train_line HOST:PORT; the keys are those of CANYON_HOME or ~/.config/canyon, as `canyon keygen` makes them. Each
+ * worker has its own connection; here they are two clients taking turns in one process. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -35,6 +35,7 @@ enum canyon_status parameters_connect(struct parameters *parameters, const struc
     options.servers = plan->servers;
     options.name = name;
     options.timeout_ms = plan->timeout_ms;
+    options.connect_ms = plan->timeout_ms;
     keys_apply(&plan->keys, &options);
     enum canyon_status status = canyon_connect(&options, &parameters->client);
     return status == CANYON_OK ? CANYON_OK : fail(parameters, status, "connect to %s", plan->servers);

@@ -69,6 +69,7 @@ enum canyon_status suite_ask(struct suite *suite, const struct argument_texts *a
         options.servers = place->servers;
         options.name = "canyon-sim";
         options.timeout_ms = place->timeout_ms;
+        options.connect_ms = place->timeout_ms;
         keys_apply(&place->keys, &options);
         enum canyon_status status = canyon_connect(&options, &client);
         if (status != CANYON_OK) {

@@ -179,6 +179,7 @@ static enum outcome surface_connect(struct surface *surface) {
     options.servers = surface->place.servers;
     options.name = PROGRAM;
     options.timeout_ms = surface->place.timeout_ms;
+    options.connect_ms = surface->place.timeout_ms;
     keys_apply(&surface->place.keys, &options);
     enum canyon_status status = canyon_connect(&options, &surface->client);
     if (status != CANYON_OK) {

@@ -104,6 +104,7 @@ static enum outcome trace_open(struct trace *trace) {
     options.servers = trace->place.servers;
     options.name = PROGRAM;
     options.timeout_ms = trace->place.timeout_ms;
+    options.connect_ms = trace->place.timeout_ms;
     keys_apply(&trace->place.keys, &options);
     enum canyon_status status = canyon_connect(&options, &trace->client);
     if (status != CANYON_OK) {

@@ -234,6 +234,18 @@ static void local_servers_come_and_go(void **state) {
     fclose(input);
 }
 
+static void local_servers_in_plaintext(void **state) {
+    struct program program;
+    FILE *input = input_of("1\n2\n", 4);
+    (void)state;
+    program_run(&program, input, 0,
+                WORDS("trace", "--local", "2", "--insecure-plaintext", "-o", "sgd:lr=1", "--init", "10"));
+    assert_string_equal(program.said, "9\n7\n");
+    assert_string_equal(program.told, "");
+    program_finish(&program);
+    fclose(input);
+}
+
 /* Reads while it has nothing to read, and is told to stop. */
 static void an_interrupt_ends_it(void **state) {
     struct program program;
@@ -285,6 +297,7 @@ int main(void) {
         cmocka_unit_test(wrong_command_lines_are_refused),
         cmocka_unit_test(without_servers_the_exit_code_is_3),
         cmocka_unit_test(local_servers_come_and_go),
+        cmocka_unit_test(local_servers_in_plaintext),
         cmocka_unit_test(an_interrupt_ends_it),
         cmocka_unit_test(no_tensor_is_left), /* by all of them */
     };

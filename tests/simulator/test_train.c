@@ -234,9 +234,11 @@ static void places_are_by_accuracy_then_loss(void **state) {
 static void wrong_command_lines_are_refused(void **state) {
     static const struct {
         const char *option, *value;
-    } wrong[] = {{"--batch", "0"},          {"--batch", "half"}, {"--batch", "5000"},     {"--workers", "0"},
-                 {"--workers", "1000"},     {"--epochs", "0"},   {"--model", "cnn"},      {"--optimizer", "adam:lr"},
-                 {"--plot", "picture.jpg"}, {"--local", "0"},    {"--plot", "/no/a.png"}, {"--nonsense", "1"}};
+    } wrong[] = {{"--batch", "0"},   {"--batch", "half"},        {"--batch", "5000"},
+                 {"--workers", "0"}, {"--workers", "1000"},      {"--epochs", "0"},
+                 {"--model", "cnn"}, {"--optimizer", "adam:lr"}, {"--plot", "picture.jpg"},
+                 {"--local", "0"},   {"--plot", "/no/a.png"},    {"--nonsense", "1"},
+                 {"--key", "x"},     {"--known-servers", "x"}};
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct program program;

@@ -156,6 +156,9 @@ static void test_status(void **state) {
     expect_in(result.out, "job digits: 2 servers, 4 threads, 256 shards, blocks of 1,024 parameters, 3 tensors\n");
     expect_in(result.out, "staleness");
     expect_in(result.out, canyon_version());
+    expect_in(result.out, "encryption");
+    expect_in(result.out, "chacha20poly1305");
+    assert_null(strstr(result.out, "PLAINTEXT"));
     assert_string_equal(result.err, "");
     canyon(0, "--json status");
     json_t *status = printed_json(), *servers = member(status, "servers");
@@ -165,6 +168,9 @@ static void test_status(void **state) {
     for (size_t i = 0; i < 2; i++) {
         json_t *server = json_array_get(servers, i);
         assert_true(json_is_true(member(server, "up")));
+        assert_true(json_is_true(member(server, "encrypted")));
+        assert_string_equal(json_string_value(member(server, "cipher")), "chacha20poly1305");
+        assert_int_equal(strncmp(json_string_value(member(server, "key")), "cnp1", 4), 0);
         expect_in(local_servers(local), json_string_value(member(server, "address")));
         assert_int_equal(json_integer_value(member(server, "threads")), 2);
         assert_true(json_is_real(member(server, "staleness_mean")));
@@ -512,6 +518,8 @@ static void test_usage(void **state) {
                                         "status --timeout 0",
                                         "status -z",
                                         "--serves x status",
+                                        "--key x --insecure-plaintext status",
+                                        "status --insecure-plaintext-anywhere --known-servers x",
                                         "help nothing"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         canyon(2, wrong[i]);
@@ -549,6 +557,8 @@ static void test_help(void **state) {
         expect_in(result.out, "Usage: canyon ");
         expect_in(result.out, "--servers LIST");
         expect_in(result.out, "Exit codes:");
+        expect_in(result.out, "4 keys:");
+        expect_in(result.out, "--insecure-plaintext-anywhere");
         expect_narrow(result.out);
     }
     canyon(0, "help");

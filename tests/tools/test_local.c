@@ -203,6 +203,60 @@ static void test_a_server_that_never_answers(void **state) {
     unlink(script);
 }
 
+/* The directory, its keys and its lists are this user's alone, and the keys of two runs have nothing in common. */
+static void test_their_keys_are_private(void **state) {
+    static const char *const files[] = {"key", "known_servers", "server.key", "allow"};
+    struct local *locals[2] = {start(1), start(1)};
+    char directories[2][1200], path[1300], shown[2][CANYON_KEY_TEXT_BYTES];
+    struct stat facts;
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        directory_of(locals[i], directories[i], sizeof directories[i]);
+        assert_string_equal(local_home(locals[i]), directories[i]);
+        assert_int_equal(stat(directories[i], &facts), 0);
+        assert_int_equal(facts.st_mode & 0777, 0700);
+        for (size_t f = 0; f < sizeof files / sizeof files[0]; f++) {
+            snprintf(path, sizeof path, "%s/%s", directories[i], files[f]);
+            assert_int_equal(stat(path, &facts), 0);
+            assert_int_equal(facts.st_mode & 0777, 0600);
+        }
+        snprintf(path, sizeof path, "%s/server.key", directories[i]);
+        assert_int_equal(canyon_key_show(path, shown[i]), CANYON_OK);
+    }
+    assert_string_not_equal(shown[0], shown[1]);
+    canyon_options_init(&options); /* with the other's keys */
+    options.servers = local_servers(locals[0]);
+    keys_apply(local_keys(locals[1]), &options);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_UNAUTHENTICATED);
+    for (int i = 0; i < 2; i++) {
+        assert_true(local_stop(locals[i]));
+        assert_int_equal(access(directories[i], F_OK), -1);
+    }
+}
+
+static void test_plaintext_when_it_is_asked_for(void **state) {
+    struct local_options options;
+    struct canyon_options connect;
+    struct local *local = NULL;
+    canyon_client *client = NULL;
+    char text[LOCAL_TEXT_BYTES];
+    (void)state;
+    local_options_init(&options);
+    options.program = SERVER;
+    options.plaintext = true;
+    assert_int_equal(local_start(&options, &local, text, sizeof text), CANYON_OK);
+    assert_null(local_home(local));
+    canyon_options_init(&connect);
+    connect.servers = local_servers(local);
+    keys_apply(local_keys(local), &connect);
+    assert_int_equal(connect.insecure_plaintext, 1);
+    assert_int_equal(canyon_connect(&connect, &client), CANYON_OK);
+    canyon_close(client);
+    assert_true(local_stop(local));
+}
+
 static void test_wrong_options(void **state) {
     (void)state;
     struct local_options options;
@@ -292,6 +346,8 @@ int main(void) {
         cmocka_unit_test(test_a_file_that_cannot_be_run),
         cmocka_unit_test(test_a_server_that_never_answers),
         cmocka_unit_test(test_wrong_options),
+        cmocka_unit_test(test_their_keys_are_private),
+        cmocka_unit_test(test_plaintext_when_it_is_asked_for),
         cmocka_unit_test(test_a_forked_child_does_not_stop_them),
         cmocka_unit_test(test_servers_end_with_their_starter),
     };

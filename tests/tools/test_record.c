@@ -84,6 +84,8 @@ static void test_outcomes(void **state) {
     assert_int_equal(outcome_of(CANYON_UNAVAILABLE), 3);
     assert_int_equal(outcome_of(CANYON_TIMEOUT), 3);
     assert_int_equal(outcome_of(CANYON_OUTCOME_UNKNOWN), 3);
+    assert_int_equal(outcome_of(CANYON_DENIED), 4);
+    assert_int_equal(outcome_of(CANYON_UNAUTHENTICATED), 4);
     assert_int_equal(outcome_report("test", "do nothing", CANYON_OK), 0);
 }
 

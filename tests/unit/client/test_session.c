@@ -695,8 +695,32 @@ static void test_a_new_connection_begins_afresh(void **state) {
     close_world(&world);
 }
 
+/* Before the welcome nothing was begun: what waits is served by the next connection as if there had been none. */
+static void test_a_greeting_may_be_begun_again(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome outcome;
+    struct error error;
+    struct session_request request = request_of(FRAME_PUSH, &outcome);
+    request.changes_state = true;
+    open_world(&world, 1 << 20);
+    assert_int_equal(session_begin(world.session, NULL, NULL), CANYON_OK);
+    session_submit(world.session, &request);
+    pump(&world, 10); /* the hello is cut */
+    session_restart(world.session);
+    assert_int_equal(session_state(world.session), SESSION_DOWN);
+    assert_int_equal(outcome.calls, 0);
+    session_restart(world.session);
+    greet(&world);
+    pump(&world, ALL);
+    assert_int_equal(reply(&world, FRAME_PUSHED, request.id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(outcome.status, CANYON_OK);
+    close_world(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_greeting_may_be_begun_again),
         cmocka_unit_test(test_hello_says_who_and_for_which_thread),
         cmocka_unit_test(test_welcome_is_kept),
         cmocka_unit_test(test_refused_hello_tells_the_servers_reason),

@@ -5,7 +5,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include "common/address.h"
 
@@ -70,11 +73,38 @@ static void longest_host(void **state) {
     }
 }
 
+static void check_loopback(const char *text, bool expected) {
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+    struct sockaddr_in four = {.sin_family = AF_INET};
+    if (inet_pton(AF_INET, text, &four.sin_addr) == 1) {
+        assert_int_equal(address_is_loopback((const struct sockaddr *)&four), expected);
+        return;
+    }
+    assert_int_equal(inet_pton(AF_INET6, text, &six.sin6_addr), 1);
+    assert_int_equal(address_is_loopback((const struct sockaddr *)&six), expected);
+}
+
+static void this_machine_alone(void **state) {
+    static const char *const own[] = {"127.0.0.1", "127.0.0.0",        "127.255.255.255",
+                                      "::1",       "::ffff:127.0.0.1", "::ffff:127.9.9.9"};
+    static const char *const others[] = {
+        "0.0.0.0",           "126.255.255.255", "128.0.0.1", "10.0.0.1",    "::",     "::2",
+        "::ffff:10.0.0.127", "::127.0.0.1",     "fe80::1",   "2001:db8::1", "7f00::1"};
+    (void)state;
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        check_loopback(own[i], true);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        check_loopback(others[i], false);
+    const struct sockaddr local = {.sa_family = AF_UNIX};
+    assert_false(address_is_loopback(&local));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_addresses),
         cmocka_unit_test(bad_addresses),
         cmocka_unit_test(longest_host),
+        cmocka_unit_test(this_machine_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
