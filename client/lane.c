@@ -11,6 +11,7 @@
 #include "client/lane_state.h"
 #include "common/clock.h"
 
+#define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
 #define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
@@ -59,10 +60,23 @@ static bool lane_is_shaking_hands(const struct lane *lane) {
     return lane->state == LANE_SECURING || lane->state == LANE_GREETING;
 }
 
+/* A record that does not go on: its length is the one thing of it that is not sealed, and a false one may wait for
+ * bytes that nobody means to send. */
+static bool lane_is_stuck(const struct lane *lane, uint64_t now) {
+    return lane->state == LANE_UP && lane->channel != NULL && lane_channel_is_torn(lane->channel) &&
+           now - lane->heard >= STUCK_MS * (uint64_t)LANE_MILLISECOND;
+}
+
 /* What must happen at some time even if no byte comes. */
 static void lane_tick(struct lane *lane) {
     uint64_t now = clock_now();
-    if (!session_tick(lane->session, now))
+    size_t before = session_outstanding(lane->session);
+    bool usable = session_tick(lane->session, now);
+    if (usable && session_outstanding(lane->session) < before && lane_is_stuck(lane, now))
+        lane_lose(lane, CANYON_UNAVAILABLE,
+                  "the connection to %s was given up: a deadline passed while a record had stopped half-way",
+                  lane->address_text);
+    if (!usable)
         lane_lose(lane, CANYON_UNAVAILABLE,
                   "the connection to %s was given up: a deadline passed while a request was half sent",
                   lane->address_text);

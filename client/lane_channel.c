@@ -226,6 +226,10 @@ enum canyon_status lane_channel_ended(const struct lane_channel *channel, int fa
                      address);
 }
 
+bool lane_channel_is_torn(const struct lane_channel *channel) {
+    return channel->channel != NULL && !channel_idle(channel->channel);
+}
+
 uint64_t lane_channel_carried(const struct lane_channel *channel) {
     return channel->channel != NULL ? channel_carried(channel->channel) : 0;
 }

@@ -68,6 +68,9 @@ enum lane_channel_event lane_channel_next(struct lane_channel *channel, struct s
  * the one expected, or does not accept this client's key; else UNAVAILABLE. */
 enum canyon_status lane_channel_ended(const struct lane_channel *channel, int failure, struct error *error);
 
+/* True while a record has begun to come and has not ended. */
+bool lane_channel_is_torn(const struct lane_channel *channel);
+
 /* Plaintext bytes carried so far, both directions together. */
 uint64_t lane_channel_carried(const struct lane_channel *channel);
 

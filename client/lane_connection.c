@@ -254,6 +254,7 @@ void lane_read(struct lane *lane) {
             lane_ended(lane, got < 0 ? errno : 0);
             return;
         }
+        lane->heard = clock_now();
         if (lane->channel != NULL) {
             lane_channel_received(lane->channel, (size_t)got);
             lane_open_records(lane);

@@ -46,6 +46,7 @@ struct lane {
     bool doubted;      /* the server closed without a word, and is asked once more whether it means it */
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
+    uint64_t heard;    /* the same: when the last byte came */
     uint64_t attempt_deadline;
     struct session *session;
     struct lane_task *tasks, **last_task;

@@ -28,8 +28,6 @@
 
 #define CLUSTER_SERVERS       8
 #define CLUSTER_ADDRESS_BYTES 64
-/* Whether the clusters of this harness, and the clients it connects, speak through encrypted connections. */
-#define CLUSTER_ENCRYPTED 0
 /* What a call may take beyond its deadline on a busy machine under a sanitizer. */
 #define SLACK_MS 3000u
 /* The deadline of calls that are expected to succeed. */

@@ -45,6 +45,7 @@ enum behaviour {
     CLOSE_IDLE,       /* close the connection as soon as nothing comes */
     STOP_READING,     /* neither read nor answer until told */
     SEND_GARBAGE,
+    TEAR_RECORD, /* the beginning of a record, and nothing more until told */
     MISS_A_BLOCK /* refuse values with NOT_FOUND, and hang up when asked about the tensor */
 };
 
@@ -192,6 +193,12 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
         return true;
     default:
         break;
+    }
+    if (behaviour == TEAR_RECORD) {
+        const uint8_t length[CHANNEL_LENGTH_BYTES] = {0xff, 0x0f};
+        responder_send_raw(line->descriptor, length, sizeof length);
+        wait_until_told(fake);
+        return false;
     }
     if (behaviour == SAY_GOODBYE)
         responder_say_last(line);

@@ -52,6 +52,19 @@ static void test_an_end_without_a_last_record_is_told_from_one_with_it(void **st
     }
 }
 
+/* The length of a record is not sealed. One that promises what never comes must not hold up what comes after it. */
+static void test_a_record_that_stops_half_way(void **state) {
+    (void)state;
+    struct user user = begin();
+    int connections = atomic_load(&user.fake->connections);
+    atomic_store(&user.fake->behaviour, TEAR_RECORD);
+    assert_int_equal(canyon_pull(user.tensor, user.values, 800), CANYON_TIMEOUT);
+    atomic_store(&user.fake->told, 1);
+    check_pulls(&user);
+    assert_int_equal(atomic_load(&user.fake->connections), connections + 1);
+    end(&user);
+}
+
 /* Every connection of a client that is closed ends with a last record: that of the question for the job, and the lane.
  */
 static void test_closing_says_that_it_was_all(void **state) {
@@ -117,6 +130,7 @@ int main(void) {
         cmocka_unit_test(test_a_silent_end_is_asked_about_once),
         cmocka_unit_test(test_a_silent_end_of_a_server_that_is_gone),
         cmocka_unit_test(test_an_end_without_a_last_record_is_told_from_one_with_it),
+        cmocka_unit_test(test_a_record_that_stops_half_way),
         cmocka_unit_test(test_closing_says_that_it_was_all),
         cmocka_unit_test(test_old_connections_are_replaced),
     };
