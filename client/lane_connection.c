@@ -226,6 +226,7 @@ static void lane_open_records(struct lane *lane) {
             lane_feed(lane, got);
             break;
         case LANE_CHANNEL_LAST:
+            lane_say_last(lane);
             lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection; is it still running?", lane->address_text);
             break;
         case LANE_CHANNEL_FAILED:

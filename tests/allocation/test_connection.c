@@ -241,7 +241,8 @@ static void scenario(size_t nth) {
     for (int i = 0; i < BLOCK; i++) {
         values[i] = (float)(i % 1000) / 8.0f;
     }
-    struct message_pieces pieces = {.count = 1, .pieces = {{stage.tensor.id, 0, BLOCK, 0}}};
+    struct message_pieces pieces = {
+        .count = 1, .pieces = {{.tensor = stage.tensor.id, .block = 0, .elements = BLOCK, .version = 0}}};
     size_t bytes = message_pack_pieces(&pieces, packed);
     ask(FRAME_ASSIGN, packed, bytes, sizeof values);
     pull_many(packed, bytes);

@@ -137,7 +137,8 @@ static void ask_tensor(unsigned place, unsigned type, const struct tensor_info *
 static void ask_values(unsigned place, unsigned type, const struct tensor_info *info, uint32_t block,
                        uint32_t elements) {
     static float values[BLOCK];
-    struct message_pieces pieces = {.count = 1, .pieces = {{info->id, block, elements, 1}}};
+    struct message_pieces pieces = {
+        .count = 1, .pieces = {{.tensor = info->id, .block = block, .elements = elements, .version = 1}}};
     for (uint32_t i = 0; i < elements; i++) {
         values[i] = (float)(i + block + type) / 16.0f;
     }

@@ -42,7 +42,10 @@ static void header_only(struct raw *raw, uint16_t type, uint32_t message_bytes, 
 /* A header, the whole message, and nothing of the payload that the header announces: a buffer is made for it. */
 static void payload_to_come(struct raw *raw) {
     struct message_pieces pieces = {.count = 4,
-                                    .pieces = {{1, 0, BLOCK, 0}, {1, 1, BLOCK, 0}, {1, 2, BLOCK, 0}, {1, 3, BLOCK, 0}}};
+                                    .pieces = {{.tensor = 1, .block = 0, .elements = BLOCK},
+                                               {.tensor = 1, .block = 1, .elements = BLOCK},
+                                               {.tensor = 1, .block = 2, .elements = BLOCK},
+                                               {.tensor = 1, .block = 3, .elements = BLOCK}}};
     uint8_t message[LIMIT_MESSAGE_BYTES];
     uint32_t count = (uint32_t)message_pack_pieces(&pieces, message);
     header_only(raw, FRAME_PUSH, count, 4 * BLOCK * sizeof(float));
