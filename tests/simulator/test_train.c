@@ -360,17 +360,25 @@ static void signals_leave_nothing_behind(void **state) {
     }
 }
 
+/* All but its directory of logs and keys: nobody is left who could take that away. */
 static void a_killed_parent_takes_all_with_it(void **state) {
     struct program program;
     pid_t sims[PROGRAM_PROCESSES], servers[PROGRAM_PROCESSES];
+    char directory[] = "/tmp/canyon-killed-XXXXXX";
     (void)state;
+    assert_non_null(mkdtemp(directory));
+    setenv("TMPDIR", directory, 1);
     start_long_run(&program, true, sims, servers);
     kill(program.process, SIGKILL);
     program_wait(&program, 30);
+    unsetenv("TMPDIR");
     assert_int_equal(program.code, 128 + SIGKILL);
     program_expect_gone(sims, 3);
     program_expect_gone(servers, 2);
     program_finish(&program);
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", directory);
+    assert_int_equal(system(command), 0);
 }
 
 /* A terminal of 80 columns shows it as it is meant. */
