@@ -49,6 +49,8 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->kept += part->kept;
     sum->skipped += part->skipped;
     sum->clipped += part->clipped;
+    sum->turned_away += part->turned_away;
+    sum->aborted += part->aborted;
 }
 
 /* How this client speaks to it: it knows by itself, and a server's word would be worth nothing here. */

@@ -120,7 +120,8 @@ struct message_barrier {
 
 struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
-        parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped;
+        parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped,
+        turned_away, aborted;
 };
 
 struct message_hyperparameter {

@@ -26,7 +26,9 @@
     X(not_finite)                                                                                                      \
     X(kept)                                                                                                            \
     X(skipped)                                                                                                         \
-    X(clipped)
+    X(clipped)                                                                                                         \
+    X(turned_away)                                                                                                     \
+    X(aborted)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 

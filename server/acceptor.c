@@ -81,7 +81,7 @@ static bool squeeze_in(struct acceptor *acceptor) {
         strangers_meet(&acceptor->strangers, descriptor, (struct sockaddr *)&name, bytes);
     } else if (descriptor >= 0) {
         close(descriptor);
-        atomic_fetch_add(&acceptor->options.tally->refused, 1);
+        atomic_fetch_add(&acceptor->options.tally->turned_away, 1);
         seldom_log(&acceptor->shed, acceptor->options.log, LOG_WARNING, "shed", "-", NULL,
                    "no descriptor is left for another connection: raise the limit on open files");
     }

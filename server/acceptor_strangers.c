@@ -82,7 +82,7 @@ static void leave(struct stranger *stranger) {
 
 void stranger_dismiss(struct stranger *stranger) {
     if (stranger->stage != STAGE_FAREWELL) { /* that one was counted when it was refused */
-        atomic_fetch_add(&stranger->strangers->options->tally->refused, 1);
+        atomic_fetch_add(&stranger->strangers->options->tally->turned_away, 1);
     }
     leave(stranger);
 }
@@ -197,7 +197,7 @@ static void answer(struct stranger *stranger) {
         stranger_dismiss(stranger);
     } else {
         /* Closing with unread input would make the kernel destroy the answer on its way. */
-        atomic_fetch_add(&stranger->strangers->options->tally->refused, 1);
+        atomic_fetch_add(&stranger->strangers->options->tally->turned_away, 1);
         stranger->stage = STAGE_FAREWELL;
         set_rank(stranger, RANK_SILENT);
         stranger_watch(stranger);
@@ -314,7 +314,7 @@ void strangers_meet(struct strangers *strangers, int descriptor, const struct so
         stranger = calloc(1, sizeof *stranger);
     }
     if (stranger == NULL || uv_poll_init_socket(strangers->loop, &stranger->poll, descriptor) != 0) {
-        atomic_fetch_add(&strangers->options->tally->refused, 1);
+        atomic_fetch_add(&strangers->options->tally->turned_away, 1);
         free(stranger);
         close(descriptor);
         return;

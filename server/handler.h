@@ -51,6 +51,8 @@ struct handler_peer {
 struct handler_environment {
     uint64_t (*now)(void *user);                           /* monotonic nanoseconds */
     void (*random)(void *user, void *bytes, size_t count); /* unpredictable bytes */
+    /* Adds what is counted outside of the handlers, of the whole server; may be NULL. Asked on thread 0 only. */
+    void (*count)(void *user, struct message_statistics *statistics);
     void *user;
     uint64_t state_limit; /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };

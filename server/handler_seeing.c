@@ -41,6 +41,9 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
             statistics.clipped += totals.clipped;
         }
     }
+    if (handler->thread == 0 && handler->environment->count != NULL) {
+        handler->environment->count(handler->environment->user, &statistics);
+    }
     reply_send(handler, request, FRAME_STATISTICS_ARE, message_pack_statistics(&statistics, reply_message(handler)), 0);
     return CANYON_OK;
 }

@@ -60,6 +60,12 @@ static size_t buffers_limit(uint32_t threads) {
     return share > BUFFERS_LEAST ? share : BUFFERS_LEAST;
 }
 
+static void environment_count(void *user, struct message_statistics *statistics) {
+    struct tally *tally = ((struct reactor *)user)->host.tally;
+    statistics->turned_away += atomic_load(&tally->turned_away);
+    statistics->aborted += atomic_load(&tally->aborted);
+}
+
 /* ---- stopping ---- */
 
 static void close_handle(uv_handle_t *handle, void *user) {
@@ -276,6 +282,8 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->options = *options;
     reactor->environment.now = environment_now;
     reactor->environment.random = environment_random;
+    reactor->environment.count = environment_count;
+    reactor->environment.user = reactor;
     reactor->environment.state_limit = options->state_limit;
     if (host_init(reactor)) {
         reactor->host.handler =

@@ -7,8 +7,8 @@
 
 /* Zeroed at first. */
 struct tally {
-    atomic_ullong refused; /* connections that went without having been greeted, whatever the reason */
-    atomic_ullong aborted; /* greeted ones that ended without a last record */
+    atomic_ullong turned_away; /* connections that went without having been greeted, whatever the reason */
+    atomic_ullong aborted;     /* greeted ones that ended without a last record */
 };
 
 #endif

@@ -148,7 +148,7 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
     }
     return json_pack("{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
                      "s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o}",
+                     "s:o, s:o, s:o, s:o, s:o}",
                      "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
                      server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL,
                      "version", server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
@@ -161,7 +161,8 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
                      record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
                      record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max),
                      "not_finite", record_unsigned(server->not_finite), "kept", record_unsigned(server->kept),
-                     "skipped", record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped));
+                     "skipped", record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped),
+                     "turned_away", record_unsigned(server->turned_away), "aborted", record_unsigned(server->aborted));
 }
 
 static enum outcome print_json(const struct status *status) {

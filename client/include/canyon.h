@@ -488,9 +488,12 @@ struct canyon_server_statistics {
     uint64_t not_finite;             /* blocks of pushes and assigns refused for NaN or infinity */
     uint64_t kept, skipped, clipped; /* elements of the tensors there now: kept their old values because the new ones
                                         were not finite; skipped, and clipped, as nonfinite=skip and =clip say */
-    int encrypted;   /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
-    char cipher[24]; /* "chacha20poly1305" or "aes256gcm" */
-    char key[24];    /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
+    uint64_t
+        turned_away;  /* connections that ended before they were greeted: unknown keys, garbage, silence, no place */
+    uint64_t aborted; /* encrypted ones that ended without their client having said that it was all */
+    int encrypted;    /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
+    char cipher[24];  /* "chacha20poly1305" or "aes256gcm" */
+    char key[24];     /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:

@@ -51,6 +51,16 @@ static void welcome(struct peer *peer) {
     peer_check(peer);
 }
 
+static struct message_statistics statistics_of(struct peer *peer) {
+    struct message_statistics statistics;
+    struct frame frame;
+    uint64_t request = peer_send(peer, FRAME_STATISTICS, NULL, 0, NULL, 0);
+    peer_expect(peer, &frame, FRAME_STATISTICS_ARE, request);
+    assert_int_equal(message_unpack_statistics(frame.message, frame.header.message_bytes, &statistics, NULL),
+                     CANYON_OK);
+    return statistics;
+}
+
 static void reload(struct process *process, const char *logged) {
     process_signal(process, SIGHUP);
     assert_true(process_logged(process, logged, PATIENCE_MS));
@@ -82,7 +92,8 @@ static void garbage_is_met_with_silence(void **state) {
         peer_close(&peer);
     }
     assert_true(process_logged(process, "stranger-refused", PATIENCE_MS));
-    peer_check(&good);
+    assert_int_equal(statistics_of(&good).turned_away, 22);
+    assert_int_equal(statistics_of(&good).aborted, 0);
     peer_close(&good);
     process_stop(process);
 }
@@ -353,6 +364,10 @@ static void a_stream_without_a_last_record_is_an_abort(void **state) {
     peer_close(&peer);
     assert_true(process_logged(process, "aborted", PATIENCE_MS));
     assert_true(process_logged(process, "without a last record", 0));
+    peer_open(&peer, process, 0, NULL);
+    assert_int_equal(statistics_of(&peer).aborted, 1);
+    assert_int_equal(statistics_of(&peer).turned_away, 0);
+    peer_close(&peer);
     process_stop(process);
 }
 
@@ -522,6 +537,65 @@ static void a_bad_list_leaves_the_old_one(void **state) {
     process_stop(process);
 }
 
+/* ---- limits ---- */
+
+/* A megabyte a second, of which a second's worth may come at once: three more take three seconds. Another key's
+ * connection does not wait, and a list without the limit lifts it. */
+static void a_pace_is_held(void **state) {
+    (void)state;
+    enum { COUNT = 65536, PUSHES = 16 };
+    static const float gradient[COUNT];
+    keys_allow("worker slow @worker push_bytes=1Mi/s\nworker fast @second\n");
+    struct process *process = process_start(false, NULL, 0);
+    struct peer slow, fast;
+    struct frame frame;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    peer_open_as(&slow, process, KEY_WORKER);
+    peer_open_as(&fast, process, KEY_SECOND_WORKER);
+    uint64_t tensor = peer_create(&slow, "w", COUNT), begun = now_ms(), sent;
+    size_t count = piece_pack(tensor, 0, COUNT, 0, bytes);
+    for (int i = 0; i < PUSHES; ++i) {
+        sent = peer_send(&slow, FRAME_PUSH, bytes, count, gradient, sizeof gradient);
+        peer_expect(&slow, &frame, FRAME_PUSHED, sent);
+        peer_check(&fast);
+    }
+    /* Four megabytes less the first one and what the last push still owes. */
+    assert_true(now_ms() - begun >= 2500);
+    for (int i = 0; i < PUSHES; ++i) {
+        sent = peer_send(&slow, FRAME_PUSH, bytes, count, gradient, sizeof gradient);
+        if (i == 0) {
+            keys_allow("worker slow @worker\nworker fast @second\n");
+            reload(process, "allow-list allowed=2");
+        }
+        peer_expect(&slow, &frame, FRAME_PUSHED, sent);
+    }
+    peer_close(&fast);
+    peer_close(&slow);
+    process_stop(process);
+}
+
+static void memory_has_a_limit(void **state) {
+    (void)state;
+    static const char *const arguments[] = {"--memory-limit", "1M", NULL};
+    struct process *process = process_start(false, arguments, 0);
+    struct message_create create = {
+        .spec = {.name = "large", .shape = {.rank = 1, .dims = {1 << 20}}, .optimizer = {.name = "sgd"}}};
+    struct message_created created;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct frame frame;
+    struct peer peer;
+    peer_open(&peer, process, 0, NULL);
+    (void)peer_create(&peer, "small", 1000);
+    uint64_t request = peer_send(&peer, FRAME_CREATE, bytes, message_pack_create(&create, bytes), NULL, 0);
+    peer_expect(&peer, &frame, FRAME_CREATED, request);
+    assert_int_equal(message_unpack_created(frame.message, frame.header.message_bytes, &created, NULL), CANYON_OK);
+    request = peer_send(&peer, FRAME_DEFINE, bytes, message_pack_define(&created.tensor, bytes), NULL, 0);
+    peer_expect_error(&peer, request, CANYON_NO_MEMORY, "of at most 1048576");
+    peer_check(&peer);
+    peer_close(&peer);
+    process_stop(process);
+}
+
 /* ---- sessions ---- */
 
 static void a_session_belongs_to_its_key(void **state) {
@@ -623,6 +697,8 @@ int main(void) {
         EACH(a_revoked_key_is_told_and_closed),
         EACH(a_changed_role_holds_for_open_connections),
         EACH(a_bad_list_leaves_the_old_one),
+        EACH(a_pace_is_held),
+        EACH(memory_has_a_limit),
         EACH(a_session_belongs_to_its_key),
         EACH(what_is_missing_is_named),
         EACH(the_log_has_the_line_for_clients_and_no_secret),

@@ -174,6 +174,8 @@ static void test_status(void **state) {
         expect_in(local_servers(local), json_string_value(member(server, "address")));
         assert_int_equal(json_integer_value(member(server, "threads")), 2);
         assert_true(json_is_real(member(server, "staleness_mean")));
+        assert_int_equal(json_integer_value(member(server, "turned_away")), 0);
+        assert_true(json_is_integer(member(server, "aborted")));
         assert_int_equal(json_integer_value(member(server, "staleness_max")), 0);
         assert_true(json_integer_value(member(server, "connections")) >= 2);
         parameters += json_integer_value(member(server, "parameters"));

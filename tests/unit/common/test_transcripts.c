@@ -293,8 +293,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[21];
-    for (uint64_t i = 1; i <= 21; i++) {
+    uint64_t counters[23];
+    for (uint64_t i = 1; i <= 23; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -303,9 +303,11 @@ static void seeing(void **state) {
     memcpy(&statistics, counters, sizeof statistics);
     same_frame("statistics", FRAME_STATISTICS, 16, NULL, 0, NULL, 0);
     CHECK("statistics_are", FRAME_STATISTICS_ARE, 16, statistics, statistics, NULL, 0);
-    assert_int_equal(statistics.uptime_ms, 1000003);           /* field 1 */
-    assert_int_equal(statistics.parked, 289 * 1000006000009u); /* field 17 */
-    assert_int_equal(statistics.clipped, 441);                 /* field 21 */
+    assert_int_equal(statistics.uptime_ms, 1000003);            /* field 1 */
+    assert_int_equal(statistics.parked, 289 * 1000006000009u);  /* field 17 */
+    assert_int_equal(statistics.clipped, 441);                  /* field 21 */
+    assert_int_equal(statistics.turned_away, 484 * 1000003);    /* field 22 */
+    assert_int_equal(statistics.aborted, 529 * 1000006000009u); /* field 23 */
 }
 
 static void digests(void **state) {
