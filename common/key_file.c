@@ -171,6 +171,7 @@ out:
         close(descriptor);
     }
     secret_free(reading);
+    secret_wipe_stack();
     return status;
 }
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#define STACK_BYTES 16384 /* more than any calls here and in libsodium take */
+
 /* A slab is one mapping, aligned to its size so that a cell's address leads to it. Its first page holds the
  * book-keeping, the others granules; a cell is a run of them. Only the granules are locked, kept out of dumps, and zero
  * in a child made by fork: the book-keeping stays right there. */
@@ -163,6 +165,10 @@ size_t secret_in_use(void) {
 
 void secret_wipe(void *bytes, size_t count) {
     sodium_memzero(bytes, count);
+}
+
+void secret_wipe_stack(void) {
+    sodium_stackzero(STACK_BYTES);
 }
 
 bool secret_equal(const void *one, const void *two, size_t count) {

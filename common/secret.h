@@ -25,6 +25,10 @@ size_t secret_in_use(void);
  */
 void secret_wipe(void *bytes, size_t count);
 
+/* Wipes what calls that have returned left on this thread's stack: arithmetic on secrets copies them there, in code
+ * that is not ours too. Some microseconds. */
+void secret_wipe_stack(void);
+
 /* True when the bytes are equal, in a time that does not depend on where they differ. */
 bool secret_equal(const void *one, const void *two, size_t count);
 

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/secret.h"
 
 #define SECOND        1000000000ull
 #define DISCARD_READS 16
-#define TURNS         8 /* computed before the loop looks at its sockets and timers again: some 2 milliseconds */
+#define LATE          256 /* let go in one go */
+#define TURNS         8   /* computed before the loop looks at its sockets and timers again: some 2 milliseconds */
 
 static void on_stranger(uv_poll_t *handle, int status, int events);
 static void on_turns(uv_idle_t *idle);
@@ -87,10 +89,17 @@ void stranger_dismiss(struct stranger *stranger) {
     leave(stranger);
 }
 
-void stranger_dismiss_for(struct stranger *stranger, struct seldom *seldom, const char *event, const char *reason) {
+/* A flood is not worth an address each. */
+static void log_seldom(const struct stranger *stranger, struct seldom *seldom, const char *event, const char *reason) {
     char from[ARRIVAL_FROM_BYTES];
-    seldom_log(seldom, stranger->strangers->options->log, LOG_WARNING, event, stranger_from(stranger, from), NULL,
-               reason);
+    if (!seldom_suppresses(seldom)) {
+        seldom_log(seldom, stranger->strangers->options->log, LOG_WARNING, event, stranger_from(stranger, from), NULL,
+                   reason);
+    }
+}
+
+void stranger_dismiss_for(struct stranger *stranger, struct seldom *seldom, const char *event, const char *reason) {
+    log_seldom(stranger, seldom, event, reason);
     stranger_dismiss(stranger);
 }
 
@@ -206,11 +215,9 @@ static void answer(struct stranger *stranger) {
 
 void stranger_answer(struct stranger *stranger, enum stranger_stage stage, uint8_t *bytes, size_t count,
                      const char *reason) {
-    char from[ARRIVAL_FROM_BYTES];
     assert(stage == STAGE_WELCOME ? stranger->arrival != NULL : stage == STAGE_REFUSAL);
     if (stage == STAGE_REFUSAL) {
-        seldom_log(&stranger->strangers->refused, stranger->strangers->options->log, LOG_WARNING, "hello-refused",
-                   stranger_from(stranger, from), NULL, reason);
+        log_seldom(stranger, &stranger->strangers->refused, "hello-refused", reason);
     }
     end_introduction(stranger);
     set_rank(stranger, RANK_KNOWN);
@@ -274,6 +281,7 @@ static void on_turns(uv_idle_t *idle) {
         first->stranger->stage = STAGE_THIRD; /* or what the step makes of it */
         handshake_turn(first->stranger);
     }
+    secret_wipe_stack();
     if (TAILQ_EMPTY(&strangers->waiting)) {
         uv_idle_stop(idle);
     }
@@ -283,7 +291,7 @@ static void on_deadlines(uv_timer_t *timer) {
     struct strangers *strangers = timer->data;
     uint64_t now = clock_now();
     struct stranger *first;
-    while ((first = TAILQ_FIRST(&strangers->all)) != NULL && first->deadline <= now) {
+    for (int i = 0; (first = TAILQ_FIRST(&strangers->all)) != NULL && first->deadline <= now && i < LATE; ++i) {
         if (first->stage == STAGE_FAREWELL) {
             stranger_dismiss(first);
         } else {
@@ -291,7 +299,7 @@ static void on_deadlines(uv_timer_t *timer) {
         }
     }
     if (first != NULL) {
-        uv_timer_start(timer, on_deadlines, (first->deadline - now) / 1000000 + 1, 0);
+        uv_timer_start(timer, on_deadlines, first->deadline > now ? (first->deadline - now) / 1000000 + 1 : 1, 0);
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef CANYON_SERVER_SELDOM_H
 #define CANYON_SERVER_SELDOM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/log.h"
@@ -10,6 +11,9 @@
 struct seldom {
     uint64_t next, suppressed;
 };
+
+/* True, and counted as not logged, when there was a line within the last second: then the line need not be made. */
+bool seldom_suppresses(struct seldom *seldom);
 
 /* A line "event from=... name=... reason=... suppressed=N" unless there was one within the last second. `name`, which
  * may be NULL for none, and `reason` are texts from outside: they are quoted here. */

@@ -3,7 +3,7 @@ add_library(canyon_server_fixture STATIC ${CMAKE_CURRENT_LIST_DIR}/fixture.c ${C
   ${CMAKE_CURRENT_LIST_DIR}/peer.c)
 target_link_libraries(canyon_server_fixture PUBLIC canyon_common canyon_test_support)
 
-foreach(name crowd door process stall wire)
+foreach(name crowd door process secrets stall wire)
   add_executable(server_${name} ${CMAKE_CURRENT_LIST_DIR}/test_${name}.c)
   target_link_libraries(server_${name} PRIVATE canyon_server_fixture)
   add_dependencies(server_${name} canyon-server)
@@ -23,6 +23,8 @@ set_tests_properties(server.stall PROPERTIES LABELS full TIMEOUT 120)
 
 add_test(NAME server.door COMMAND server_door)
 set_tests_properties(server.door PROPERTIES LABELS "quick;threads" TIMEOUT 120)
+add_test(NAME server.secrets COMMAND server_secrets)
+set_tests_properties(server.secrets PROPERTIES LABELS quick TIMEOUT 60)
 
 # Alone, and with memory to spare.
 add_test(NAME server.crowd COMMAND server_crowd)
