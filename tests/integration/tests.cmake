@@ -18,3 +18,7 @@ set_tests_properties(integration.example PROPERTIES LABELS quick)
 
 add_test(NAME integration.two_hosts COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/two_hosts.sh ${CMAKE_BINARY_DIR})
 set_tests_properties(integration.two_hosts PROPERTIES LABELS quick TIMEOUT 120 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+
+# A million pushes instead of twenty thousand.
+add_test(NAME integration.poison_million COMMAND integration_poison)
+set_tests_properties(integration.poison_million PROPERTIES LABELS full TIMEOUT 1800 ENVIRONMENT CANYON_PUSHES=1000000)
