@@ -137,6 +137,13 @@ static void *run(void *user) {
     return NULL;
 }
 
+/* Accepted sockets inherit it: who sends its first message byte by byte wakes nobody. After as many bytes as a header
+ * has, it shows who speaks plaintext; for the rest handshake_ready sees to it. */
+static void wait_for_many(const struct acceptor *acceptor) {
+    const int bytes = acceptor->options.key != NULL ? FRAME_HEADER_BYTES : 1;
+    (void)setsockopt(acceptor->options.descriptor, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+}
+
 static int loop_init(struct acceptor *acceptor, struct allow *allow) {
     strangers_init(&acceptor->strangers, &acceptor->loop, &acceptor->options, allow);
     int failure = uv_async_init(&acceptor->loop, &acceptor->stop, on_stop);
@@ -151,6 +158,7 @@ static int loop_init(struct acceptor *acceptor, struct allow *allow) {
         return failure;
     }
     acceptor->listening.data = acceptor;
+    wait_for_many(acceptor);
     return uv_poll_start(&acceptor->listening, UV_READABLE, on_listening);
 }
 

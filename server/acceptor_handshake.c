@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/random.h"
 #include "common/secret.h"
@@ -28,6 +29,12 @@ static bool speaks_plaintext(const struct stranger *stranger) {
     return stranger->have >= PREFIX_BYTES && memcmp(stranger->first, hello, PREFIX_BYTES) == 0;
 }
 
+/* Its socket wakes us when so many bytes are there, or it ends. */
+static void wake_for(const struct stranger *stranger, size_t bytes) {
+    const int least = (int)bytes;
+    (void)setsockopt(stranger->descriptor, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least);
+}
+
 static void hear_first(struct stranger *stranger) {
     bool whole = stranger_receive(stranger, stranger->first, sizeof stranger->first);
     if (stranger->stage == STAGE_GONE) {
@@ -37,7 +44,10 @@ static void hear_first(struct stranger *stranger) {
         refuse(stranger, "it speaks plaintext, and this server encrypts");
     } else if (whole && !channel_first_plausible(stranger->strangers->options->key->public, stranger->first)) {
         refuse(stranger, "its first message was not made for this server's key");
-    } else if (whole && stranger_knock(stranger)) {
+    } else if (!whole) {
+        wake_for(stranger, sizeof stranger->first - stranger->have);
+    } else if (stranger_knock(stranger)) {
+        wake_for(stranger, 1);
         stranger_queue(stranger);
     }
 }

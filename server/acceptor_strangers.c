@@ -126,7 +126,11 @@ bool stranger_receive(struct stranger *stranger, uint8_t *at, size_t whole) {
             }
             return false;
         }
+        const bool more = (size_t)got == whole - stranger->have;
         stranger->have += (uint32_t)got;
+        if (!more) { /* it came short: the socket is empty, and the loop will tell when more has come */
+            return false;
+        }
     }
     return true;
 }
