@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #define STACK_BYTES 16384 /* more than any calls here and in libsodium take */
 
@@ -30,6 +32,7 @@ _Static_assert(SECRET_LIMIT_BYTES / GRANULE < CONTINUED, "a run's length does no
 static struct {
     pthread_mutex_t mutex;
     struct slab *slabs;
+    pid_t owner; /* the process that locked them */
     bool unlocked;
 } pool = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
@@ -112,11 +115,27 @@ static void *slab_take(struct slab *slab, unsigned count) {
     return NULL;
 }
 
+/* A child made by fork has its parent's slabs, and they are kept out of dumps as before, but locks are not inherited.
+ */
+static void pool_own(void) {
+    const pid_t self = getpid();
+    if (pool.owner == self) {
+        return;
+    }
+    pool.owner = self;
+    for (struct slab *slab = pool.slabs; slab != NULL; slab = slab->next) {
+        if (mlock(granules_of(slab), SLAB_BYTES - HEADER_BYTES) != 0) {
+            pool.unlocked = true;
+        }
+    }
+}
+
 void *secret_alloc(size_t bytes) {
     assert(bytes >= 1 && bytes <= SECRET_LIMIT_BYTES);
     const unsigned count = (unsigned)((bytes + GRANULE - 1) / GRANULE);
     void *cell = NULL;
     pool_enter();
+    pool_own();
     for (struct slab *slab = pool.slabs; slab != NULL && cell == NULL; slab = slab->next) {
         cell = slab_take(slab, count);
     }

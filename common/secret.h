@@ -3,7 +3,8 @@
  * Cells from a pool of shared pages, since one locked mapping per key would cost pages each. When the system refuses to
  * lock more (RLIMIT_MEMLOCK), cells are handed out unlocked and secret_locked says so, once for all: the caller decides
  * whether to warn or to refuse. In a child made by fork every cell reads as zeroes (Linux 4.14 and later): a secret has
- * one owner, and a channel finds its keys gone. Thread-safe after random_start. */
+ * one owner, and a channel finds its keys gone. The first cell that a child takes locks its pages anew. Thread-safe
+ * after random_start. */
 #ifndef CANYON_COMMON_SECRET_H
 #define CANYON_COMMON_SECRET_H
 

@@ -280,6 +280,7 @@ static struct cluster_options with_defaults(const struct cluster_options *option
     full.server_key = full.server_key ? full.server_key : keyring.server_key;
     full.allow = full.allow ? full.allow : keyring.allow;
     full.cipher = full.cipher ? full.cipher : "chacha20poly1305";
+    full.log_level = full.log_level ? full.log_level : "info";
     return full;
 }
 
@@ -328,6 +329,8 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          (char *)(uintptr_t)options->allow,
                          (char *)(uintptr_t) "--cipher",
                          (char *)(uintptr_t)options->cipher,
+                         (char *)(uintptr_t) "--log-level",
+                         (char *)(uintptr_t)options->log_level,
                          NULL};
     pid_t parent = getpid();
     pid_t child = fork();
@@ -465,6 +468,10 @@ bool cluster_logged(const struct cluster *cluster, unsigned server, const char *
         sleep_ms(10);
     }
     return true;
+}
+
+const char *cluster_log(const struct cluster *cluster, unsigned server) {
+    return cluster->servers[server].log;
 }
 
 bool harness_is_plaintext(const char *address) {

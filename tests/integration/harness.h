@@ -43,6 +43,7 @@ struct cluster_options {
     bool ipv6;                               /* on ::1 instead of 127.0.0.1 */
     bool plaintext;                          /* instead of encrypted, with the harness's keys */
     const char *server_key, *allow, *cipher; /* other files, another cipher [those of the harness] */
+    const char *log_level;                   /* ["info"] */
     /* Called once for each server with the address it will listen on; what it returns, valid for the call, is
      * advertised instead (of a proxy before it, say). NULL: the address itself. */
     const char *(*advertise)(void *user, unsigned server, const char *address);
@@ -108,6 +109,9 @@ void cluster_resume(struct cluster *cluster, unsigned server);
 
 /* Waits until the server's log contains the text; false when it does not within `wait_ms`. */
 bool cluster_logged(const struct cluster *cluster, unsigned server, const char *text, uint32_t wait_ms);
+
+/* The path of its log. Valid until cluster_stop. */
+const char *cluster_log(const struct cluster *cluster, unsigned server);
 
 /* A value in kB of a server's /proc/PID/status, such as "VmHWM"; 0 when it cannot be read. */
 uint64_t cluster_memory_kb(const struct cluster *cluster, unsigned server, const char *key);
