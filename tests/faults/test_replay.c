@@ -111,7 +111,7 @@ static void an_end_without_a_last_record_is_an_abort(void **state) {
 
     /* In the middle of an answer the client hears of it: its push is reported as of unknown outcome, not as done. */
     expect_pushes(tensor, PUSHES);
-    routes_fault(&routes, PROXY_LIVE, PROXY_DOWN, "cut=0,end=fin");
+    routes_fault(&routes, PROXY_LIVE, PROXY_DOWN, "cut=1,end=fin");
     check_status(canyon_push(tensor, gradient, PATIENCE_MS), CANYON_OUTCOME_UNKNOWN);
     check_text("without the server's last record");
     routes_fault(&routes, PROXY_EVERY, PROXY_DOWN, "");
