@@ -384,7 +384,40 @@ def digits():
     yield "long", (line[:-1] + "9" * 40 + "\n").encode()
 
 
-TARGETS = [frames, messages, greeting, handler, command, config, optimizer, key, allow, known_servers, session, npy, digits]
+def handshake():
+    """Whole handshakes, and such with one message changed, made up or cut."""
+    for cipher, name in ((0, "chacha"), (1, "aes")):
+        yield name, bytes([cipher, 0, 0, 0, 0]) + b"a hello of some bytes"
+        yield name + "-empty-hello", bytes([cipher, 0, 0, 0, 0])
+        for place in (0, 15, 16, 47, 48, 63):
+            yield "%s-first-%d" % (name, place), bytes([cipher, 1]) + struct.pack("<HB", place, 1)
+        for place in (0, 31, 32, 47):
+            yield "%s-second-%d" % (name, place), bytes([cipher, 0, 1]) + struct.pack("<HB", place, 0x80)
+        for place in (0, 1, 2, 33, 34, 49, 50, 65):
+            yield "%s-third-%d" % (name, place), bytes([cipher, 0, 0, 0, 1]) + struct.pack("<HB", place, 4)
+        yield name + "-third-cut", bytes([cipher, 0, 0, 40, 0])
+        yield name + "-made-up", bytes([cipher | 2]) + bytes(range(64)) + bytes(4)
+        yield name + "-zero-point", bytes([cipher | 2]) + bytes(64) + bytes(4)
+
+
+def records():
+    """Streams of records: whole, in pieces, changed, cut."""
+    sizes = struct.pack("<8H", 0, 1, 15, 16, 999, 32767, 32766, 4095)
+    for cipher, name in ((2, "chacha"), (3, "aes")):
+        yield name, bytes([cipher, 0, 0, 0, 0, 0]) + sizes
+        yield name + "-single-bytes", bytes([cipher, 0, 0, 0, 1, 1]) + sizes[:8]
+        yield name + "-small-reads", bytes([cipher, 0, 0, 0, 0, 7]) + sizes
+        yield name + "-without-end", bytes([cipher & 1, 0, 0, 0, 0, 0]) + sizes
+        yield name + "-nothing", bytes([cipher, 0, 0, 0, 0, 0])
+        for cut in (1, 18, 19, 5000):
+            yield "%s-cut-%d" % (name, cut), bytes([cipher, 0]) + struct.pack("<H", cut) + bytes(2) + sizes
+        for place in (0, 1, 2, 18, 19, 20, 21, 60, 1100, 40000):
+            change = struct.pack("<HB", place, 1)
+            yield "%s-change-%d" % (name, place), bytes([cipher, 1]) + change + bytes([0, 0, 50, 0]) + sizes
+
+
+TARGETS = [frames, messages, greeting, handler, command, config, optimizer, key, handshake, records, allow, known_servers,
+           session, npy, digits]
 
 
 def main():
