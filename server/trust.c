@@ -57,9 +57,10 @@ enum canyon_status trust_load(const struct config *config, struct trust *trust, 
     }
     if (status != CANYON_OK) {
         trust_finish(trust);
-        error->status = CANYON_CONFIGURATION;
+        status = status == CANYON_NO_MEMORY ? status : CANYON_CONFIGURATION;
+        error->status = status;
     }
-    return status == CANYON_OK ? CANYON_OK : CANYON_CONFIGURATION;
+    return status;
 }
 
 void trust_finish(struct trust *trust) {

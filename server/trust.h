@@ -13,7 +13,8 @@ struct trust {
 };
 
 /* Reads both; leaves both NULL when the settings ask for plaintext. CONFIGURATION when a file is not there, or not as
- * it must be: the text names it, and the command that makes one. finish is safe after a failure, and on zeroes. */
+ * it must be: the text names it, and the command that makes one. NO_MEMORY. finish is safe after a failure, and on
+ * zeroes. */
 enum canyon_status trust_load(const struct config *config, struct trust *trust, struct error *error);
 void trust_finish(struct trust *trust);
 

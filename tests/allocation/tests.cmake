@@ -24,3 +24,7 @@ target_sources(allocation_client PRIVATE
   ${PROJECT_SOURCE_DIR}/client/tools/keyring.c)
 target_link_libraries(allocation_client PRIVATE canyon_common PkgConfig::UV)
 add_dependencies(allocation_client canyon-server)
+canyon_allocation_test(server canyon_server_core canyon_client_core)
+target_sources(allocation_server PRIVATE ${PROJECT_SOURCE_DIR}/client/tools/keyring.c)
+target_compile_definitions(allocation_server PRIVATE CANYON_BINARY_DIR="${CMAKE_BINARY_DIR}")
+add_dependencies(allocation_server canyon-sim)
