@@ -400,7 +400,8 @@ CANYON_API enum canyon_status canyon_client_counters(canyon_client *client, stru
  * where all were equal, assign that one.)
  *
  * From PyTorch: create the tensor with the same settings, canyon_assign the parameter, canyon_assign_slot what is of
- * its shape in the optimizer's state, and canyon_assign_number(tensor, "step", step, 0).
+ * its shape in the optimizer's state, and canyon_assign_number(tensor, "step", step, 0). SGD's state has no step; what
+ * it is here matters to momentum's dampening, which spares the first update, and to schedules.
  *
  * Blocks are read and written one by one while others may push: for the state of one moment let no worker push. Each
  * call asks a server for the optimizer's slots first; an unknown name is NOT_FOUND, and the text lists those there are.

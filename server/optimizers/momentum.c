@@ -1,7 +1,7 @@
 /* Gradient descent with momentum (the heavy ball).
  *
  *     g' = g + weight_decay * w
- *     b <- g'                                     at the first step
+ *     b <- momentum * b + g'                      at the first step, where b is 0
  *     b <- momentum * b + (1 - dampening) * g'    afterwards
  *     w <- w - lr * b
  *
@@ -9,8 +9,9 @@
  * Sutskever, Martens, Dahl and Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 1
  * and 2, but with lr outside the buffer, so that a change of lr acts at once. PyTorch: torch.optim.SGD(momentum=...,
  * dampening=...), the same, rounded alike, with its first step free of dampening and with dampening ignored when
- * momentum is 0. PyTorch has no default lr and momentum 0; the defaults here are ours: 0.9, and an lr whose steps add
- * up to those of sgd, lr / (1 - momentum) = 0.1.
+ * momentum is 0. A buffer that was assigned counts from the first step on: PyTorch's state for it has no step beside it
+ * that could be assigned too. PyTorch has no default lr and momentum 0; the defaults here are ours: 0.9, and an lr
+ * whose steps add up to those of sgd, lr / (1 - momentum) = 0.1.
  *
  * No epsilon. Memory: weight and buffer, 8 bytes a parameter. */
 #include "server/optimizers/kernel.h"
@@ -31,7 +32,7 @@ static void prepare(const double *hyper, uint64_t step, double *scalars, float *
     const bool whole = step == 1 || hyper[MOMENTUM] <= 0.0;
     prepare_common(hyper + COMMON, hyper[LR], prepared);
     prepared[RATE] = (float)hyper[LR];
-    prepared[KEEP] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
+    prepared[KEEP] = (float)hyper[MOMENTUM];
     prepared[TAKE] = whole ? 1.0f : (float)(1.0 - hyper[DAMPENING]);
 }
 

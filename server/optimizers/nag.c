@@ -1,7 +1,7 @@
 /* Nesterov's accelerated gradient.
  *
  *     g' = g + weight_decay * w
- *     b <- momentum * b + g'            (b = g' at the first step)
+ *     b <- momentum * b + g'            (b starts at 0)
  *     w <- w - lr * (g' + momentum * b)
  *
  * Nesterov, "A method for solving the convex programming problem with convergence rate O(1/k^2)", 1983; in the form of
@@ -23,10 +23,11 @@ static const struct optimizer_hyperparameter hyperparameters[] = {
 };
 
 static void prepare(const double *hyper, uint64_t step, double *scalars, float *prepared) {
+    (void)step;
     (void)scalars;
     prepare_common(hyper + COMMON, hyper[LR], prepared);
     prepared[RATE] = (float)hyper[LR];
-    prepared[KEEP] = step == 1 ? 0.0f : (float)hyper[MOMENTUM];
+    prepared[KEEP] = (float)hyper[MOMENTUM];
     prepared[AHEAD] = (float)hyper[MOMENTUM];
 }
 

@@ -251,6 +251,23 @@ static void take_over(canyon_client *client, const char *optimizer, unsigned sta
     check_ok(canyon_tensor_drop(client, optimizer, PATIENCE_MS));
 }
 
+/* The state of PyTorch's SGD is its buffer alone. */
+static void a_velocity_without_a_step_goes_on(canyon_client *client) {
+    const float weights[FEW] = {0}, gradient[FEW] = {0.25f, 0.25f, 0.25f, 0.25f, 0.25f};
+    float velocity[FEW] = {2, -2, 0, 4, 1}, fresh[FEW];
+    canyon_tensor *tensor = client_vector(client, "sgd", FEW, "momentum:lr=0.5,momentum=0.5");
+    check_ok(canyon_assign(tensor, weights, PATIENCE_MS));
+    check_ok(canyon_assign_slot(tensor, "momentum_buffer", velocity, PATIENCE_MS));
+    for (int step = 0; step < 2; step++)
+        check_ok(canyon_push_pull(tensor, gradient, fresh, PATIENCE_MS));
+    for (size_t i = 0; i < FEW; i++) { /* all of it is exact in float */
+        float one = 0.5f * velocity[i] + 0.25f, two = 0.5f * one + 0.25f;
+        check(fresh[i] == -0.5f * one - 0.5f * two);
+    }
+    canyon_tensor_close(tensor);
+    check_ok(canyon_tensor_drop(client, "sgd", PATIENCE_MS));
+}
+
 static void a_run_from_elsewhere_goes_on(void **state) {
     (void)state;
     struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2});
@@ -259,6 +276,7 @@ static void a_run_from_elsewhere_goes_on(void **state) {
     take_over(client, "adam", 2);
     take_over(client, "nadam", START);
     take_over(client, "nadam", 2);
+    a_velocity_without_a_step_goes_on(client);
     canyon_close(client);
     cluster_stop(cluster);
 }

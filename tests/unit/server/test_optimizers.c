@@ -87,6 +87,7 @@ static void names_are_those_of_the_documentation(void **state) {
                                         "adam", "adamw",     "amsgrad", "adamax",  "nadam",    "radam",
                                         "yogi", "adabelief", "rprop",   "lion",    "ftrl",     "rowwise_adagrad"};
     assert_int_equal(optimizer_count(), COUNT_OF(names));
+    assert_true(optimizer_count() <= LIMIT_OPTIMIZERS);
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         assert_string_equal(optimizer_at(i)->name, names[i]);
         assert_ptr_equal(optimizer_find(names[i]), optimizer_at(i));
@@ -367,6 +368,27 @@ static void first_steps_by_hand(void **state) {
     two_steps("nadam", "momentum_decay", 0.0, w, w - 0.002 * ahead2 / square2);
 }
 
+/* What was moved in from elsewhere, without a count of the steps there, counts from the first step here on. */
+static void an_assigned_velocity_counts_at_once(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double velocity, step; /* after a gradient of 0.25, from a velocity of 2 */
+    } cases[] = {{"momentum", 0.5 * 2 + 0.25, 0.5 * 2 + 0.25}, {"nag", 0.5 * 2 + 0.25, 0.25 + 0.5 * (0.5 * 2 + 0.25)}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        static struct block block;
+        const float gradient = 0.25f;
+        block_begin(&block, optimizer_find(cases[i].name));
+        block_set(&block, "momentum", 0.5);
+        block_set(&block, "lr", 0.5);
+        block.weights[0] = 8.0f;
+        block.slots[0][0] = 2.0f;
+        block_step(&block, &gradient, 1);
+        assert_true((double)block.slots[0][0] == cases[i].velocity); /* all of it is exact in float */
+        assert_true((double)block.weights[0] == 8.0 - 0.5 * cases[i].step);
+    }
+}
+
 /* The schedule of Nadam's momentum, seen through its running product, against pow. */
 static void nadam_follows_its_schedule(void **state) {
     (void)state;
@@ -396,6 +418,7 @@ int main(void) {
         cmocka_unit_test(zero_gradients_rest),
         cmocka_unit_test(prepared_constants_are_finite),
         cmocka_unit_test(first_steps_by_hand),
+        cmocka_unit_test(an_assigned_velocity_counts_at_once),
         cmocka_unit_test(nadam_follows_its_schedule),
     };
     return cmocka_run_group_tests_name("optimizers", tests, NULL, NULL);
