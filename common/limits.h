@@ -11,6 +11,7 @@
 #define LIMIT_SETTING_BYTES   32                  /* a hyperparameter's name, with the NUL */
 #define LIMIT_OPTIMIZER_BYTES 32                  /* an optimizer's name, with the NUL */
 #define LIMIT_SLOTS           4                   /* optimizer state arrays of the weights' shape */
+#define LIMIT_OPTIMIZERS      256                 /* that a server has */
 #define LIMIT_SCALARS         2                   /* numbers of optimizer state for each block, beside its step */
 #define LIMIT_STEP            1000000000000000ull /* updates that a block can be assigned to have had */
 #define LIMIT_SERVERS         1024                /* servers of a job */

@@ -143,7 +143,7 @@ enum canyon_status message_unpack_optimizer(const uint8_t *bytes, size_t count, 
         return unpacking.status;
     }
     message->index = wire->index;
-    message->total = wire->count;
+    message->total = message_take_count(&unpacking, "optimizers", wire->count, LIMIT_OPTIMIZERS);
     message_take_text(&unpacking, "name", wire->name, message->name, sizeof message->name);
     message_take_text(&unpacking, "summary", wire->summary, message->summary, sizeof message->summary);
     message_take_text(&unpacking, "source", wire->source, message->source, sizeof message->source);

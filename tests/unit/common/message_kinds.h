@@ -227,7 +227,7 @@ static inline void fill_optimizer_request(struct filling *f, union any_message *
 
 static inline void fill_optimizer(struct filling *f, union any_message *m) {
     m->optimizer.index = fill_u32(f, 0, UINT32_MAX);
-    m->optimizer.total = fill_u32(f, 0, UINT32_MAX);
+    m->optimizer.total = fill_u32(f, 0, LIMIT_OPTIMIZERS);
     fill_text(f, m->optimizer.name, sizeof m->optimizer.name);
     fill_text(f, m->optimizer.summary, sizeof m->optimizer.summary);
     fill_text(f, m->optimizer.source, sizeof m->optimizer.source);

@@ -133,12 +133,28 @@ static void long_prose_is_cut(void **state) {
     assert_int_equal(strlen(message.text), ERROR_TEXT_BYTES - 1);
 }
 
+/* The list of optimizers that a client gathers is bounded, whatever a server says of its length. */
+static void too_many_optimizers_are_refused(void **state) {
+    (void)state;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    static struct message_optimizer optimizer, back;
+    struct error error = {.status = CANYON_OK};
+    optimizer.total = LIMIT_OPTIMIZERS;
+    size_t count = message_pack_optimizer(&optimizer, bytes);
+    assert_int_equal(message_unpack_optimizer(bytes, count, &back, &error), CANYON_OK);
+    assert_int_equal(back.total, LIMIT_OPTIMIZERS);
+    optimizer.total++;
+    count = message_pack_optimizer(&optimizer, bytes);
+    assert_int_equal(message_unpack_optimizer(bytes, count, &back, &error), CANYON_PROTOCOL);
+    assert_non_null(strstr(error.text, "257 optimizers"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_contents),        cmocka_unit_test(largest_contents),
         cmocka_unit_test(pages_are_full),         cmocka_unit_test(unknown_fields_are_ignored),
         cmocka_unit_test(absent_fields_are_zero), cmocka_unit_test(unknown_codes_are_internal),
-        cmocka_unit_test(long_prose_is_cut),
+        cmocka_unit_test(long_prose_is_cut),      cmocka_unit_test(too_many_optimizers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

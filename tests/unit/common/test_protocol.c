@@ -121,7 +121,8 @@ static void limits(void **state) {
                  LIMIT(LIMIT_MESSAGE_BYTES),
                  LIMIT(LIMIT_WAIT_MS),
                  LIMIT(LIMIT_SCALARS),
-                 LIMIT(LIMIT_STEP)};
+                 LIMIT(LIMIT_STEP),
+                 LIMIT(LIMIT_OPTIMIZERS)};
     const size_t count = sizeof known / sizeof known[0];
     char *text = section("## Limits"), *header = read_source("common/limits.h");
     for (size_t i = 0; i < count; i++) {
