@@ -43,28 +43,18 @@ static enum canyon_status canonical_nonfinite(const struct optimizer_spec *spec,
     return value == NONFINITE_REFUSE ? CANYON_OK : optimizer_spec_set(result, "nonfinite", value, error);
 }
 
-static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
-    struct optimizer_spec result;
+/* All of the optimizer's hyperparameters, with the defaults of those that `spec` does not have. Settings of the
+ * schedule and the policy are passed over. */
+static enum canyon_status canonical_hyperparameters(const struct optimizer *optimizer,
+                                                    const struct optimizer_spec *spec, struct optimizer_spec *result,
+                                                    struct error *error) {
     bool given[OPTIMIZER_HYPERPARAMETERS] = {false};
     char names[ERROR_TEXT_BYTES];
-    const struct optimizer *optimizer = optimizer_find(spec->name);
-    memset(&result, 0, sizeof result);
-    if (optimizer == NULL) {
-        list_names(NULL, names, sizeof names);
-        return error_set(error, CANYON_INVALID_ARGUMENT, "no optimizer '%.31s'; there are %s", spec->name, names);
-    }
-    if (optimizer->rows_only) {
-        return error_set(error, CANYON_INVALID_ARGUMENT,
-                         "%s works on whole rows of tables, which blocks of a dense tensor cut apart; "
-                         "for a tensor take adagrad",
-                         optimizer->name);
-    }
-    memcpy(result.name, optimizer->name, strlen(optimizer->name));
-    result.count = (uint32_t)optimizer->hyperparameter_count;
+    result->count = (uint32_t)optimizer->hyperparameter_count;
     for (size_t i = 0; i < optimizer->hyperparameter_count; i++) {
         const char *name = optimizer->hyperparameters[i].name;
-        memcpy(result.settings[i].name, name, strlen(name));
-        result.settings[i].value = optimizer->hyperparameters[i].fallback;
+        memcpy(result->settings[i].name, name, strlen(name));
+        result->settings[i].value = optimizer->hyperparameters[i].fallback;
     }
     for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
         const struct setting *setting = &spec->settings[i];
@@ -86,13 +76,44 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
         }
         given[index] = true;
         /* Adding zero makes -0 into 0: equal settings have one byte string. */
-        result.settings[index].value = setting->value + 0.0;
+        result->settings[index].value = setting->value + 0.0;
     }
-    enum canyon_status status = schedule_canonical(spec, &result, error);
-    if (status == CANYON_OK && result.count > optimizer->hyperparameter_count &&
-        optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
-        status =
-            error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that a schedule could change", optimizer->name);
+    return CANYON_OK;
+}
+
+/* A schedule for an optimizer without lr is refused. */
+static enum canyon_status append_schedule(const struct optimizer *optimizer, const struct optimizer_spec *spec,
+                                          struct optimizer_spec *result, struct error *error) {
+    size_t before = result->count;
+    enum canyon_status status = schedule_canonical(spec, result, error);
+    if (status != CANYON_OK || result->count == before) {
+        return status;
+    }
+    if (optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that a schedule could change", optimizer->name);
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
+    struct optimizer_spec result;
+    char names[ERROR_TEXT_BYTES];
+    const struct optimizer *optimizer = optimizer_find(spec->name);
+    memset(&result, 0, sizeof result);
+    if (optimizer == NULL) {
+        list_names(NULL, names, sizeof names);
+        return error_set(error, CANYON_INVALID_ARGUMENT, "no optimizer '%.31s'; there are %s", spec->name, names);
+    }
+    if (optimizer->rows_only) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "%s works on whole rows of tables, which blocks of a dense tensor cut apart; "
+                         "for a tensor take adagrad",
+                         optimizer->name);
+    }
+    memcpy(result.name, optimizer->name, strlen(optimizer->name));
+    enum canyon_status status = canonical_hyperparameters(optimizer, spec, &result, error);
+    if (status == CANYON_OK) {
+        status = append_schedule(optimizer, spec, &result, error);
     }
     if (status == CANYON_OK) {
         status = canonical_nonfinite(spec, &result, error);

@@ -24,7 +24,7 @@ enum outcome slot_pull_numbers(const struct cli *cli, canyon_tensor *tensor, con
 enum outcome slot_assign_numbers(const struct cli *cli, canyon_tensor *tensor, const struct canyon_tensor_info *info,
                                  const char *slot, const char *input, double value);
 
-/* The lines of `canyon show` about optimizer state, or its JSON; NULL when that failed, which was said. */
+/* The part of `canyon show` about optimizer state: lines printed or, unless `object` is NULL, members added to it. */
 enum outcome slot_show(const struct cli *cli, canyon_tensor *tensor, const struct canyon_tensor_info *info,
                        json_t *object);
 

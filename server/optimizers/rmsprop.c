@@ -13,8 +13,8 @@
  * for variances that rounding makes negative: PyTorch's weight becomes NaN there, this one counts them as 0.
  *
  * Memory: weight and three arrays, 16 bytes a parameter, whatever the settings: they can change while training runs,
- * and an array that begins to count finds its zeros. Arrays that the settings make no use of are neither read nor
- * written, so that plain RMSprop has the speed of one. */
+ * and an array that begins to count begins with what it last held, at first zeros. Arrays that the settings make no use
+ * of are neither read nor written, so that plain RMSprop has the speed of one. */
 #include "server/optimizers/kernel.h"
 
 enum { LR, ALPHA, EPS, MOMENTUM, CENTERED, COMMON };

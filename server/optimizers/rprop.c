@@ -11,7 +11,7 @@
  * Riedmiller and Braun, "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", 1993, in
  * the variant without a step back (Igel and Hüsken, 2000, "iRprop-"). No epsilon, no weight decay. PyTorch:
  * torch.optim.Rprop, the same to the bit; etas is etaminus, etaplus there and step_sizes is step_size_min,
- * step_size_max. A change of lr has no effect once the tensor is there: its step sizes are state.
+ * step_size_max. A change of lr has no effect once the tensor is there, nor has a schedule: its step sizes are state.
  *
  * Meant for whole-batch gradients: the sign of a small batch's is mostly noise.
  *

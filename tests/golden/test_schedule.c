@@ -114,6 +114,52 @@ static void wrong_settings_are_refused(void **state) {
     refused("warmup=5,warmup_start=2", "warmup_start=2 is not in [0, 1]");
 }
 
+/* The line of a schedule in the table of the reference page; fails when there is none. */
+static void page_line(const char *kind, char *line, int bytes) {
+    char begin[64];
+    FILE *page = fopen(CANYON_SOURCE_DIR "/server/optimizers/README.md", "r");
+    bool found = false;
+    assert_non_null(page);
+    snprintf(begin, sizeof begin, "| `%s` | ", kind);
+    while (!found && fgets(line, bytes, page) != NULL)
+        found = strncmp(line, begin, strlen(begin)) == 0;
+    fclose(page);
+    if (!found)
+        fail_msg("the page has no line that begins with %s", begin);
+}
+
+/* Which settings the page gives a schedule, and their defaults. */
+static void the_page_has_every_setting(void **state) {
+    (void)state;
+    static const char *const kinds[][2] = {
+        {"step", "step_size=5"},       {"multistep", "milestone1=5"},   {"exponential", ""}, {"cosine", "T_max=5"},
+        {"onecycle", "total_steps=5"}, {"polynomial", "total_iters=5"}, {"inverse_sqrt", ""}};
+    assert_int_equal(sizeof kinds / sizeof kinds[0], SCHEDULE_INVERSE_SQRT); /* all but constant */
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        char text[128], line[512], cell[512], wanted[64];
+        size_t ticks = 0, there = strcmp(kinds[k][0], "multistep") == 0; /* milestone8 has no line of its own */
+        page_line(kinds[k][0], line, sizeof line);
+        assert_int_equal(sscanf(line, "| %*s | %511[^|]", cell), 1);
+        snprintf(text, sizeof text, "schedule=%s%s%s", kinds[k][0], kinds[k][1][0] == '\0' ? "" : ",", kinds[k][1]);
+        struct tensor_spec spec = spec_of(text);
+        for (uint32_t i = 0; i < spec.optimizer.count; i++) {
+            const struct setting *setting = &spec.optimizer.settings[i];
+            if (!schedule_has_setting(setting->name) || strcmp(setting->name, "schedule") == 0)
+                continue;
+            if (strstr(kinds[k][1], setting->name) != NULL)
+                snprintf(wanted, sizeof wanted, "`%.31s`", setting->name);
+            else
+                snprintf(wanted, sizeof wanted, "`%.31s` (%g)", setting->name, setting->value);
+            if (strstr(cell, wanted) == NULL)
+                fail_msg("%s: the page has '%s', without %s", kinds[k][0], cell, wanted);
+            there++;
+        }
+        for (const char *c = cell; *c != '\0'; c++)
+            ticks += *c == '`';
+        assert_int_equal(ticks, 2 * there);
+    }
+}
+
 static void same_as(struct tensor_spec spec, const char *settings) {
     struct tensor_spec expected = spec_of(settings);
     char one[512], other[512];
@@ -158,9 +204,8 @@ static void the_canonical_form(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rates_are_those_of_pytorch),
-        cmocka_unit_test(rates_stay_finite),
-        cmocka_unit_test(wrong_settings_are_refused),
+        cmocka_unit_test(rates_are_those_of_pytorch), cmocka_unit_test(rates_stay_finite),
+        cmocka_unit_test(wrong_settings_are_refused), cmocka_unit_test(the_page_has_every_setting),
         cmocka_unit_test(the_canonical_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
