@@ -106,7 +106,12 @@ static enum verdict settle(struct handler *handler, const struct request *reques
 static void judge_again(struct handler *handler, struct parked *parked) {
     struct error error;
     struct request request = {.peer = parked->peer, .id = parked->request};
-    enum verdict verdict = settle(handler, &request, parked->name, parked->spec, &error);
+    enum verdict verdict = VERDICT_REFUSE;
+    /* What its key may do may have changed while it waited. */
+    if (role_check(&request, parked->type, &error) == CANYON_OK &&
+        role_check_tensor(&request, parked->name, &error) == CANYON_OK) {
+        verdict = settle(handler, &request, parked->name, parked->spec, &error);
+    }
     if (verdict == VERDICT_REFUSE) {
         reply_error(handler, &request, &error);
     }

@@ -68,9 +68,14 @@ static uint64_t bytes_wanted(const struct handler *handler, const struct tensor_
     return bytes;
 }
 
+static void take_over(struct handler_tensor *tensor, const struct handler_peer *peer) {
+    memcpy(tensor->definer, peer->session, SESSION_BYTES);
+    tensor->definer_role = peer->role;
+}
+
 /* Notes a tensor before its parts are made, within the limit on memory. */
 static enum canyon_status note(struct handler *handler, const struct tensor_info *info,
-                               const uint8_t definer[SESSION_BYTES], struct error *error) {
+                               const struct handler_peer *definer, struct error *error) {
     if (was_undefined(handler, info->id)) {
         return error_set(error, CANYON_CONFLICT, "tensor '%s' with id %016" PRIx64 " was dropped: create it anew",
                          info->spec.name, info->id);
@@ -105,7 +110,7 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
     tensor->blocks = job_block_count(handler->job, tensor->elements);
     tensor->bytes = bytes;
-    memcpy(tensor->definer, definer, SESSION_BYTES);
+    take_over(tensor, definer);
     handler->state_bytes += bytes;
     directory_insert(&handler->tensors, &tensor->key);
     return CANYON_OK;
@@ -132,19 +137,30 @@ static enum canyon_status define_parts(struct handler *handler, const struct ten
     return status;
 }
 
+/* Whether it is, for all that is known here, still being made, or taken back: only the thread of the catalogue knows
+ * for sure. */
+static bool in_the_making(const struct handler *handler, const struct handler_tensor *tensor) {
+    const struct tensor_info *entry =
+        handler->shards[0] != NULL ? shard_find_id(handler->shards[0], tensor->key.id) : NULL;
+    return !tensor->settled && (entry == NULL || entry->state != TENSOR_COMPLETE);
+}
+
 static enum canyon_status define(struct handler *handler, const struct request *request, const struct tensor_info *info,
                                  struct error *error) {
     struct handler_tensor *known = tensor_of(directory_find_id(&handler->tensors, info->id));
     enum canyon_status status = CANYON_OK;
     if (known != NULL) {
         status = shard_same_spec(&known->spec, &info->spec, error);
-        /* Its creator defines it, or who took over from one that is gone. */
-        if (status == CANYON_OK && handler_find_session(handler, known->definer) == NULL) {
-            memcpy(known->definer, request->peer->session, SESSION_BYTES);
+        /* Its creator defines it, or who took over from one that is gone. What is complete is nobody's to take over,
+         * and what an admin began no lesser role's: whoever makes a tensor may do with it what takes an admin
+         * otherwise. */
+        if (status == CANYON_OK && handler_find_session(handler, known->definer) == NULL &&
+            in_the_making(handler, known) && request->peer->role >= known->definer_role) {
+            take_over(known, request->peer);
         }
         return status;
     }
-    status = note(handler, info, request->peer->session, error);
+    status = note(handler, info, request->peer, error);
     if (status == CANYON_OK) {
         status = define_parts(handler, info, error);
         if (status != CANYON_OK) {
@@ -195,6 +211,10 @@ enum canyon_status serve_define(struct handler *handler, const struct request *r
         status = define(handler, request, &info, error);
     } else if (info.state == TENSOR_COMPLETE) {
         status = check_parts(handler, &info, error);
+        struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, info.id));
+        if (status == CANYON_OK && tensor != NULL && !request->limited) {
+            tensor->settled = true;
+        }
     } else {
         status =
             error_set(error, CANYON_CONFLICT, "tensor '%s' is being dropped: it cannot be defined", info.spec.name);
@@ -256,7 +276,8 @@ enum canyon_status serve_adjust(struct handler *handler, const struct request *r
     return status;
 }
 
-/* A role with limits takes back what its own session made; where there is nothing of it, there is `nothing` to do. */
+/* A role with limits takes back what its own session is making; where there is nothing of it, there is `nothing` to do.
+ */
 static enum canyon_status may_undefine(const struct handler *handler, const struct request *request, uint64_t id,
                                        bool *nothing, struct error *error) {
     const struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, id));
@@ -266,7 +287,7 @@ static enum canyon_status may_undefine(const struct handler *handler, const stru
     }
     enum canyon_status status = role_check_tensor(request, tensor->key.name, error);
     if (status == CANYON_OK && request->limited &&
-        memcmp(tensor->definer, request->peer->session, SESSION_BYTES) != 0) {
+        (memcmp(tensor->definer, request->peer->session, SESSION_BYTES) != 0 || !in_the_making(handler, tensor))) {
         status = role_refuse(request, FRAME_UNDEFINE, tensor->key.name, error);
     }
     return status;

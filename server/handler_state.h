@@ -19,6 +19,8 @@ struct handler_tensor {
     uint64_t home, elements, blocks; /* of the whole tensor */
     uint64_t bytes;                  /* of its state in this thread's shards */
     uint8_t definer[SESSION_BYTES];  /* the session that makes its parts: its creator's */
+    enum role definer_role;          /* as it was then */
+    bool settled;                    /* known to be complete: a worker opened or trained it */
 };
 
 /* Ids that were undefined last: a DEFINE that arrives after the UNDEFINE of its id came too late. */

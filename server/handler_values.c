@@ -8,6 +8,7 @@
 
 struct transfer {
     const struct request *request;
+    struct handler_tensor *tensor; /* of the piece at hand */
     unsigned type;
     struct message_pieces pieces;
     struct message_piece_results results;
@@ -79,11 +80,12 @@ static enum canyon_status permit(const struct transfer *transfer, const struct h
 }
 
 /* Which shard of this thread has the piece's block. */
-static enum canyon_status locate(const struct handler *handler, const struct transfer *transfer,
+static enum canyon_status locate(const struct handler *handler, struct transfer *transfer,
                                  const struct message_piece *piece, struct shard **shard, struct error *error) {
     char owner[HANDLER_OWNER_BYTES];
-    const struct handler_tensor *tensor =
-        (const struct handler_tensor *)(const void *)directory_find_id(&handler->tensors, piece->tensor);
+    struct handler_tensor *tensor =
+        (struct handler_tensor *)(void *)directory_find_id(&handler->tensors, piece->tensor);
+    transfer->tensor = tensor;
     if (tensor == NULL) {
         return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64 " on server %u (%s), thread %u",
                          piece->tensor, handler->server, handler->job->servers[handler->server], handler->thread);
@@ -179,6 +181,9 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
             memcpy(transfer->results.text, error.text, sizeof error.text);
         }
         return;
+    }
+    if (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL) {
+        transfer->tensor->settled = true; /* whoever pushes has opened it */
     }
     result->version = reply.version;
     result->staleness = reply.staleness;

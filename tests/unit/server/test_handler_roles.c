@@ -40,16 +40,21 @@ static void line_of(struct keyed *keyed, const char *role, const char *name, uin
     keyed->client.peer.role = keyed->client.peer.entry->role;
 }
 
-/* Comes with a key of this number, and the role's line. */
-static void come(struct keyed *keyed, struct bench *bench, unsigned session, const char *role, uint8_t number,
-                 const char *options) {
+/* Comes to a thread with a key of this number, and the role's line. */
+static void come_to(struct keyed *keyed, struct handler *handler, unsigned session, const char *role, uint8_t number,
+                    const char *options) {
     memset(keyed, 0, sizeof *keyed);
-    keyed->client.handler = bench->handlers[0];
+    keyed->client.handler = handler;
     keyed->client.end = &keyed->client.first;
     keyed->client.peer.send = client_send;
     fixture_session(keyed->client.peer.session, session);
     line_of(keyed, role, role, number, options);
-    assert_int_equal(handler_peer_came(bench->handlers[0], &keyed->client.peer, NULL), CANYON_OK);
+    assert_int_equal(handler_peer_came(handler, &keyed->client.peer, NULL), CANYON_OK);
+}
+
+static void come(struct keyed *keyed, struct bench *bench, unsigned session, const char *role, uint8_t number,
+                 const char *options) {
+    come_to(keyed, bench->handlers[0], session, role, number, options);
 }
 
 static void go(struct keyed *keyed) {
@@ -230,6 +235,86 @@ static void a_worker_takes_back_what_it_is_creating_and_nothing_else(void **stat
     go(&creator);
 }
 
+/* What a worker does to learn whether a tensor that it did not create has become its own. */
+static void is_not_its_own(struct client *client, const struct tensor_info *tensor) {
+    struct tensor_info claimed = *tensor;
+    claimed.state = TENSOR_CREATING;
+    client_succeeds(client, ask_define(client, &claimed), FRAME_DEFINED);
+    assign(client, tensor->id, CANYON_DENIED);
+    client_fails(client, ask_tensor(client, FRAME_UNDEFINE, tensor->id, "w"), CANYON_DENIED,
+                 "UNDEFINE of tensor 'w' needs the role admin");
+}
+
+/* A tensor of one block, on a thread that has not got the catalogue. */
+static struct tensor_info define_apart(struct client *client) {
+    struct tensor_info tensor = {.id = 77, .state = TENSOR_CREATING, .spec = fixture_spec("w", BLOCK, "sgd")};
+    assert_int_equal(shard_canonical_spec(&tensor.spec, NULL), CANYON_OK);
+    client_succeeds(client, ask_define(client, &tensor), FRAME_DEFINED);
+    return tensor;
+}
+
+/* When the creator has gone, a DEFINE in state creating makes the next worker the one who creates, but not once the
+ * tensor is complete, as far as the thread can know, and not when an admin began. */
+static void nobody_takes_over_what_is_complete(void **state) {
+    enum { OPENED, TRAINED, AN_ADMINS, WAYS };
+    static const float values[BLOCK] = {1};
+    struct bench *bench = *state, two;
+    struct keyed creator, other;
+    come(&creator, bench, 1, "worker", 1, "");
+    come(&other, bench, 2, "worker", 2, "");
+    struct tensor_info tensor = create(&creator.client, "w");
+    complete(&creator.client, &tensor);
+    go(&creator);
+    is_not_its_own(&other.client, &tensor);
+    go(&other);
+    for (int way = 0; way < WAYS; way++) {
+        bench_init(&two, 1, 2, 4, BLOCK);
+        /* The thread that has the one block of "w" must not be that of shard 0. */
+        uint32_t home = job_thread_of(&two.job, job_shard_of(&two.job, job_home("w"), 0), 2);
+        assert_int_equal(home, 1);
+        come_to(&creator, two.handlers[home], 1, way == AN_ADMINS ? "admin" : "worker", 1, "");
+        come_to(&other, two.handlers[home], 2, "worker", 2, "");
+        tensor = define_apart(&creator.client);
+        struct tensor_info opened = tensor;
+        opened.state = TENSOR_COMPLETE;
+        if (way == OPENED) {
+            client_succeeds(&other.client, ask_define(&other.client, &opened), FRAME_DEFINED);
+        } else if (way == TRAINED) {
+            uint64_t request = ask_piece(&other.client, FRAME_PUSH, tensor.id, 0, BLOCK, 0, values);
+            struct reply *reply = client_take(&other.client, request, FRAME_PUSHED);
+            assert_int_equal(results_of(reply).results[0].status, CANYON_OK);
+            reply_free(reply);
+        }
+        go(&creator);
+        is_not_its_own(&other.client, &tensor);
+        go(&other);
+        bench_finish(&two);
+    }
+}
+
+/* Who has become a reader while it waited to create creates nothing. */
+static void a_changed_line_holds_for_who_waits(void **state) {
+    struct bench *bench = *state;
+    struct keyed creator, less, elsewhere, heir;
+    come(&creator, bench, 1, "worker", 1, "");
+    come(&less, bench, 2, "worker", 2, "");
+    come(&elsewhere, bench, 3, "worker", 3, "");
+    come(&heir, bench, 4, "worker", 4, "");
+    (void)create(&creator.client, "w");
+    struct tensor_spec spec = fixture_spec("w", BLOCK, "sgd");
+    uint64_t first = ask_create(&less.client, &spec, 1000), second = ask_create(&elsewhere.client, &spec, 1000),
+             third = ask_create(&heir.client, &spec, 1000);
+    line_of(&less, "reader", "less", 2, "");
+    line_of(&elsewhere, "worker", "elsewhere", 3, "tensors=x");
+    go(&creator);
+    client_fails(&less.client, first, CANYON_DENIED, "CREATE needs the role worker; this client's key (less)");
+    client_fails(&elsewhere.client, second, CANYON_DENIED, "may not touch tensor 'w'");
+    assert_true(take_created(&heir.client, third).creator);
+    go(&heir);
+    go(&elsewhere);
+    go(&less);
+}
+
 /* Opening is: OPEN, then DEFINE and ADJUST of what is complete, which ask whether all is there. */
 static void a_reader_opens_what_is_complete_and_changes_nothing(void **state) {
     struct bench *bench = *state;
@@ -364,6 +449,8 @@ int main(void) {
         TEST(a_worker_fills_what_it_creates_and_nothing_else),
         TEST(who_takes_over_a_creation_may_fill_it),
         TEST(a_worker_takes_back_what_it_is_creating_and_nothing_else),
+        TEST(nobody_takes_over_what_is_complete),
+        TEST(a_changed_line_holds_for_who_waits),
         TEST(a_reader_opens_what_is_complete_and_changes_nothing),
         TEST(a_key_touches_what_its_patterns_name),
         TEST(a_changed_line_holds_from_the_next_request_on),
