@@ -77,6 +77,7 @@ static void compute_second(struct stranger *stranger) {
     } else {
         stranger->stage = STAGE_SECOND;
         stranger->have = 0;
+        stranger_advance(stranger);
         send_second(stranger);
     }
 }

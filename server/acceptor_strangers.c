@@ -168,10 +168,18 @@ bool stranger_knock(struct stranger *stranger) {
     return true;
 }
 
+void stranger_advance(struct stranger *stranger) {
+    set_rank(stranger, RANK_KNOCKING);
+}
+
 void stranger_queue(struct stranger *stranger) {
     struct strangers *strangers = stranger->strangers;
     stranger->stage = STAGE_TURN;
-    TAILQ_INSERT_TAIL(&strangers->waiting, stranger->introduction, turn);
+    if (stranger->introduction->handshake != NULL) {
+        TAILQ_INSERT_HEAD(&strangers->waiting, stranger->introduction, turn);
+    } else {
+        TAILQ_INSERT_TAIL(&strangers->waiting, stranger->introduction, turn);
+    }
     uv_idle_start(&strangers->turns, on_turns);
     stranger_watch(stranger);
 }

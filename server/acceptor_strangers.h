@@ -118,6 +118,9 @@ void stranger_dismiss_for(struct stranger *stranger, struct seldom *seldom, cons
 /* It has said something plausible, and an introduction begins. False: there is no memory, and it was dismissed. */
 bool stranger_knock(struct stranger *stranger);
 
+/* It has earned its turn: from now on those who have not give way before it. */
+void stranger_advance(struct stranger *stranger);
+
 /* Receives into `at` until `whole` bytes are there; its `have` says how many are. True when they all are. False when
  * more have to come, or it went. */
 bool stranger_receive(struct stranger *stranger, uint8_t *at, size_t whole);
@@ -129,7 +132,9 @@ bool stranger_send(struct stranger *stranger, const uint8_t *bytes, size_t whole
 /* Makes it watch for what its stage waits for. */
 void stranger_watch(struct stranger *stranger);
 
-/* It wants a turn: the next step costs much, and others wait too. The step is handshake_turn. */
+/* It wants a turn: the next step costs much, and others wait too. The step is handshake_turn. Who has had one comes
+ * first: there are never more of those than had a turn, so that they keep nobody waiting for long, and a flood of first
+ * messages does not keep them from getting in. */
 void stranger_queue(struct stranger *stranger);
 
 /* Takes over `bytes` (from malloc; NULL: no memory, it goes) and sends them; then it is delivered (STAGE_WELCOME, its
