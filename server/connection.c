@@ -4,6 +4,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,11 +359,20 @@ static void cut_off(struct connection *connection) {
     connection_close(connection);
 }
 
+/* The connection was reset, or the client's machine is silent for too long. Of a socket that the loop does not watch
+ * nobody else tells; a client that only closed its end is still here. */
+static bool is_lost(const struct connection *connection) {
+    struct pollfd socket = {.fd = connection->descriptor};
+    return poll(&socket, 1, 0) == 1 && (socket.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 void connection_sweep(struct connection *connection, uint64_t now) {
     switch (connection->state) {
     case CONNECTION_OPEN:
         if (connection->draining && (now >= connection->deadline || connection_input_drained(connection, now))) {
             connection_input_over(connection);
+        } else if (connection->paced && connection->events == 0 && is_lost(connection)) {
+            connection_fail(connection, LOG_DEBUG, "it is gone");
         } else if (connection->paced) {
             connection_input_resume(connection, now);
         } else if (!connection->paused && !connection->scheduled && !connection_input_idle(connection) &&

@@ -305,12 +305,41 @@ static void who_reads_slowly_is_not(void **state) {
     close(client);
 }
 
+/* Who pushed more than its share is not read for long, but is not kept for long when it is gone. */
+static void who_is_gone_is_let_go_whatever_its_pace(void **state) {
+    (void)state;
+    struct connection *hasty, *patient;
+    struct linger linger = {.l_onoff = 1};
+    int client = come("hasty", &hasty), other = come("patient", &patient);
+    pace_set(&hasty->pace, 1);
+    pace_set(&patient->pace, 1);
+    send_push(client, 0);
+    send_push(other, 0);
+    turn();
+    assert_true(hasty->paced && patient->paced);
+    assert_int_equal(shutdown(other, SHUT_WR), 0); /* it still reads its replies */
+    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    close(client); /* resets */
+    connection_sweep(hasty, clock_now());
+    connection_sweep(patient, clock_now());
+    turn();
+    assert_int_equal(stage.host.count, 1);
+    assert_ptr_equal(TAILQ_FIRST(&stage.host.all), patient);
+    assert_int_equal(stage.host.paced, 1);
+    close(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(payloads_under_way_have_a_limit), TEST(a_turn_ends_with_its_time),    TEST(names_in_logs_are_quoted),
-        TEST(floods_are_logged_seldom),        TEST(who_reads_nothing_is_cut_off), TEST(who_reads_slowly_is_not),
+        TEST(payloads_under_way_have_a_limit),
+        TEST(a_turn_ends_with_its_time),
+        TEST(names_in_logs_are_quoted),
+        TEST(floods_are_logged_seldom),
+        TEST(who_reads_nothing_is_cut_off),
+        TEST(who_reads_slowly_is_not),
+        TEST(who_is_gone_is_let_go_whatever_its_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
