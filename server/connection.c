@@ -21,6 +21,8 @@
 #define GRACE_TIME  (SECOND / 5)
 #define HURRY_TIME  (SECOND / 4) /* of each of the two, for a client that may no longer be here */
 
+#define LEAST_RATE 4096ull /* bytes a second of a frame under way, beyond the time that it may stand still */
+
 #define SWEEP_MS         1000
 #define SWEEP_HURRIED_MS 20
 
@@ -359,6 +361,28 @@ static void cut_off(struct connection *connection) {
     connection_close(connection);
 }
 
+/* For how long a frame may be under way: its buffer is memory that others then cannot have, and a byte now and then
+ * would hold it for ever. A record, or header and message, may be all that is there. */
+static uint64_t frame_time(const struct connection *connection) {
+    return connection->host->stall +
+           (CHANNEL_BULK_BYTES + (uint64_t)connection->reader.header.payload_bytes) * SECOND / LEAST_RATE;
+}
+
+/* Of a frame that has begun; false when it need not end yet. */
+static bool is_late(const struct connection *connection, uint64_t now, struct error *error) {
+    if (now - connection->progress >= connection->host->stall) {
+        error_set(error, CANYON_TIMEOUT, "a frame stood unfinished for %llu seconds",
+                  (unsigned long long)(connection->host->stall / SECOND));
+    } else if (now - connection->begun >= frame_time(connection)) {
+        error_set(error, CANYON_TIMEOUT,
+                  "a frame was not whole after %llu seconds: it came slower than %llu bytes a second",
+                  (unsigned long long)(frame_time(connection) / SECOND), LEAST_RATE);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* The connection was reset, or the client's machine is silent for too long. Of a socket that the loop does not watch
  * nobody else tells; a client that only closed its end is still here. */
 static bool is_lost(const struct connection *connection) {
@@ -367,6 +391,7 @@ static bool is_lost(const struct connection *connection) {
 }
 
 void connection_sweep(struct connection *connection, uint64_t now) {
+    struct error error;
     switch (connection->state) {
     case CONNECTION_OPEN:
         if (connection->draining && (now >= connection->deadline || connection_input_drained(connection, now))) {
@@ -376,10 +401,7 @@ void connection_sweep(struct connection *connection, uint64_t now) {
         } else if (connection->paced) {
             connection_input_resume(connection, now);
         } else if (!connection->paused && !connection->scheduled && !connection_input_idle(connection) &&
-                   now - connection->progress >= connection->host->stall) {
-            struct error error;
-            error_set(&error, CANYON_TIMEOUT, "a frame stood unfinished for %llu seconds",
-                      (unsigned long long)(connection->host->stall / SECOND));
+                   is_late(connection, now, &error)) {
             connection_refuse(connection, &error);
         } else if (reads_nothing(connection, now)) {
             cut_off(connection);

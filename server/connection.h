@@ -62,6 +62,7 @@ struct connection {
     size_t payload_room; /* of the reader, as counted in the host's received */
     struct outbox outbox;
     uint64_t progress; /* when bytes last came, or the pause ended */
+    uint64_t begun;    /* when the frame under way began, or the pause in its middle ended */
     uint64_t deadline; /* of FLUSHING and LINGERING; of draining's reading */
     uint64_t grace;    /* of draining: until then more may come after the receive buffer was found empty */
     uint64_t sent;     /* bytes the socket took */

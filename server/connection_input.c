@@ -38,8 +38,10 @@ static enum receipt receive(struct connection *connection, uint8_t *at, size_t r
         connection->ended = true;
         return RECEIPT_OVER;
     }
+    const bool begins = connection_input_idle(connection);
     connection->dry = (size_t)got < room;
     connection->progress = clock_now();
+    connection->begun = begins ? connection->progress : connection->begun;
     pace_take(&connection->pace, (uint64_t)got, connection->progress);
     handler_count_bytes(connection->host->handler, (uint64_t)got, 0);
     *count = (size_t)got;
@@ -113,6 +115,7 @@ void connection_input_resume(struct connection *connection, uint64_t now) {
     if (pace_allows(&connection->pace, now)) {
         connection_set_paced(connection, false);
         connection->progress = now;
+        connection->begun = now;
         connection_schedule(connection);
         connection_watch(connection);
     }
@@ -192,6 +195,7 @@ void connection_input_execute(struct connection *connection) {
             ++work;
             ++frames;
             bytes += FRAME_HEADER_BYTES + frame.header.message_bytes + frame.header.payload_bytes;
+            connection->begun = connection->progress; /* of the next, if there is anything of it */
             handler_frame(host->handler, &connection->peer, &frame);
             continue;
         }

@@ -154,6 +154,7 @@ void connection_flush(struct connection *connection) {
     if (connection->paused && connection->outbox.bytes <= connection->host->high_water / 2) {
         connection->paused = false;
         connection->progress = clock_now();
+        connection->begun = connection->progress;
         connection_schedule(connection);
     }
 }

@@ -305,6 +305,33 @@ static void who_reads_slowly_is_not(void **state) {
     close(client);
 }
 
+/* A byte now and then keeps no frame, and its buffer, for ever; its time begins with the frame. */
+static void a_frame_that_trickles_in_has_a_deadline(void **state) {
+    (void)state;
+    struct connection *slow;
+    struct error error;
+    int client = come("slow", &slow);
+    stage.host.stall = 30000000000ull;
+    connection_sweep(slow, clock_now() + 1000000000000ull); /* idle for a thousand seconds */
+    send_push(client, 1);
+    /* 30 seconds, and 4,096 bytes a second from then on. */
+    uint64_t end = slow->begun + 30000000000ull + (32768 + LIMIT) * 1000000000ull / 4096;
+    for (uint64_t when = slow->begun; when < end; when += 29000000000ull) {
+        slow->progress = when; /* a byte came */
+        connection_sweep(slow, when);
+        assert_int_equal(slow->state, CONNECTION_OPEN);
+    }
+    slow->progress = end - 1;
+    connection_sweep(slow, end - 1);
+    assert_int_equal(slow->state, CONNECTION_OPEN);
+    connection_sweep(slow, end);
+    assert_int_equal(receive(client, &error), FRAME_ERROR);
+    assert_int_equal(error.status, CANYON_TIMEOUT);
+    assert_non_null(strstr(error.text, "slower than 4096 bytes a second"));
+    assert_int_equal(stage.host.received, 0);
+    close(client);
+}
+
 /* Who pushed more than its share is not read for long, but is not kept for long when it is gone. */
 static void who_is_gone_is_let_go_whatever_its_pace(void **state) {
     (void)state;
@@ -339,6 +366,7 @@ int main(void) {
         TEST(floods_are_logged_seldom),
         TEST(who_reads_nothing_is_cut_off),
         TEST(who_reads_slowly_is_not),
+        TEST(a_frame_that_trickles_in_has_a_deadline),
         TEST(who_is_gone_is_let_go_whatever_its_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
