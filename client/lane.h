@@ -28,6 +28,8 @@ struct lane_options {
     const char *name; /* of the worker; borrowed for the lane's life */
     uint64_t window_bytes;
     uint32_t connect_ms;
+    const char *congestion;          /* a name of common/congestion.h; borrowed for the lane's life; NULL for "auto" */
+    uint32_t spin_us;                /* how long a driver looks for bytes before it sleeps */
     const struct identity *identity; /* borrowed for the lane's life */
     uint64_t renew_bytes;            /* carried by a connection until it is replaced; 0 for LANE_RENEW_BYTES */
     uint64_t renew_ms;               /* and its age; 0 for LANE_RENEW_MS */

@@ -2,12 +2,14 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "common/clock.h"
 #include "common/random.h"
+#include "server/affinity.h"
 #include "server/connection.h"
 #include "server/machine.h"
 
@@ -21,6 +23,7 @@
 #define UNREAD_SECONDS        20ull /* before the kernel gives up, which tells nobody why */
 #define SWEEP_STOPPING_MS     5
 #define SECOND                1000000000ull
+#define MICROSECOND           1000ull
 
 struct reactor {
     struct reactor_options options;
@@ -231,6 +234,7 @@ static bool host_init(struct reactor *reactor) {
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
     host->unread = UNREAD_SECONDS * SECOND;
+    host->congestion = reactor->options.congestion;
     outbox_pool_init(&host->pool, POOL_KEEP, buffers_limit(reactor->options.threads));
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);
@@ -314,9 +318,41 @@ no_memory:
     return NULL;
 }
 
+/* The loop without its sleep, until for `patience` nanoseconds nothing has come; then it sleeps once. Others get the
+ * processor between two looks: the client may need this very one to write what we wait for. */
+static void run_spinning(struct reactor *reactor, uint64_t patience) {
+    uint64_t seen = 0, since = clock_now();
+    bool alive = true;
+    while (alive) {
+        bool patient = clock_now() - since < patience;
+        alive = uv_run(&reactor->loop, patient ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+        if (reactor->host.events != seen) {
+            seen = reactor->host.events;
+            since = clock_now();
+        } else if (patient) {
+            sched_yield();
+        }
+    }
+}
+
+/* A thread that cannot be bound works unbound. */
+static void bind_thread(const struct reactor *reactor) {
+    struct error error;
+    char quoted[ERROR_TEXT_BYTES];
+    if (reactor->options.processor != AFFINITY_NONE && affinity_bind(reactor->options.processor, &error) != CANYON_OK) {
+        log_event(reactor->options.log, LOG_WARNING, "not-pinned", "thread=%u reason=%s", reactor->options.thread,
+                  log_quote(error.text, quoted, sizeof quoted));
+    }
+}
+
 static void *run(void *user) {
     struct reactor *reactor = user;
-    uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    bind_thread(reactor);
+    if (reactor->options.spin > 0) {
+        run_spinning(reactor, reactor->options.spin * MICROSECOND);
+    } else {
+        uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    }
     if (reactor->options.stopped != NULL) {
         reactor->options.stopped(reactor->options.user);
     }

@@ -130,6 +130,10 @@ struct canyon_options {
     const char *known_servers_file; /* the servers' public keys; NULL: canyon_home_file "known_servers" */
     int insecure_plaintext; /* 1: no keys and no encryption, with servers on this machine that were told the same;
                                2: with servers anywhere; 0 */
+    const char *congestion; /* TCP's congestion control towards the servers: NULL for "auto" (cubic, or else reno, on
+                               loopback, the system's choice elsewhere), "system", or one of the kernel's names */
+    uint32_t spin_us; /* how long a thread that waits for an answer looks for it before it sleeps; 0: not at all. An
+                         answer comes sooner by the time of a waking, for a busy processor; at most 1,000,000 */
 };
 
 /* The defaults, in the first `size` bytes: as many as the header has that the program was built with. */
