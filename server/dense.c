@@ -144,29 +144,11 @@ float *dense_slot(const struct dense *dense, size_t place, size_t slot) {
     return dense_weights(dense, place) + (1 + slot) * (size_t)padded(dense_elements(dense, place));
 }
 
-/* All ones in the exponent: infinity or NaN. Bits instead of isfinite, so that the loop below is plain integer work. */
+/* All ones in the exponent: infinity or NaN. */
 static uint32_t not_finite(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return (bits & 0x7f800000u) == 0x7f800000u;
-}
-
-size_t dense_first_not_finite(const float *values, size_t count) {
-    enum { LANES = 64 }; /* a fixed trip count, which compilers vectorise at every level */
-    size_t at = 0;
-    for (; at + LANES <= count; at += LANES) {
-        uint32_t found = 0;
-        for (size_t i = 0; i < LANES; i++) {
-            found |= not_finite(values[at + i]);
-        }
-        if (found) {
-            break;
-        }
-    }
-    while (at < count && !not_finite(values[at])) {
-        at++;
-    }
-    return at;
 }
 
 void dense_assign(struct dense *dense, size_t place, const float *values) {
@@ -222,7 +204,7 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
     float prepared[OPTIMIZER_PREPARED] = {0}, tamed[TAME_CHUNK];
     block->step++;
     prepare(dense, block, prepared);
-    if (dense->nonfinite == NONFINITE_REFUSE || dense_first_not_finite(gradient, elements) == elements) {
+    if (dense->nonfinite == NONFINITE_REFUSE || optimizer_first_not_finite(gradient, elements) == elements) {
         push_chunk(dense, place, prepared, 0, elements, gradient);
     } else {
         for (size_t at = 0; at < elements; at += TAME_CHUNK) {

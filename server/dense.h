@@ -70,9 +70,6 @@ uint32_t dense_elements(const struct dense *dense, size_t place);
 float *dense_weights(const struct dense *dense, size_t place);
 float *dense_slot(const struct dense *dense, size_t place, size_t slot);
 
-/* Index of the first NaN or infinity, or `count`. */
-size_t dense_first_not_finite(const float *values, size_t count);
-
 /* Replace the weights; apply the optimizer to a gradient. The values have the block's length. They are finite, unless
  * the policy lets a gradient hold what is not. An element whose new weight or slot would not be finite keeps its old
  * weight and slots, and is counted in `kept`. */

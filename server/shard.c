@@ -284,7 +284,7 @@ static enum canyon_status check_gradient(const struct dense *part, size_t place,
                          command->block, part->key.name, elements, command->count);
     }
     bool refuses = part->nonfinite == NONFINITE_REFUSE;
-    size_t bad = refuses ? dense_first_not_finite(command->values, elements) : elements;
+    size_t bad = refuses ? optimizer_first_not_finite(command->values, elements) : elements;
     if (bad < elements) {
         return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the gradient at index %zu is %f",
                          command->block, part->key.name, bad, (double)command->values[bad]);

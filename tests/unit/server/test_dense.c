@@ -1,6 +1,7 @@
 /* Parts: which blocks they hold, where their arrays lie, and what an assign and a push do to them. */
 #include "tests/unit/server/fixture.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "server/dense.h"
@@ -98,20 +99,29 @@ static void first_values(void **state) {
     job_finish(&job);
 }
 
+/* Every instruction set, lengths around the spans that are looked at together, the bad value everywhere. */
 static void the_first_bad_value_is_found(void **state) {
     (void)state;
+    enum { MOST = 3 * 256 + 2 };
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
-    float values[200];
-    for (size_t count = 0; count <= 200; count += 1) {
-        for (size_t i = 0; i < 200; i++) {
-            values[i] = i % 3 == 0 ? -3.4e38f : 1e-42f; /* the largest and the subnormal are finite */
-        }
-        assert_int_equal(dense_first_not_finite(values, count), count);
-        for (size_t at = 0; at < count; at += 7) {
-            values[at] = bad[at % 4];
-            values[count - 1] = NAN;
-            assert_int_equal(dense_first_not_finite(values, count), at);
-            values[at] = 0;
+    static const size_t counts[] = {0, 1, 7, 200, 255, 256, 257, 511, 512, 513, MOST};
+    float values[MOST];
+    for (size_t i = 0; i < MOST; i++) {
+        values[i] = i % 3 == 0 ? -FLT_MAX : 1e-42f; /* the largest and the subnormal are finite */
+    }
+    for (unsigned set = 0; set < OPTIMIZER_SETS; set++) {
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0] && optimizer_set_supported(set); c++) {
+            const size_t count = counts[c];
+            assert_int_equal(optimizer_finite[set](values, count), count);
+            for (size_t at = 0; at < count; at++) {
+                const float before = values[at], last = values[count - 1];
+                values[count - 1] = NAN;
+                values[at] = bad[at % 4];
+                assert_int_equal(optimizer_finite[set](values, count), at);
+                assert_int_equal(optimizer_finite[set](values, at), at);
+                values[count - 1] = last;
+                values[at] = before;
+            }
         }
     }
 }

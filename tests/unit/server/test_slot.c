@@ -137,7 +137,7 @@ static void nothing_that_is_taken_spoils_an_update(void **state) {
             fixture_fill(&seed, gradient, LENGTH);
             dense_push(dense, 0, gradient);
             for (size_t n = 0; n < count && numbers[n] < SLOT_STEP; n++) {
-                assert_int_equal(dense_first_not_finite(slot_values(dense, 0, numbers[n]), LENGTH), LENGTH);
+                assert_int_equal(optimizer_first_not_finite(slot_values(dense, 0, numbers[n]), LENGTH), LENGTH);
             }
         }
         dense_destroy(dense);
