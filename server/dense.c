@@ -8,9 +8,8 @@
 #include "server/command.h"
 #include "server/initializer.h"
 
-#define ALIGNMENT  64
-#define TAME_CHUNK 1024                        /* elements of a gradient that are looked at and copied at a time */
-#define LINE       (ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
+#define TAME_CHUNK 1024 /* elements of a gradient that are looked at and copied at a time */
+#define LINE       (MEMORY_ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
 
 static uint64_t padded(uint64_t elements) {
     return (elements + LINE - 1) / LINE * LINE;
@@ -73,7 +72,8 @@ void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, ui
     }
 }
 
-struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
+struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec,
+                           const struct memory *source) {
     struct dense_size size;
     struct dense *dense = calloc(1, sizeof *dense);
     dense_measure(job, shard, spec, &size);
@@ -81,7 +81,9 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     if (dense == NULL || size.bytes > SIZE_MAX / 2) {
         goto failed;
     }
-    dense->memory = aligned_alloc(ALIGNMENT, (size_t)size.bytes);
+    dense->source = source;
+    dense->size = size;
+    dense->memory = memory_take(source, (size_t)size.bytes);
     if (dense->memory == NULL) {
         goto failed;
     }
@@ -98,7 +100,6 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     dense->block_elements = job->block;
     dense->first = first_block(job, shard, spec->name);
     dense->stride = job->shards;
-    dense->size = size;
     dense->count = (size_t)size.blocks;
     for (size_t place = 0; place < dense->count; place++) {
         fill_block(dense, place);
@@ -112,7 +113,7 @@ failed:
 void dense_destroy(struct dense *dense) {
     if (dense != NULL) {
         free(dense->blocks);
-        free(dense->memory);
+        memory_give(dense->source, dense->memory, (size_t)dense->size.bytes);
         free(dense);
     }
 }

@@ -48,7 +48,7 @@ static void push_many(const char *optimizer, uint64_t pushes) {
     struct tensor_spec spec = fixture_spec("w", ELEMENTS, optimizer);
     uint32_t index = job_shard_of(&job, job_home("w"), 0);
     struct shard *shard = shard_create(&job, index);
-    struct dense *part = dense_create(&job, index, 1, &spec);
+    struct dense *part = dense_create(&job, index, 1, &spec, NULL);
     struct command define = {.kind = COMMAND_DEFINE, .tensor = 1, .spec = &spec};
     struct shard_reply reply;
     uint64_t refused = 0;
