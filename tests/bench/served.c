@@ -134,6 +134,7 @@ static void spawn(struct served *served, unsigned threads, unsigned block, const
     size_t count = 1;
 #define ADD(word) (arguments[count++] = (char *)(uintptr_t)(word))
     snprintf(program, sizeof program, "%s", given != NULL ? given : CANYON_BINARY_DIR "/bin/canyon-server");
+    bench_must(access(program, X_OK) == 0, program); /* else only the first connection's deadline would tell */
     snprintf(descriptor, sizeof descriptor, "fd:%d", served->listening);
     snprintf(thread_text, sizeof thread_text, "%u", threads);
     snprintf(block_text, sizeof block_text, "%u", block);

@@ -48,9 +48,27 @@ set(suite ${CMAKE_CURRENT_LIST_DIR}/suite)
 add_executable(canyon-bench-worker ${suite}/worker.c)
 target_link_libraries(canyon-bench-worker PRIVATE limit canyon_shared canyon_compile)
 target_include_directories(canyon-bench-worker PRIVATE ${PROJECT_SOURCE_DIR})
-add_executable(canyon-bench ${suite}/main.c ${suite}/figures.c ${suite}/runner.c ${suite}/machine.c ${suite}/limits.c
-  ${suite}/subject.c ${suite}/dense.c ${suite}/latency.c ${suite}/memory.c)
-target_link_libraries(canyon-bench PRIVATE canyon_tools canyon_bench_support)
-target_compile_definitions(canyon-bench PRIVATE CANYON_BINARY_DIR="${CMAKE_BINARY_DIR}")
+# Its parts, so that tests can link them.
+file(GLOB suite_sources CONFIGURE_DEPENDS ${suite}/*.c)
+list(FILTER suite_sources EXCLUDE REGEX "/(main|worker)\\.c$")
+add_library(canyon_bench_suite STATIC ${suite_sources})
+target_link_libraries(canyon_bench_suite PUBLIC canyon_simulator canyon_bench_support)
+target_compile_definitions(canyon_bench_suite PRIVATE
+  CANYON_SOURCE_DIR="${PROJECT_SOURCE_DIR}" CANYON_BINARY_DIR="${CMAKE_BINARY_DIR}")
+add_executable(canyon-bench ${suite}/main.c)
+target_link_libraries(canyon-bench PRIVATE canyon_bench_suite)
 add_dependencies(canyon-bench canyon-server canyon-bench-worker limit_echo limit_pingpong limit_adam limit_aead)
 add_custom_target(bench COMMAND canyon-bench --output ${CMAKE_BINARY_DIR}/bench.json USES_TERMINAL)
+
+# Tests of the benchmark itself, none of them about time.
+add_executable(bench_test_figures ${CMAKE_CURRENT_LIST_DIR}/test_figures.c)
+target_link_libraries(bench_test_figures PRIVATE canyon_bench_suite canyon_test_support)
+add_test(NAME bench.figures COMMAND bench_test_figures)
+add_executable(bench_test_suite ${CMAKE_CURRENT_LIST_DIR}/test_suite.c)
+target_link_libraries(bench_test_suite PRIVATE canyon_test_support PkgConfig::JANSSON)
+add_dependencies(bench_test_suite canyon-bench)
+add_test(NAME bench.suite COMMAND bench_test_suite)
+add_test(NAME bench.limits COMMAND sh ${limits}/check.sh ${limits} $<TARGET_FILE:limit_echo>
+  $<TARGET_FILE:limit_pingpong> $<TARGET_FILE:limit_adam> $<TARGET_FILE:limit_aead>)
+add_test(NAME bench.limits_selftest COMMAND sh ${limits}/selftest.sh $<TARGET_FILE:canyon-bench-worker>)
+set_tests_properties(bench.figures bench.suite bench.limits bench.limits_selftest PROPERTIES LABELS quick TIMEOUT 120)

@@ -39,23 +39,29 @@ void dense_destroy(struct dense *dense) {
     free(dense);
 }
 
+/* Encrypted ones take several times as long. */
+static size_t rounds_of(const struct dense *dense) {
+    return dense->encrypted ? (dense->plan->rounds + 1) / 2 : dense->plan->rounds;
+}
+
 /* The first round warms up what the others of the run left cold, and is not counted. */
 static struct cost limit_cost(const struct dense *dense, struct runner *runner) {
     double figures[RUNNER_ROUNDS][RUNNER_FIGURES];
     if (runner == NULL)
         return (struct cost){0, 0};
-    runner_rounds(runner, dense->plan->rounds + 1, figures);
-    return (struct cost){runner_median(figures + 1, dense->plan->rounds, 0),
-                         runner_mean(figures + 1, dense->plan->rounds, 1)};
+    const size_t rounds = rounds_of(dense);
+    runner_rounds(runner, rounds + 1, figures);
+    return (struct cost){runner_median(figures + 1, rounds, 0), runner_mean(figures + 1, rounds, 1)};
 }
 
 static struct cost canyon_cost(const struct dense *dense) {
+    const size_t rounds = rounds_of(dense);
     double figures[RUNNER_ROUNDS][RUNNER_FIGURES];
     runner_rounds(dense->subject.worker, 1, figures);
     const double before = served_cpu(dense->subject.server);
-    runner_rounds(dense->subject.worker, dense->plan->rounds, figures);
+    runner_rounds(dense->subject.worker, rounds, figures);
     const double used = served_cpu(dense->subject.server) - before;
-    return (struct cost){runner_median(figures, dense->plan->rounds, 0), used / (double)dense->plan->rounds};
+    return (struct cost){runner_median(figures, rounds, 0), used / (double)rounds};
 }
 
 static void add(struct figures *figures, const struct dense *dense, const char *name, double value) {

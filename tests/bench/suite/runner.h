@@ -10,8 +10,8 @@
 
 struct runner;
 
-/* Starts the program `name` of the directory the benchmark is in, with words, NULL-terminated, and waits until it is
- * ready. A failure ends the benchmark. */
+/* Starts the program `name` (a path, or of the directory the benchmark is in) with words, NULL-terminated, and waits
+ * until it is ready. A failure ends the benchmark. */
 struct runner *runner_start(const char *name, const char *const *words);
 /* What it said when it was ready: what it chose. Borrowed. */
 const char *runner_ready(const struct runner *runner);
