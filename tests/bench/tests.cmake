@@ -14,7 +14,7 @@ add_library(canyon_bench_support STATIC EXCLUDE_FROM_ALL
 target_link_libraries(canyon_bench_support PUBLIC
   canyon_shared canyon_common canyon_compile PkgConfig::SODIUM PkgConfig::JANSSON Threads::Threads)
 target_compile_definitions(canyon_bench_support PRIVATE CANYON_BINARY_DIR="${CMAKE_BINARY_DIR}")
-foreach(pair flood:flooded greedy:greedy idle:idle secure:secure)
+foreach(pair connections:connections flood:flooded greedy:greedy idle:idle secure:secure)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 source)
