@@ -1,6 +1,7 @@
 /* canyon-bench: Canyon over real processes beside what the machine allows, in one run and in turns. The figures and
  * what they mean stand in tests/bench/README.md. */
 #include <signal.h>
+#include <stdio.h>
 
 #include "client/tools/outcome.h"
 #include "tests/bench/suite/options.h"
@@ -18,6 +19,7 @@ int main(int argc, char **argv) {
     struct options options;
     struct report_skips skips = {.count = 0};
     json_t *limits = NULL;
+    char what[32];
     const enum arguments_verdict verdict = options_read(&options, argc, argv);
     if (verdict != ARGUMENTS_RUN)
         return verdict == ARGUMENTS_HELP ? OUTCOME_DONE : OUTCOME_USAGE;
@@ -29,11 +31,15 @@ int main(int argc, char **argv) {
         sweep_run(&options.plan, options.plot, figures, &limits);
     else
         run_parts(&options.plan, figures, &skips, &limits);
+    if (options.sweep)
+        snprintf(what, sizeof what, "many sizes");
+    else
+        snprintf(what, sizeof what, "%.1f MiB", (double)options.plan.bytes / 0x1p20);
     json_t *report = report_json(&options.plan, figures, limits, &skips);
     if (options.json)
         report_write(report, "-");
     else
-        report_print(&options.plan, figures, &skips);
+        report_print(what, &options.plan, figures, &skips);
     if (options.output != NULL)
         report_write(report, options.output);
     json_decref(report);

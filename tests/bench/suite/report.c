@@ -50,10 +50,11 @@ void report_write(const json_t *report, const char *path) {
                path);
 }
 
-void report_print(const struct plan *plan, const struct figures *figures, const struct report_skips *skips) {
+void report_print(const char *what, const struct plan *plan, const struct figures *figures,
+                  const struct report_skips *skips) {
     struct table *table = figures_table(figures, goals, sizeof goals / sizeof goals[0]);
-    printf("%s\npush_pull of %.1f MiB, adam, blocks of %d elements; %s on both ends; medians of %llu rounds\n\n",
-           machine_text(), (double)plan->bytes / 0x1p20, PLAN_BLOCK,
+    printf("%s\npush_pull of %s, adam, blocks of %d elements; %s on both ends; medians of %llu rounds\n\n",
+           machine_text(), what, PLAN_BLOCK,
            plan->congestion[0] != '\0' ? plan->congestion : "the host's congestion control",
            (unsigned long long)plan->rounds);
     bench_must(table_print(table, stdout), "printing");

@@ -18,7 +18,8 @@ json_t *report_json(const struct plan *plan, const struct figures *figures, json
                     const struct report_skips *skips);
 /* Into a file, "-" for standard output. A failure ends the program. */
 void report_write(const json_t *report, const char *path);
-/* A table for people on standard output. */
-void report_print(const struct plan *plan, const struct figures *figures, const struct report_skips *skips);
+/* A table for people on standard output; `what` was measured ("64.0 MiB"). */
+void report_print(const char *what, const struct plan *plan, const struct figures *figures,
+                  const struct report_skips *skips);
 
 #endif

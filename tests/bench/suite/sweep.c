@@ -14,6 +14,9 @@
 #define WIDTH  1200
 #define HEIGHT 760
 
+#define SMALL        (8u << 20) /* below it a round takes so little that there are more of them */
+#define ROUNDS_SMALL 30
+
 /* From one block to many. */
 static const uint64_t sizes[] = {256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 256 << 20};
 #define SIZES   (sizeof sizes / sizeof sizes[0])
@@ -36,6 +39,7 @@ static void point(const struct plan *given, unsigned threads, uint64_t size, str
     char key[64];
     struct plan plan = *given;
     plan.bytes = size;
+    plan.rounds = size < SMALL ? ROUNDS_SMALL : given->rounds;
     struct limits *programs = limits_create(&plan);
     struct dense *dense = dense_create(&plan, programs, "point", threads, false);
     struct figures *own = figures_create();
@@ -73,7 +77,7 @@ static bool script(FILE *out, const void *context) {
     fputs("\nset xlabel 'size of the tensor (MiB)'\nset ylabel 'gradient bytes a second (GB/s)'\n"
           "set logscale x 2\nset format x '%g'\nset yrange [0:*]\nset xrange [0.2:320]\n"
           "set grid xtics ytics lt 1 lw 1 dt 1 lc rgb '#D8D8D8'\nset border 3\nset tics nomirror\n"
-          "set key left top Left reverse samplen 4\nset label 1 ",
+          "set key tmargin left vertical maxrows 2 Left reverse samplen 4\nset label 1 ",
           out);
     gnuplot_quoted(out, machine_text());
     fputs(" at graph 0, screen 0.015 left font ',9' tc rgb '#606060'\nset bmargin 5\n", out);
