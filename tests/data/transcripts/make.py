@@ -139,7 +139,7 @@ FRAMES = {
     "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
     "barrier_passed": (31, 15, b"", b""),
     "statistics": (32, 16, b"", b""),
-    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 24)), b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 28)), b""),
     "digest": (34, 17, b"", b""),
     "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
         bytes([s]), digest_size=32).digest() for s in (1, 3))),

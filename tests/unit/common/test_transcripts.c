@@ -293,8 +293,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[23];
-    for (uint64_t i = 1; i <= 23; i++) {
+    uint64_t counters[27];
+    for (uint64_t i = 1; i <= 27; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -308,6 +308,8 @@ static void seeing(void **state) {
     assert_int_equal(statistics.clipped, 441);                  /* field 21 */
     assert_int_equal(statistics.turned_away, 484 * 1000003);    /* field 22 */
     assert_int_equal(statistics.aborted, 529 * 1000006000009u); /* field 23 */
+    assert_int_equal(statistics.values_in, 576);                /* field 24 */
+    assert_int_equal(statistics.values_out_single, 729);        /* field 27 */
 }
 
 static void digests(void **state) {
