@@ -42,11 +42,16 @@
     target static void retain_##set(const float *restrict values, const float *restrict sums,                          \
                                     const float *restrict sent, size_t n, float *restrict residual) {                  \
         codec_retain(values, sums, sent, n, residual);                                                                 \
+    }                                                                                                                  \
+    target static void reach_##set(const float *restrict values, size_t n, uint32_t least,                             \
+                                   uint8_t *restrict reached) {                                                        \
+        codec_reach(values, n, least, reached);                                                                        \
     }
+
 #define KERNELS_OF(set)                                                                                                \
     {                                                                                                                  \
         bf16_encode_##set, bf16_decode_##set, f16_encode_##set, f16_decode_##set, int8_encode_##set,                   \
-            int8_encode_stochastic_##set, int8_decode_##set, accumulate_##set, retain_##set                            \
+            int8_encode_stochastic_##set, int8_decode_##set, accumulate_##set, retain_##set, reach_##set               \
     }
 
 KERNELS(, baseline)

@@ -27,7 +27,12 @@ struct codec_kernels {
     /* residual[i] = sums[i] - sent[i], or as it was where values[i] is not finite. */
     void (*retain)(const float *restrict values, const float *restrict sums, const float *restrict sent, size_t n,
                    float *restrict residual);
+
+    /* reached[g] = whether any of the CODEC_RUN values of run g has a size of at least `least`; n is a multiple. */
+    void (*reach)(const float *restrict values, size_t n, uint32_t least, uint8_t *restrict reached);
 };
+
+#define CODEC_RUN 16
 
 /* The chosen ones. */
 const struct codec_kernels *codec_kernels(void);
@@ -57,34 +62,62 @@ CODEC_INLINE uint32_t codec_size_bits(float value) {
     return codec_bits(value) & ~CODEC_SIGN;
 }
 
+/* The loops over a form of 16 bits. Values are worked on as 32 bits and narrowed, or widened, in a loop of its own: so
+ * gcc makes twice as fast vectors of both. */
+#define CODEC_HALVES(name)                                                                                             \
+    CODEC_INLINE void codec_##name##_encode_some(const float *restrict values, size_t n, uint8_t *restrict bytes) {    \
+        uint32_t wide[CODEC_STRETCH];                                                                                  \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            wide[i] = codec_##name##_of(values[i]);                                                                    \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            const uint16_t half = (uint16_t)wide[i];                                                                   \
+            memcpy(bytes + i * sizeof half, &half, sizeof half);                                                       \
+        }                                                                                                              \
+    }                                                                                                                  \
+    CODEC_INLINE void codec_##name##_decode_some(const uint8_t *restrict bytes, size_t n, float *restrict values) {    \
+        uint32_t wide[CODEC_STRETCH];                                                                                  \
+        for (size_t i = 0; i < n; i++) {                                                                               \
+            uint16_t half;                                                                                             \
+            memcpy(&half, bytes + i * sizeof half, sizeof half);                                                       \
+            wide[i] = half;                                                                                            \
+        }                                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            values[i] = codec_##name##_value(wide[i]);                                                                 \
+    }                                                                                                                  \
+    CODEC_INLINE void codec_##name##_encode(const float *restrict values, size_t n, uint8_t *restrict bytes) {         \
+        size_t at = 0;                                                                                                 \
+        for (; at + CODEC_STRETCH <= n; at += CODEC_STRETCH)                                                           \
+            codec_##name##_encode_some(values + at, CODEC_STRETCH, bytes + 2 * at);                                    \
+        codec_##name##_encode_some(values + at, n - at, bytes + 2 * at);                                               \
+    }                                                                                                                  \
+    CODEC_INLINE void codec_##name##_decode(const uint8_t *restrict bytes, size_t n, float *restrict values) {         \
+        size_t at = 0;                                                                                                 \
+        for (; at + CODEC_STRETCH <= n; at += CODEC_STRETCH)                                                           \
+            codec_##name##_decode_some(bytes + 2 * at, CODEC_STRETCH, values + at);                                    \
+        codec_##name##_decode_some(bytes + 2 * at, n - at, values + at);                                               \
+    }
+
+#define CODEC_STRETCH 64
+
 /* ---- bf16: the upper half of a float32 ---- */
 
-CODEC_INLINE uint16_t codec_bf16_of(float value) {
+CODEC_INLINE uint32_t codec_bf16_of(float value) {
     const uint32_t bits = codec_bits(value), size = bits & ~CODEC_SIGN, sign = bits >> 16 & 0x8000u;
     uint32_t rounded = (size + 0x7fffu + (size >> 16 & 1u)) >> 16;
     rounded = rounded > 0x7f7fu ? 0x7f7fu : rounded;
     const uint32_t special = size > CODEC_INFINITY ? size >> 16 | 0x40u : 0x7f80u;
-    return (uint16_t)(sign | (size >= CODEC_INFINITY ? special : rounded));
+    return sign | (size >= CODEC_INFINITY ? special : rounded);
 }
 
-CODEC_INLINE void codec_bf16_encode(const float *restrict values, size_t n, uint8_t *restrict bytes) {
-    for (size_t i = 0; i < n; i++) {
-        const uint16_t half = codec_bf16_of(values[i]);
-        memcpy(bytes + i * sizeof half, &half, sizeof half);
-    }
+CODEC_INLINE float codec_bf16_value(uint32_t half) {
+    return codec_float(half << 16);
 }
 
-CODEC_INLINE void codec_bf16_decode(const uint8_t *restrict bytes, size_t n, float *restrict values) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t half;
-        memcpy(&half, bytes + i * sizeof half, sizeof half);
-        values[i] = codec_float((uint32_t)half << 16);
-    }
-}
+CODEC_HALVES(bf16)
 
 /* ---- f16: IEEE binary16, five bits of exponent and ten of fraction ---- */
 
-CODEC_INLINE uint16_t codec_f16_of(float value) {
+CODEC_INLINE uint32_t codec_f16_of(float value) {
     const uint32_t bits = codec_bits(value), size = bits & ~CODEC_SIGN, sign = bits >> 16 & 0x8000u;
     /* From 2^-14 on: exponents 112 lower, 13 bits of fraction rounded off. */
     uint32_t normal = (size - (112u << 23) + 0xfffu + (size >> 13 & 1u)) >> 13;
@@ -93,31 +126,18 @@ CODEC_INLINE uint16_t codec_f16_of(float value) {
     const uint32_t small = codec_bits(codec_float(size) + 0.5f) - codec_bits(0.5f);
     const uint32_t finite = size < 0x38800000u ? small : normal;
     const uint32_t special = size > CODEC_INFINITY ? (size >> 13 & 0x3ffu) | 0x7e00u : 0x7c00u;
-    return (uint16_t)(sign | (size >= CODEC_INFINITY ? special : finite));
+    return sign | (size >= CODEC_INFINITY ? special : finite);
 }
 
-CODEC_INLINE float codec_f16_value(uint16_t half) {
-    const uint32_t sign = ((uint32_t)half & 0x8000u) << 16, size = half & 0x7fffu, shifted = size << 13;
+CODEC_INLINE float codec_f16_value(uint32_t half) {
+    const uint32_t sign = (half & 0x8000u) << 16, size = half & 0x7fffu, shifted = size << 13;
     const uint32_t normal = shifted + (112u << 23);
     const uint32_t small = codec_bits(codec_float(shifted + (113u << 23)) - codec_float(113u << 23));
     const uint32_t special = shifted + (224u << 23);
     return codec_float(sign | (size >= 0x7c00u ? special : size < 0x400u ? small : normal));
 }
 
-CODEC_INLINE void codec_f16_encode(const float *restrict values, size_t n, uint8_t *restrict bytes) {
-    for (size_t i = 0; i < n; i++) {
-        const uint16_t half = codec_f16_of(values[i]);
-        memcpy(bytes + i * sizeof half, &half, sizeof half);
-    }
-}
-
-CODEC_INLINE void codec_f16_decode(const uint8_t *restrict bytes, size_t n, float *restrict values) {
-    for (size_t i = 0; i < n; i++) {
-        uint16_t half;
-        memcpy(&half, bytes + i * sizeof half, sizeof half);
-        values[i] = codec_f16_value(half);
-    }
-}
+CODEC_HALVES(f16)
 
 /* ---- int8: groups of a scale and up to 64 quotients ---- */
 
@@ -139,18 +159,24 @@ CODEC_INLINE float codec_scale(const float *values, size_t n) {
 }
 
 /* A quotient of at most 127.0001 either way. */
-CODEC_INLINE int8_t codec_quotient(float value, int32_t rounded) {
-    return (int8_t)(codec_size_bits(value) >= CODEC_INFINITY ? CODEC_NOT_FINITE : rounded);
+CODEC_INLINE int32_t codec_quotient(float value, int32_t rounded) {
+    return codec_size_bits(value) >= CODEC_INFINITY ? CODEC_NOT_FINITE : rounded;
+}
+
+CODEC_INLINE void codec_narrow(const int32_t *restrict wide, size_t n, uint8_t *restrict bytes) {
+    for (size_t i = 0; i < n; i++)
+        bytes[i] = (uint8_t)wide[i];
 }
 
 CODEC_INLINE void codec_group_encode(const float *restrict values, size_t n, uint8_t *restrict bytes) {
     const float scale = codec_scale(values, n);
-    int8_t *restrict quotients = (int8_t *)bytes + sizeof scale;
+    int32_t quotients[CODEC_GROUP];
     memcpy(bytes, &scale, sizeof scale);
     for (size_t i = 0; i < n; i++) {
         const float shifted = values[i] / scale + CODEC_SHIFTER;
         quotients[i] = codec_quotient(values[i], (int32_t)codec_bits(shifted) - CODEC_SHIFTED);
     }
+    codec_narrow(quotients, n, bytes + sizeof scale);
 }
 
 /* 15 bits for each index: counters through a mixer of 32 bits (multiplications and shifts, with the constants of
@@ -166,7 +192,7 @@ CODEC_INLINE uint32_t codec_draw(uint32_t index, uint32_t low, uint32_t high) {
 CODEC_INLINE void codec_group_encode_stochastic(const float *restrict values, size_t n, uint32_t low, uint32_t high,
                                                 uint32_t first, uint8_t *restrict bytes) {
     const float scale = codec_scale(values, n);
-    int8_t *restrict quotients = (int8_t *)bytes + sizeof scale;
+    int32_t quotients[CODEC_GROUP];
     memcpy(bytes, &scale, sizeof scale);
     for (size_t i = 0; i < n; i++) {
         const float exact = values[i] / scale;
@@ -175,13 +201,16 @@ CODEC_INLINE void codec_group_encode_stochastic(const float *restrict values, si
         const int32_t drawn = (int32_t)codec_draw(first + (uint32_t)i, low, high);
         quotients[i] = codec_quotient(values[i], (units + drawn) >> 15);
     }
+    codec_narrow(quotients, n, bytes + sizeof scale);
 }
 
 /* NaN is one and the same everywhere, whatever CPUs make of infinity times zero. */
 CODEC_INLINE void codec_group_decode(const uint8_t *restrict bytes, size_t n, float *restrict values) {
     float scale;
     memcpy(&scale, bytes, sizeof scale);
-    const int8_t *restrict quotients = (const int8_t *)bytes + sizeof scale;
+    int32_t quotients[CODEC_GROUP];
+    for (size_t i = 0; i < n; i++)
+        quotients[i] = (int8_t)bytes[sizeof scale + i];
     for (size_t i = 0; i < n; i++) {
         const uint32_t product = codec_bits((float)quotients[i] * scale);
         const int none = (quotients[i] == CODEC_NOT_FINITE) | ((product & ~CODEC_SIGN) > CODEC_INFINITY);
@@ -213,6 +242,17 @@ CODEC_INLINE void codec_int8_decode(const uint8_t *restrict bytes, size_t n, flo
         codec_group_decode(bytes, CODEC_GROUP, values + at);
     if (at < n)
         codec_group_decode(bytes, n - at, values + at);
+}
+
+/* ---- topk ---- */
+
+CODEC_INLINE void codec_reach(const float *restrict values, size_t n, uint32_t least, uint8_t *restrict reached) {
+    for (size_t at = 0; at < n; at += CODEC_RUN) {
+        int32_t any = 0;
+        for (size_t i = 0; i < CODEC_RUN; i++)
+            any |= (int32_t)codec_size_bits(values[at + i]) >= (int32_t)least ? 1 : 0;
+        reached[at / CODEC_RUN] = (uint8_t)any;
+    }
 }
 
 /* ---- error feedback ---- */

@@ -61,33 +61,131 @@ static uint32_t find_threshold(struct source *source, size_t kept, size_t *ties)
     return threshold;
 }
 
-void codec_encode_top(const float *values, float *residual, size_t elements, size_t kept, uint8_t *bytes) {
-    struct source source = {.values = values, .residual = residual, .elements = elements};
-    float sent[CHUNK];
-    size_t ties = 0, done = 0;
-    assert(kept <= elements);
-    /* Nothing may be kept; with a residual it still takes the values in. */
-    uint32_t threshold = kept > 0 ? find_threshold(&source, kept, &ties) : UINT32_MAX;
-    for (size_t at = 0, n = 0; at < elements; at += n) {
-        const float *chunk = source_chunk(&source, at, &n);
-        memset(sent, 0, sizeof sent);
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t size = codec_size_bits(chunk[i]);
-            if (size < threshold || (size == threshold && ties == 0)) {
-                continue;
-            }
-            ties -= size == threshold ? 1 : 0;
-            store_u32(bytes + done * sizeof(uint32_t), (uint32_t)(at + i));
-            memcpy(bytes + (kept + done) * sizeof(uint32_t), &chunk[i], sizeof(float));
-            sent[i] = chunk[i];
-            done++;
-        }
-        if (residual != NULL) {
-            codec_kernels()->retain(values + at, chunk, sent, n, residual + at);
+/* ---- few of many: a look at some of them says which are worth counting ---- */
+
+#define SAMPLES  1024
+#define CAPACITY 8192
+
+/* Values that may be among the kept, in the order of their indexes. */
+struct candidates {
+    size_t count;
+    uint32_t indexes[CAPACITY];
+    float values[CAPACITY];
+};
+
+/* A size that probably somewhat more than `kept` values reach. */
+static uint32_t guess_least(const struct source *source, size_t kept) {
+    float sample[SAMPLES];
+    /* Odd, so that it does not keep step with rows. */
+    const size_t stride = (source->elements / SAMPLES + 1) | 1u, count = source->elements / stride;
+    struct source sampled = {.values = sample, .elements = count};
+    for (size_t i = 0; i < count; i++) {
+        const size_t at = i * stride;
+        sample[i] = source->values[at];
+        if (source->residual != NULL) {
+            codec_accumulate(&source->values[at], &source->residual[at], 1, &sample[i]);
         }
     }
-    assert(done == kept);
+    size_t ties = 0, wanted = kept / stride + kept / stride / 2 + 12;
+    return find_threshold(&sampled, wanted < count ? wanted : count, &ties);
 }
+
+/* False when there are too many, or fewer than `kept`. */
+static bool gather(struct source *source, uint32_t least, size_t kept, struct candidates *candidates) {
+    uint8_t reached[CHUNK / CODEC_RUN];
+    size_t count = 0;
+    for (size_t at = 0, n = 0; at < source->elements; at += n) {
+        const float *chunk = source_chunk(source, at, &n);
+        if (count + n > CAPACITY) {
+            return false;
+        }
+        const size_t whole = n / CODEC_RUN * CODEC_RUN;
+        codec_kernels()->reach(chunk, whole, least, reached);
+        for (size_t from = 0; from < n; from += CODEC_RUN) {
+            if (from < whole && !reached[from / CODEC_RUN]) {
+                continue;
+            }
+            for (size_t i = from; i < n && i < from + CODEC_RUN; i++) {
+                /* Without a branch: most are overwritten. */
+                candidates->indexes[count] = (uint32_t)(at + i);
+                candidates->values[count] = chunk[i];
+                count += codec_size_bits(chunk[i]) >= least ? 1 : 0;
+            }
+        }
+    }
+    candidates->count = count;
+    return count >= kept;
+}
+
+/* ---- encoding ---- */
+
+/* What is written so far. */
+struct sink {
+    uint8_t *bytes;
+    size_t kept, done;
+    uint32_t threshold;
+    size_t ties;
+};
+
+static bool sink_take(struct sink *sink, uint32_t index, float value) {
+    const uint32_t size = codec_size_bits(value);
+    if (size < sink->threshold || (size == sink->threshold && sink->ties == 0)) {
+        return false;
+    }
+    sink->ties -= size == sink->threshold ? 1 : 0;
+    store_u32(sink->bytes + sink->done * sizeof index, index);
+    memcpy(sink->bytes + (sink->kept + sink->done) * sizeof index, &value, sizeof value);
+    sink->done++;
+    return true;
+}
+
+/* The residual takes in what there is, less what was sent of it. */
+static void keep_rest(struct source *source, float *residual, const uint8_t *bytes, size_t kept) {
+    float sent[CHUNK];
+    size_t next = 0;
+    memset(sent, 0, sizeof sent);
+    for (size_t at = 0, n = 0; at < source->elements; at += n) {
+        const float *chunk = source_chunk(source, at, &n);
+        const size_t first = next;
+        for (; next < kept && load_u32(bytes + next * sizeof(uint32_t)) < at + n; next++) {
+            const size_t place = load_u32(bytes + next * sizeof(uint32_t)) - at;
+            sent[place] = chunk[place];
+        }
+        codec_kernels()->retain(source->values + at, chunk, sent, n, residual + at);
+        for (size_t i = first; i < next; i++) {
+            sent[load_u32(bytes + i * sizeof(uint32_t)) - at] = 0.0f;
+        }
+    }
+}
+
+void codec_encode_top(const float *values, float *residual, size_t elements, size_t kept, uint8_t *bytes) {
+    struct source source = {.values = values, .residual = residual, .elements = elements};
+    struct sink sink = {.bytes = bytes, .kept = kept};
+    struct candidates candidates;
+    assert(kept <= elements);
+    if (kept > 0 && kept <= elements / 8 && kept <= CAPACITY / 2 && elements > CHUNK &&
+        gather(&source, guess_least(&source, kept), kept, &candidates)) {
+        struct source few = {.values = candidates.values, .elements = candidates.count};
+        sink.threshold = find_threshold(&few, kept, &sink.ties);
+        for (size_t i = 0; i < candidates.count; i++) {
+            sink_take(&sink, candidates.indexes[i], candidates.values[i]);
+        }
+    } else if (kept > 0) {
+        sink.threshold = find_threshold(&source, kept, &sink.ties);
+        for (size_t at = 0, n = 0; at < elements; at += n) {
+            const float *chunk = source_chunk(&source, at, &n);
+            for (size_t i = 0; i < n; i++) {
+                sink_take(&sink, (uint32_t)(at + i), chunk[i]);
+            }
+        }
+    }
+    assert(sink.done == kept);
+    if (residual != NULL) {
+        keep_rest(&source, residual, bytes, kept);
+    }
+}
+
+/* ---- decoding ---- */
 
 enum canyon_status codec_decode_top(const uint8_t *bytes, size_t elements, size_t kept, float *values,
                                     struct error *error) {

@@ -338,6 +338,43 @@ static void top_keeps_the_largest(void **state) {
     }
 }
 
+/* Few of many: where a look at a sample says much, little, and what is not so. */
+static void top_of_large_blocks(void **state) {
+    enum { N = 30000, STRIDES = 40 };
+    static float values[N], there[N], expected[N], residual[N];
+    static uint8_t bytes[N * 8];
+    (void)state;
+    for (size_t round = 0; round < 30; round++) {
+        const size_t n = N - (size_t)(random_next() % 1000), kept = 1 + (size_t)(random_next() % (n / 7));
+        fill(values, n, round % 2 == 0 ? USUAL : ANY);
+        for (size_t i = 0; round % 5 == 1 && i < n; i++) {
+            values[i] = 1.0f; /* no one larger than another */
+        }
+        for (size_t i = 0; round % 5 == 2 && i < n; i++) {
+            /* Large ones where a regular sample always, or never, looks. */
+            values[i] *= i % (2 + round % STRIDES) == 0 ? 100.0f : 1.0f;
+        }
+        for (size_t i = 0; round % 5 == 3 && i < n; i++) {
+            values[i] = i < n / 2 ? 0.0f : values[i];
+        }
+        codec_encode_top(values, NULL, n, kept, bytes);
+        assert_int_equal(codec_decode(CODEC_TOPK, bytes, kept * 8, n, kept, there, NULL), CANYON_OK);
+        top_round_trip(values, n, kept, expected);
+        same_values("topk", there, expected, n);
+        /* A residual of zeros changes nothing, and holds the others afterwards. */
+        memset(residual, 0, sizeof residual);
+        codec_encode_top(values, residual, n, kept, bytes);
+        assert_int_equal(codec_decode(CODEC_TOPK, bytes, kept * 8, n, kept, there, NULL), CANYON_OK);
+        same_values("topk with a residual", there, expected, n);
+        for (size_t i = 0; i < n; i++) {
+            const float rest = !isfinite(values[i]) ? 0.0f : values[i] - expected[i];
+            if (residual[i] != rest) {
+                fail_msg("residual %zu is %a, not %a", i, (double)residual[i], (double)rest);
+            }
+        }
+    }
+}
+
 static void top_counts(void **state) {
     (void)state;
     assert_int_equal(codec_kept(0.01, 65536), 656);
@@ -611,6 +648,7 @@ int main(void) {
         cmocka_unit_test(stochastic_rounding_is_fair),
         cmocka_unit_test(stochastic_rounding_follows_its_seed),
         cmocka_unit_test(top_keeps_the_largest),
+        cmocka_unit_test(top_of_large_blocks),
         cmocka_unit_test(top_counts),
         cmocka_unit_test(feedback_loses_nothing),
         cmocka_unit_test(feedback_in_exact_numbers),
