@@ -64,6 +64,8 @@ bool client_take_room(struct canyon_client *client, uint64_t elements, struct cl
 }
 
 void client_give_room(struct canyon_client *client, struct client_room *room) {
+    if (room->values == NULL)
+        return;
     pthread_mutex_lock(&client->lock);
     struct client_room *least = &client->spares[0];
     for (size_t i = 1; i < CLIENT_SPARES; i++)

@@ -12,8 +12,9 @@
 #include "client/lane_state.h"
 #include "common/clock.h"
 
-#define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
-#define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
+#define STUCK_MS   500      /* without a byte, in the middle of a record, when a request's deadline passes */
+#define FRESH_NS   1000000u /* since the last byte came: nobody looks whether the server is still there */
+#define MUCH_BYTES 65536    /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
 
@@ -208,7 +209,8 @@ static void lane_notify(struct lane *lane, bool attended) {
 static void lane_probe(struct lane *lane) {
     if (lane->state != LANE_UP || lane->driving || session_outstanding(lane->session) > 0)
         return;
-    lane_read(lane);
+    if (clock_now() - lane->heard >= FRESH_NS)
+        lane_read(lane);
     if (lane->state == LANE_UP && lane_is_old(lane))
         lane_renew(lane);
 }

@@ -103,16 +103,19 @@ static void plan_measure(const struct plan_item *item, struct plan_piece *piece)
         piece->in = (uint32_t)codec_bytes(item->reply, piece->elements, 0);
 }
 
+/* Lanes with an open shared frame each, of every kind, in place: more than that is rare. */
+enum { PLAN_FEW_OPEN = 16 * PLAN_KINDS };
+
 static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const struct plan_layout *layout,
                                         const struct plan_item *items, size_t count, struct error *error) {
     uint64_t blocks = 0;
     for (size_t i = 0; i < count; i++)
         blocks += job_block_count(layout->job, items[i].elements);
     size_t slots = layout->lane_count * PLAN_KINDS;
-    size_t room = (size_t)blocks + 1; /* never zero bytes */
-    plan->frames = calloc(room, sizeof *plan->frames);
-    plan->pieces = calloc(room, sizeof *plan->pieces);
-    *open = calloc(slots, sizeof **open);
+    bool few = blocks <= PLAN_FEW;
+    plan->frames = few ? plan->few_frames : calloc((size_t)blocks, sizeof *plan->frames);
+    plan->pieces = few ? plan->few_pieces : calloc((size_t)blocks, sizeof *plan->pieces);
+    *open = slots <= PLAN_FEW_OPEN ? *open : malloc(slots * sizeof **open);
     if (plan->frames == NULL || plan->pieces == NULL || *open == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory to plan a step of %llu blocks",
                          (unsigned long long)blocks);
@@ -123,8 +126,10 @@ static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const 
 
 enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout, const struct plan_item *items,
                              size_t count, struct error *error) {
-    size_t *open = NULL;
-    memset(plan, 0, sizeof *plan);
+    size_t few_open[PLAN_FEW_OPEN], *open = few_open;
+    plan->frames = NULL;
+    plan->pieces = NULL;
+    plan->frame_count = plan->piece_count = 0;
     enum canyon_status status = plan_check_unique(items, count, error);
     if (status != CANYON_OK)
         goto out;
@@ -149,14 +154,19 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
         }
     }
 out:
-    free(open);
+    if (open != few_open)
+        free(open);
     return status;
 }
 
 void plan_finish(struct plan *plan) {
     if (plan == NULL)
         return;
-    free(plan->frames);
-    free(plan->pieces);
-    memset(plan, 0, sizeof *plan);
+    if (plan->frames != plan->few_frames)
+        free(plan->frames);
+    if (plan->pieces != plan->few_pieces)
+        free(plan->pieces);
+    plan->frames = NULL;
+    plan->pieces = NULL;
+    plan->frame_count = plan->piece_count = 0;
 }

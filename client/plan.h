@@ -61,14 +61,19 @@ struct plan_frame {
     size_t first, last;
 };
 
+/* Small steps need no memory but the plan's own. */
+#define PLAN_FEW 4
+
 struct plan {
     struct plan_frame *frames; /* owned */
     size_t frame_count;
     struct plan_piece *pieces; /* owned; chained through `next` frame by frame */
     size_t piece_count;
+    struct plan_frame few_frames[PLAN_FEW]; /* where they are when they are few: a plan is not to be moved */
+    struct plan_piece few_pieces[PLAN_FEW];
 };
 
-/* Fills `plan`; finish it in any case. Pieces of one item stay in block order on each lane.
+/* Fills `plan`, whatever it held; finish it in any case. Pieces of one item stay in block order on each lane.
  *   INVALID_ARGUMENT  the same tensor twice: its blocks would be updated twice by one step
  *   NO_MEMORY */
 enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout, const struct plan_item *items,

@@ -1,17 +1,35 @@
 #include "client/transfer.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/transfer_state.h"
 
+/* Memory for `count` of something, in the transfer where there are few. */
+static void *transfer_room(size_t count, size_t bytes, void *few) {
+    return count <= TRANSFER_FEW ? few : malloc(count * bytes);
+}
+
+static void transfer_give(void *room, const void *few) {
+    if (room != few)
+        free(room);
+}
+
+static struct transfer *transfer_create(void) {
+    struct transfer *transfer = malloc(sizeof *transfer);
+    if (transfer != NULL)
+        memset(transfer, 0, offsetof(struct transfer, question_bytes));
+    return transfer;
+}
+
 static void transfer_free(struct transfer *transfer) {
     plan_finish(&transfer->plan);
-    free(transfer->items);
-    free(transfer->tallies);
-    free(transfer->frames);
-    free(transfer->slices);
-    free(transfer->messages);
+    transfer_give(transfer->items, transfer->few_items);
+    transfer_give(transfer->tallies, transfer->few_tallies);
+    transfer_give(transfer->frames, transfer->few_frames);
+    transfer_give(transfer->slices, transfer->few_slices);
+    transfer_give(transfer->messages, transfer->few_messages);
     free(transfer);
 }
 
@@ -22,7 +40,8 @@ static void transfer_destroy(struct batch *batch) {
 }
 
 static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon_client *client, struct error *error) {
-    struct plan_item *items = calloc(transfer->count + 1, sizeof *items);
+    struct plan_item few[TRANSFER_FEW];
+    struct plan_item *items = transfer_room(transfer->count, sizeof *items, few);
     if (items == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", transfer->count);
     for (size_t i = 0; i < transfer->count; i++)
@@ -35,14 +54,11 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
                                       .fraction = transfer->items[i].codec.fraction,
                                       .reply = transfer->items[i].reply.codec};
     enum canyon_status status = plan_make(&transfer->plan, &client->layout, items, transfer->count, error);
-    free(items);
+    transfer_give(items, few);
     return status;
 }
 
-/* Room for the messages: a piece packs into at most this. */
-#define PIECE_MESSAGE_BYTES 49
-
-_Static_assert(PIECE_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
+_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
 
 static bool type_pushes(uint16_t type) {
     return type == FRAME_PUSH || type == FRAME_PUSH_PULL;
@@ -73,23 +89,24 @@ static enum canyon_status transfer_take_room(struct transfer *transfer, struct c
 static enum canyon_status transfer_allocate(struct transfer *transfer, const struct transfer_item *items, size_t count,
                                             struct canyon_client *client, struct error *error) {
     transfer->count = count;
-    transfer->items = calloc(count + 1, sizeof *transfer->items);
-    transfer->tallies = calloc(count + 1, sizeof *transfer->tallies);
+    transfer->items = transfer_room(count, sizeof *transfer->items, transfer->few_items);
+    transfer->tallies = transfer_room(count, sizeof *transfer->tallies, transfer->few_tallies);
     if (transfer->items == NULL || transfer->tallies == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", count);
     for (size_t i = 0; i < count; i++) {
         transfer->items[i] = items[i];
         transfer_choose(&transfer->items[i]);
-        transfer->tallies[i].version = UINT64_MAX;
+        transfer->tallies[i] = (struct transfer_tally){.version = UINT64_MAX};
     }
     enum canyon_status status = transfer_plan(transfer, client, error);
     if (status != CANYON_OK)
         return status;
-    transfer->frames = calloc(transfer->plan.frame_count + 1, sizeof *transfer->frames);
-    transfer->slices = calloc(transfer->plan.piece_count + 1, sizeof *transfer->slices);
-    transfer->messages = malloc(transfer->plan.piece_count * PIECE_MESSAGE_BYTES + 1);
+    size_t pieces = transfer->plan.piece_count;
+    transfer->frames = transfer_room(transfer->plan.frame_count, sizeof *transfer->frames, transfer->few_frames);
+    transfer->slices = transfer_room(pieces, sizeof *transfer->slices, transfer->few_slices);
+    transfer->messages = transfer_room(pieces, TRANSFER_MESSAGE_BYTES, transfer->few_messages);
     if (transfer->frames == NULL || transfer->slices == NULL || transfer->messages == NULL)
-        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", transfer->plan.piece_count);
+        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", pieces);
     return transfer_take_room(transfer, client, error);
 }
 
@@ -189,7 +206,7 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
                                   struct canyon_future **future, struct error *error) {
     enum canyon_status status = CANYON_NO_MEMORY;
     struct client_room copy = order->copy;
-    struct transfer *transfer = calloc(1, sizeof *transfer);
+    struct transfer *transfer = transfer_create();
     if (transfer == NULL) {
         error_set(error, status, "no memory for a step of %zu tensors", order->count);
         goto no_transfer;
