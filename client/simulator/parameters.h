@@ -34,6 +34,9 @@ enum canyon_status parameters_pull(struct parameters *parameters);
 /* Pushes the gradient of all tensors in one step, clipped to plan->clip_norm, and receives the weights it made. */
 enum canyon_status parameters_step(struct parameters *parameters);
 
+/* From now on the tensors' values travel as plan->coding says. */
+enum canyon_status parameters_encode(struct parameters *parameters);
+
 /* The learning rate in force, or -1 when the optimizer has no setting "lr". */
 double parameters_rate(const struct parameters *parameters);
 
