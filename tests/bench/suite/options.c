@@ -73,7 +73,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
          .high = RUNNER_ROUNDS - 1,
          .help = "rounds of each thing in a repeat, after one that warms up (default 5; encrypted, half as many)"},
         {.name = "seconds", .value = "S", .kind = ARGUMENT_UNSIGNED, .target = &given.seconds, .low = 1, .high = 86400,
-         .help = "begin no repeat that would end later than this, once there were 7 (default 150)"},
+         .help = "aim to end by then: with fewer rounds, and after 7 repeats with no more of them (default 150)"},
         {.name = "size", .value = "BYTES", .kind = ARGUMENT_UNSIGNED, .target = &plan->bytes, .low = 4096,
          .high = (uint64_t)1 << 32, .help = "of the tensor (default 67108864: 64 MiB)"},
         {.name = "cipher", .value = "NAME", .kind = ARGUMENT_TEXT, .target = &given.cipher, .choices = ciphers,

@@ -14,12 +14,12 @@
 
 struct plan {
     bool parts[PARTS];
-    uint64_t bytes;         /* of the tensor */
-    uint64_t repeats;       /* of everything, in turns */
-    uint64_t rounds;        /* of each thing in a repeat, after one that warms up; encrypted ones have half as many */
-    uint64_t batch;         /* small push_pulls in a repeat */
-    uint64_t memory_bytes;  /* of the tensor whose memory is measured */
-    double seconds;         /* after which no further repeat begins once there are PLAN_REPEATS_LEAST */
+    uint64_t bytes;        /* of the tensor */
+    uint64_t repeats;      /* of everything, in turns */
+    uint64_t rounds;       /* of each thing in a repeat, after one that warms up; encrypted ones have half as many */
+    uint64_t batch;        /* small push_pulls in a repeat */
+    uint64_t memory_bytes; /* of the tensor whose memory is measured */
+    double seconds; /* to end by: with fewer rounds, and with no more repeats once there are PLAN_REPEATS_LEAST */
     const char *congestion; /* of TCP, for all programs; "" for the host's */
     const char *echo_mode;  /* limit_echo's --mode */
     enum served_channel cipher;
