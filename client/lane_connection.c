@@ -320,6 +320,8 @@ static void lane_adopt(struct lane *lane, int descriptor) {
     link->descriptor = descriptor;
     link->poll.data = link;
     lane->link = link;
+    if (lane->options.window_bytes == 0)
+        session_limit(lane->session, dial_is_loopback(descriptor) ? LANE_WINDOW_NEAR : LANE_WINDOW_FAR);
     if (lane->known != NULL)
         lane_secure(lane);
     else

@@ -12,6 +12,7 @@
 #include "server/affinity.h"
 #include "server/connection.h"
 #include "server/machine.h"
+#include "server/pages.h"
 
 #define MIB                   ((size_t)1024 * 1024)
 #define HIGH_WATER_LEAST      (8 * MIB)
@@ -29,6 +30,7 @@ struct reactor {
     struct reactor_options options;
     struct handler_environment environment; /* of the handler */
     struct connection_host host;
+    struct pages *pages; /* of the handler's parameters; NULL: the C library's memory */
     uv_loop_t loop;
     uv_async_t async;     /* something was delivered, or stop was asked for */
     uv_timer_t wakeup;    /* the handler's */
@@ -217,6 +219,27 @@ static void on_async(uv_async_t *async) {
 
 /* ---- life ---- */
 
+/* Where sanitizers watch the memory, it is to be their own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HUGE_PAGES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HUGE_PAGES 0
+#endif
+#endif
+#ifndef HUGE_PAGES
+#define HUGE_PAGES 1
+#endif
+
+/* False when there is no memory. */
+static bool pages_init(struct reactor *reactor) {
+    if (HUGE_PAGES) {
+        reactor->pages = pages_create();
+        reactor->environment.memory = reactor->pages != NULL ? pages_memory(reactor->pages) : NULL;
+    }
+    return !HUGE_PAGES || reactor->pages != NULL;
+}
+
 /* False when there is no memory. */
 static bool host_init(struct reactor *reactor) {
     struct connection_host *host = &reactor->host;
@@ -247,7 +270,9 @@ static bool host_init(struct reactor *reactor) {
     return !host->encrypted || host->sealed != NULL;
 }
 
-static void host_finish(struct connection_host *host) {
+static void host_finish(struct reactor *reactor) {
+    struct connection_host *host = &reactor->host;
+    pages_destroy(reactor->pages);
     allow_release(host->allow);
     free(host->sealed);
     outbox_pool_finish(&host->pool);
@@ -289,7 +314,7 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->environment.count = environment_count;
     reactor->environment.user = reactor;
     reactor->environment.state_limit = options->state_limit;
-    if (host_init(reactor)) {
+    if (pages_init(reactor) && host_init(reactor)) {
         reactor->host.handler =
             handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
     }
@@ -307,11 +332,11 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
 
 no_loop:
     handler_destroy(reactor->host.handler);
-    host_finish(&reactor->host);
+    host_finish(reactor);
     free(reactor);
     return NULL;
 no_handler:
-    host_finish(&reactor->host);
+    host_finish(reactor);
     free(reactor);
 no_memory:
     error_set(error, CANYON_NO_MEMORY, "no memory for the shards of server thread %u", options->thread);
@@ -426,7 +451,7 @@ void reactor_destroy(struct reactor *reactor) {
     }
     allow_release(reactor->allow);
     handler_destroy(reactor->host.handler);
-    host_finish(&reactor->host);
+    host_finish(reactor);
     pthread_mutex_destroy(&reactor->lock);
     free(reactor);
 }
