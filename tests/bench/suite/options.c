@@ -18,6 +18,7 @@ struct given {
 
 static void defaults(struct options *options, struct given *given) {
     *options = (struct options){.plan = {.bytes = 64 << 20,
+                                         .block = 65536,
                                          .repeats = 9,
                                          .rounds = 5,
                                          .batch = 2000,
@@ -76,10 +77,14 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
          .help = "aim to end by then: with fewer rounds, and after 7 repeats with no more of them (default 150)"},
         {.name = "size", .value = "BYTES", .kind = ARGUMENT_UNSIGNED, .target = &plan->bytes, .low = 4096,
          .high = (uint64_t)1 << 32, .help = "of the tensor (default 67108864: 64 MiB)"},
+        {.name = "block", .value = "ELEMENTS", .kind = ARGUMENT_UNSIGNED, .target = &plan->block, .low = 1024,
+         .high = 4194304, .help = "of a block of Canyon's (default 65536)"},
         {.name = "cipher", .value = "NAME", .kind = ARGUMENT_TEXT, .target = &given.cipher, .choices = ciphers,
          .help = "of the encrypted parts: chacha20poly1305 or aes256gcm (default chacha20poly1305)"},
         {.name = "congestion", .value = "NAME", .kind = ARGUMENT_TEXT, .target = &given.congestion,
          .help = "TCP's congestion control in every program; system: the host's (default cubic, or else reno)"},
+        {.name = "pinned", .kind = ARGUMENT_FLAG, .target = &plan->pinned,
+         .help = "bind every thread of the dense parts and their limits to a processor of its own, where there are enough"},
         {.name = "no-peers", .kind = ARGUMENT_FLAG, .target = &given.no_peers,
          .help = "leave the part peers out"},
         {.name = "quick", .kind = ARGUMENT_FLAG, .target = &given.quick,
