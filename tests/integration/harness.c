@@ -510,8 +510,13 @@ uint64_t cluster_memory_kb(const struct cluster *cluster, unsigned server, const
 /* ---- Clients --------------------------------------------------------------------------------------------------- */
 
 canyon_client *client_connect(const char *servers) {
+    return client_connect_window(servers, 0);
+}
+
+canyon_client *client_connect_window(const char *servers, uint64_t window_bytes) {
     struct canyon_options options;
     canyon_options_init(&options);
+    options.window_bytes = window_bytes;
     options.servers = servers;
     options.timeout_ms = PATIENCE_MS;
     options.connect_ms = PATIENCE_MS;

@@ -138,6 +138,8 @@ bool ipv6_available(void);
 
 /* Connects with default options (plaintext where the server is), or fails the test. */
 canyon_client *client_connect(const char *servers);
+/* With so many bytes under way on a connection; 0: the default. */
+canyon_client *client_connect_window(const char *servers, uint64_t window_bytes);
 
 /* Creates or opens a tensor of one dimension with the optimizer's text form and zeros, or fails the test. */
 canyon_tensor *client_vector(canyon_client *client, const char *name, uint64_t elements, const char *optimizer);

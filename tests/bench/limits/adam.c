@@ -81,6 +81,7 @@ struct worker {
 
 struct limit {
     struct variant variant;
+    int first_core; /* or -1 */
     size_t threads, elements;
     float *w, *m, *v, *gradients; /* a block of gradients for each thread */
     struct worker workers[MOST_THREADS];
@@ -98,6 +99,7 @@ static void work(const struct worker *worker) {
 
 static void *drive(void *user) {
     const struct worker *worker = user;
+    limit_pin(worker->limit->first_core, (size_t)(worker - worker->limit->workers));
     for (;;) {
         pthread_barrier_wait(&worker->limit->start);
         work(worker);
@@ -159,10 +161,11 @@ static struct variant best(struct limit *limit, const struct variant *variants, 
 }
 
 int main(int argc, char **argv) {
-    enum { THREADS, BYTES, ROUNDS, OPTIONS };
+    enum { THREADS, BYTES, CORE, ROUNDS, OPTIONS };
     struct limit_option options[OPTIONS] = {
         [THREADS] = {"threads", "1", "threads that share the blocks"},
         [BYTES] = {"bytes", "67108864", "of the weights; the averages have as many each; in multiples of 256"},
+        [CORE] = {"core", "", "core to pin the first thread to, the next ones to the next"},
         [ROUNDS] = {"rounds", "0", "updates to do"},
     };
     static struct limit limit;
@@ -170,6 +173,8 @@ int main(int argc, char **argv) {
     limit_options(options, OPTIONS, argc, argv, "limit_adam: Adam over weights and averages in memory");
     limit.threads = limit_number(&options[THREADS], 1, MOST_THREADS);
     limit.elements = limit_number(&options[BYTES], 256, (uint64_t)1 << 34) / 256 * LINES;
+    limit.first_core = limit_core(&options[CORE]);
+    limit_pin(limit.first_core, 0);
     open_state(&limit);
     const struct variant variants[] = {
         {"baseline", baseline_plain, 1},

@@ -27,7 +27,7 @@ struct worker {
 };
 
 struct limit {
-    int aes;
+    int aes, first_core; /* the core or -1 */
     size_t threads;
     struct worker workers[MOST_THREADS];
     pthread_barrier_t start, done;
@@ -61,6 +61,7 @@ static void work(const struct worker *worker) {
 
 static void *drive(void *user) {
     const struct worker *worker = user;
+    limit_pin(worker->limit->first_core, (size_t)(worker - worker->limit->workers));
     for (;;) {
         pthread_barrier_wait(&worker->limit->start);
         work(worker);
@@ -80,12 +81,13 @@ static void pass(void *user, double *figures) {
 }
 
 int main(int argc, char **argv) {
-    enum { THREADS, SIDES, BYTES, CIPHER, ROUNDS, OPTIONS };
+    enum { THREADS, SIDES, BYTES, CIPHER, CORE, ROUNDS, OPTIONS };
     struct limit_option options[OPTIONS] = {
         [THREADS] = {"threads", "1", "connections, each with a thread on either side"},
         [SIDES] = {"sides", "2", "1: only one side works; 2: both at once"},
         [BYTES] = {"bytes", "67108864", "that each side seals, and opens"},
         [CIPHER] = {"cipher", "chacha20poly1305", "or aes256gcm"},
+        [CORE] = {"core", "", "core to pin the first thread to, the next ones to the next"},
         [ROUNDS] = {"rounds", "0", "rounds to do"},
     };
     static struct limit limit;
@@ -95,6 +97,8 @@ int main(int argc, char **argv) {
     const size_t connections = limit_number(&options[THREADS], 1, MOST_THREADS / 2);
     const size_t bytes = limit_number(&options[BYTES], connections, (uint64_t)1 << 34);
     limit.threads = connections * limit_number(&options[SIDES], 1, 2);
+    limit.first_core = limit_core(&options[CORE]);
+    limit_pin(limit.first_core, 0);
     limit_must(sodium_init() >= 0, "libsodium");
     limit.aes = strcmp(options[CIPHER].value, "aes256gcm") == 0;
     if (!limit.aes && strcmp(options[CIPHER].value, "chacha20poly1305") != 0)

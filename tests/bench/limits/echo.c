@@ -41,7 +41,8 @@ static const size_t chunks[] = {256 * KIB, 1024 * KIB};
 /* ---- the server process ---- */
 
 struct echoer {
-    int descriptor;
+    int descriptor, first_core;
+    size_t index;
     struct variant variant;
     pthread_t thread;
 };
@@ -89,6 +90,7 @@ static void echo_epoll(int descriptor, char *buffer, size_t bytes) {
 
 static void *echo(void *user) {
     const struct echoer *echoer = user;
+    limit_pin(echoer->first_core, echoer->index);
     char *buffer = limit_memory(echoer->variant.buffer);
     if (strcmp(echoer->variant.mode, "epoll") == 0)
         echo_epoll(echoer->descriptor, buffer, echoer->variant.buffer);
@@ -98,10 +100,11 @@ static void *echo(void *user) {
     return NULL;
 }
 
-static void serve(int listening, const struct variant *variant, size_t threads) {
+static void serve(int listening, const struct variant *variant, size_t threads, int first_core) {
     static struct echoer echoers[MOST_THREADS];
     for (size_t i = 0; i < threads; i++) {
-        echoers[i] = (struct echoer){.descriptor = limit_accept(listening), .variant = *variant};
+        echoers[i] = (struct echoer){
+            .descriptor = limit_accept(listening), .first_core = first_core, .index = i, .variant = *variant};
         limit_must(pthread_create(&echoers[i].thread, NULL, echo, &echoers[i]) == 0, "a thread");
     }
     for (size_t i = 0; i < threads; i++)
@@ -124,6 +127,7 @@ struct end {
 
 struct client {
     size_t threads, bytes;
+    int server_core, client_core; /* the first of each, or -1 */
     const char *congestion;
     struct variant variant;
     char *out, *in;
@@ -158,6 +162,7 @@ static void exchange(const struct end *end, size_t chunk) {
 
 static void *drive(void *user) {
     const struct end *end = user;
+    limit_pin(end->client->client_core, (size_t)(end - end->client->ends));
     for (;;) {
         pthread_barrier_wait(&end->client->start);
         if (end->client->stop)
@@ -178,7 +183,7 @@ static void client_open(struct client *client, const struct variant *variant) {
     limit_must(client->server >= 0, "fork");
     if (client->server == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        serve(listening, variant, client->threads);
+        serve(listening, variant, client->threads, client->server_core);
     }
     close(listening);
     limit_must(clock_getcpuclockid(client->server, &client->server_clock) == 0, "the server's clock");
@@ -251,7 +256,7 @@ static struct variant given(const char *mode, size_t buffer, size_t chunk) {
 }
 
 int main(int argc, char **argv) {
-    enum { THREADS, BYTES, CONGESTION, MODE, BUFFER, CHUNK, ROUNDS, OPTIONS };
+    enum { THREADS, BYTES, CONGESTION, MODE, BUFFER, CHUNK, SERVER_CORE, CLIENT_CORE, ROUNDS, OPTIONS };
     struct limit_option options[OPTIONS] = {
         [THREADS] = {"threads", "1", "threads of the server, connections, threads of the client"},
         [BYTES] = {"bytes", "67108864", "echoed in a round, by all connections together"},
@@ -259,6 +264,8 @@ int main(int argc, char **argv) {
         [MODE] = {"mode", "best", "the server's: blocking, epoll, or best: the fastest of all modes and buffers"},
         [BUFFER] = {"buffer", "262144", "bytes of a server thread's buffer, where a mode is given"},
         [CHUNK] = {"chunk", "262144", "most bytes that the client moves at once, where a mode is given"},
+        [SERVER_CORE] = {"server-core", "", "core to pin the server's first thread to, the next ones to the next"},
+        [CLIENT_CORE] = {"client-core", "", "the same of the client"},
         [ROUNDS] = {"rounds", "0", "rounds to do"},
     };
     static struct client client;
@@ -266,6 +273,9 @@ int main(int argc, char **argv) {
     limit_options(options, OPTIONS, argc, argv, "limit_echo: bytes echoed over loopback TCP, both ways at once");
     client.threads = limit_number(&options[THREADS], 1, MOST_THREADS);
     client.bytes = limit_number(&options[BYTES], client.threads, (uint64_t)1 << 34);
+    client.server_core = limit_core(&options[SERVER_CORE]);
+    client.client_core = limit_core(&options[CLIENT_CORE]);
+    limit_pin(client.client_core, 0);
     client.congestion = options[CONGESTION].value;
     client.out = limit_memory(client.bytes);
     client.in = limit_memory(client.bytes);

@@ -85,12 +85,16 @@ uint64_t limit_number(const struct limit_option *option, uint64_t low, uint64_t 
 
 /* ---- the machine ---- */
 
-void limit_pin(int core) {
+int limit_core(const struct limit_option *option) {
+    return option->value[0] != '\0' ? (int)limit_number(option, 0, CPU_SETSIZE - 1) : -1;
+}
+
+void limit_pin(int first, size_t index) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (core < 0)
+    if (first < 0)
         return;
-    CPU_SET((size_t)core, &set);
+    CPU_SET((size_t)first + index, &set);
     limit_must(sched_setaffinity(0, sizeof set, &set) == 0, "sched_setaffinity");
 }
 

@@ -33,8 +33,10 @@ void limit_options(struct limit_option *options, size_t count, int argc, char **
 /* A whole number within bounds, or the end of the program with exit code 2. */
 uint64_t limit_number(const struct limit_option *option, uint64_t low, uint64_t high);
 
-/* Pins the calling thread to a core; does nothing for a negative one. */
-void limit_pin(int core);
+/* A core's number, or -1 where the option has no value. */
+int limit_core(const struct limit_option *option);
+/* Pins the calling thread to core `first` + `index`; does nothing when first is negative. */
+void limit_pin(int first, size_t index);
 
 /* Memory of this size at a multiple of 2 MiB, on huge pages where the system gives them. Never freed. */
 void *limit_memory(size_t bytes);

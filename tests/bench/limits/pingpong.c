@@ -62,7 +62,7 @@ static int transmit(const struct side *side, size_t bytes) {
 
 static void serve(int listening, uint64_t spin, int core, size_t request, size_t reply) {
     static struct side side;
-    limit_pin(core);
+    limit_pin(core, 0);
     side.spin = spin;
     side.descriptor = limit_accept(listening);
     while (receive(&side, request) && transmit(&side, reply))
@@ -103,10 +103,7 @@ int main(int argc, char **argv) {
     client.side.spin = 1000 * limit_number(&options[SPIN], 0, 1000000);
     client.times = calloc(client.batch, sizeof client.times[0]);
     limit_must(client.times != NULL, "memory");
-    const int server_core =
-        options[SERVER_CORE].value[0] != '\0' ? (int)limit_number(&options[SERVER_CORE], 0, CPU_SETSIZE - 1) : -1;
-    const int client_core =
-        options[CLIENT_CORE].value[0] != '\0' ? (int)limit_number(&options[CLIENT_CORE], 0, CPU_SETSIZE - 1) : -1;
+    const int server_core = limit_core(&options[SERVER_CORE]), client_core = limit_core(&options[CLIENT_CORE]);
     const int listening = limit_listen(&port, options[CONGESTION].value);
     const pid_t server = fork();
     limit_must(server >= 0, "fork");
@@ -114,7 +111,7 @@ int main(int argc, char **argv) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         serve(listening, client.side.spin, server_core, client.request, client.reply);
     }
-    limit_pin(client_core);
+    limit_pin(client_core, 0);
     client.side.descriptor = limit_connect(port, options[CONGESTION].value);
     printf("ready %zu and %zu bytes, spin %llu us, %s\n", client.request, client.reply,
            (unsigned long long)client.side.spin / 1000, options[CONGESTION].value);

@@ -45,11 +45,10 @@ static size_t rounds_of(const struct dense *dense) {
 }
 
 /* The first round warms up what the others of the run left cold, and is not counted. */
-static struct cost limit_cost(const struct dense *dense, struct runner *runner) {
+static struct cost limit_cost(struct runner *runner, size_t rounds) {
     double figures[RUNNER_ROUNDS][RUNNER_FIGURES];
     if (runner == NULL)
         return (struct cost){0, 0};
-    const size_t rounds = rounds_of(dense);
     runner_rounds(runner, rounds + 1, figures);
     return (struct cost){runner_median(figures + 1, rounds, 0), runner_mean(figures + 1, rounds, 1)};
 }
@@ -71,8 +70,9 @@ static void add(struct figures *figures, const struct dense *dense, const char *
 }
 
 void dense_repeat(struct dense *dense, struct figures *figures) {
-    const struct cost echo = limit_cost(dense, dense->echo), adam = limit_cost(dense, dense->adam);
-    const struct cost aead = limit_cost(dense, dense->aead), one_side = limit_cost(dense, dense->aead_one_side);
+    const size_t rounds = rounds_of(dense);
+    const struct cost echo = limit_cost(dense->echo, rounds), adam = limit_cost(dense->adam, rounds);
+    const struct cost aead = limit_cost(dense->aead, rounds), one_side = limit_cost(dense->aead_one_side, 1);
     const struct cost canyon = canyon_cost(dense);
     const double gb = 1e-9 * (double)dense->plan->bytes;
     const double server = echo.processor + adam.processor + aead.processor / 2; /* the other half is the client's */

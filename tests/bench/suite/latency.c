@@ -44,11 +44,11 @@ struct latency *latency_create(const struct plan *plan) {
     bench_must(latency != NULL, "memory");
     for (enum way way = 0; way < WAYS; way++) {
         const unsigned spin_us = way == SPIN ? PLAN_SPIN_US : 0;
-        runner_place(way == ONE_CORE ? runner_first_processor() : -1); /* what is started inherits it */
+        runner_place(runner_first_processor(), way == ONE_CORE ? 1 : 0); /* what is started inherits it */
         latency->subjects[way] =
             subject_open(plan, SERVED_PLAINTEXT, 1, ELEMENTS * sizeof(float), plan->batch, spin_us);
         latency->pingpongs[way] = start_pingpong(plan, runner_ready(latency->subjects[way].worker), spin_us);
-        runner_place(-1);
+        runner_place(0, 0);
     }
     return latency;
 }

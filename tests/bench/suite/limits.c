@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tests/bench/measure.h"
+#include "tests/bench/suite/subject.h"
 
 enum kind { ECHO, ADAM, AEAD, AEAD_ONE_SIDE, KINDS };
 static const char *const names[KINDS] = {"echo", "adam", "aead", "aead_one_side"};
@@ -34,10 +35,19 @@ void limits_destroy(struct limits *limits) {
 static struct runner *start(const struct limits *limits, enum kind kind, unsigned threads) {
     const struct plan *plan = limits->plan;
     char thread_text[16], byte_text[24];
-    const char *words[16] = {"--threads", thread_text, "--bytes", byte_text};
+    const int first = subject_first(plan, threads), behind = first + (int)threads;
+    char core[16], core_behind[16];
+    const char *words[20] = {"--threads", thread_text, "--bytes", byte_text};
     size_t count = 4;
     snprintf(thread_text, sizeof thread_text, "%u", threads);
     snprintf(byte_text, sizeof byte_text, "%" PRIu64, plan->bytes);
+    snprintf(core, sizeof core, "%d", first);
+    snprintf(core_behind, sizeof core_behind, "%d", behind);
+    if (first >= 0 && kind == ECHO)
+        words[count++] = "--server-core", words[count++] = core, words[count++] = "--client-core",
+        words[count++] = core_behind;
+    else if (first >= 0)
+        words[count++] = "--core", words[count++] = core;
     if (kind == ECHO) {
         words[count++] = "--congestion", words[count++] = plan->congestion;
         words[count++] = "--mode", words[count++] = plan->echo_mode;

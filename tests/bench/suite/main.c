@@ -23,7 +23,7 @@ int main(int argc, char **argv) {
     const enum arguments_verdict verdict = options_read(&options, argc, argv);
     if (verdict != ARGUMENTS_RUN)
         return verdict == ARGUMENTS_HELP ? OUTCOME_DONE : OUTCOME_USAGE;
-    runner_place(-1); /* learns which processors there are */
+    runner_place(0, 0); /* learns which processors there are */
     (void)signal(SIGINT, interrupted);
     (void)signal(SIGPIPE, SIG_IGN);
     struct figures *figures = figures_create();

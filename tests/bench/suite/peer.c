@@ -8,7 +8,7 @@
 #include "tests/bench/suite/runner.h"
 
 #define PYTHON "/usr/bin/python3"
-#define ROUNDS 2 /* and one that warms up */
+#define ROUNDS 1 /* after one that warms up */
 
 struct peer {
     const struct plan *plan;

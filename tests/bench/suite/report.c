@@ -34,7 +34,7 @@ json_t *report_json(const struct plan *plan, const struct figures *figures, json
     json_t *report =
         json_pack("{s:s,s:o,s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "date", machine_date(), "machine", machine_json(),
                   "congestion", plan->congestion[0] != '\0' ? plan->congestion : "system", "cipher",
-                  served_channel_name(plan->cipher), "bytes", (json_int_t)plan->bytes, "block", (json_int_t)PLAN_BLOCK,
+                  served_channel_name(plan->cipher), "bytes", (json_int_t)plan->bytes, "block", (json_int_t)plan->block,
                   "rounds", (json_int_t)plan->rounds, "limits", limits, "skipped", skipped);
     bench_must(report != NULL, "memory");
     for (size_t i = 0; i < skips->count; i++)
@@ -53,8 +53,8 @@ void report_write(const json_t *report, const char *path) {
 void report_print(const char *what, const struct plan *plan, const struct figures *figures,
                   const struct report_skips *skips) {
     struct table *table = figures_table(figures, goals, sizeof goals / sizeof goals[0]);
-    printf("%s\npush_pull of %s, adam, blocks of %d elements; %s on both ends; medians of %llu rounds\n\n",
-           machine_text(), what, PLAN_BLOCK,
+    printf("%s\npush_pull of %s, adam, blocks of %u elements; %s on both ends; medians of %llu rounds\n\n",
+           machine_text(), what, (unsigned)plan->block,
            plan->congestion[0] != '\0' ? plan->congestion : "the host's congestion control",
            (unsigned long long)plan->rounds);
     bench_must(table_print(table, stdout), "printing");

@@ -79,17 +79,29 @@ static void repeat_all(struct run *run, uint64_t repeat, struct figures *figures
         dense_gain(figures);
 }
 
-void run_parts(const struct plan *plan, struct figures *figures, struct report_skips *skips, json_t **limits) {
-    struct run run = {.plan = plan};
+/* Whether another repeat shall begin. Where even the least number of them would take too long, there are fewer rounds
+ * in each from now on: a machine with other work is slow, and more patience would not make its figures better. */
+static bool go_on(struct plan *plan, uint64_t done, double so_far, double one) {
+    if (done >= PLAN_REPEATS_LEAST)
+        return so_far + one <= plan->seconds;
+    if (done > 0 && so_far + one * (double)(PLAN_REPEATS_LEAST - done) > plan->seconds && plan->rounds > 1)
+        plan->rounds = (plan->rounds + 1) / 2;
+    return true;
+}
+
+void run_parts(const struct plan *given, struct figures *figures, struct report_skips *skips, json_t **limits) {
+    struct plan plan = *given;
+    struct run run = {.plan = &plan};
     const double begin = measure_now();
+    double last = 0;
     progress_init(&run.progress, stderr);
     open_parts(&run, skips);
-    const double ready = measure_now();
-    for (uint64_t repeat = 0; repeat < plan->repeats; repeat++) {
-        const double so_far = measure_now() - begin, one = (measure_now() - ready) / (double)(repeat + (repeat == 0));
-        if (repeat >= PLAN_REPEATS_LEAST && so_far + one > plan->seconds)
+    for (uint64_t repeat = 0; repeat < plan.repeats; repeat++) {
+        const double now = measure_now();
+        if (!go_on(&plan, repeat, now - begin, last))
             break;
         repeat_all(&run, repeat, figures);
+        last = measure_now() - now;
     }
     progress_finish(&run.progress, "measured");
     *limits = json_object();

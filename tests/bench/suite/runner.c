@@ -134,12 +134,12 @@ static const cpu_set_t *at_first(void) {
     return &set;
 }
 
-void runner_place(int processor) {
+void runner_place(int first, unsigned count) {
     cpu_set_t set = *at_first();
-    if (processor >= 0) {
+    if (count > 0)
         CPU_ZERO(&set);
-        CPU_SET((size_t)processor, &set);
-    }
+    for (unsigned i = 0; i < count; i++)
+        CPU_SET((size_t)first + i, &set);
     bench_must(sched_setaffinity(0, sizeof set, &set) == 0, "sched_setaffinity");
 }
 

@@ -23,10 +23,10 @@ double runner_mean(double figures[][RUNNER_FIGURES], size_t rounds, size_t figur
 /* Ends it and waits. Safe on NULL. */
 void runner_stop(struct runner *runner);
 
-/* From now on this process, and what it starts, runs on one processor only, or, with a negative number, on all that it
- * had at first. */
-void runner_place(int processor);
-/* The first processor that this process may use, and how many there are. */
+/* From now on this process, and what it starts, runs on `count` processors only, from `first` on, or, with 0 of them,
+ * on all that it had at first. */
+void runner_place(int first, unsigned count);
+/* The first processor that this process may use, and how many there are; counts at the first call of any of these. */
 int runner_first_processor(void);
 unsigned runner_processors(void);
 

@@ -8,12 +8,20 @@ static const char *congestion(const struct plan *plan) {
     return plan->congestion[0] != '\0' ? plan->congestion : "system";
 }
 
+int subject_first(const struct plan *plan, unsigned threads) {
+    return plan->pinned && 2 * threads <= runner_processors() ? runner_first_processor() : -1;
+}
+
 struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads,
                               unsigned spin_us) {
     char spin_text[16];
-    const char *words[] = {"--congestion", congestion(plan), "--spin", spin_text, NULL};
+    char pin_text[32];
+    const int first = subject_first(plan, threads);
+    const char *words[] = {
+        "--congestion", congestion(plan), "--spin", spin_text, first >= 0 ? "--pin" : NULL, pin_text, NULL};
     snprintf(spin_text, sizeof spin_text, "%u", spin_us);
-    return served_start_with(channel, threads, PLAN_BLOCK, words);
+    snprintf(pin_text, sizeof pin_text, "%d-%d", first, first + (int)threads - 1);
+    return served_start_with(channel, threads, (unsigned)plan->block, words);
 }
 
 struct runner *subject_worker(const struct plan *plan, const struct served *server, enum served_channel channel,
@@ -37,7 +45,12 @@ struct runner *subject_worker(const struct plan *plan, const struct served *serv
 struct subject subject_open(const struct plan *plan, enum served_channel channel, unsigned threads, uint64_t bytes,
                             uint64_t batch, unsigned spin_us) {
     struct subject subject = {.server = subject_server(plan, channel, threads, spin_us)};
+    const int first = batch == 0 ? subject_first(plan, threads) : -1;
+    if (first >= 0)
+        runner_place(first + (int)threads, threads);
     subject.worker = subject_worker(plan, subject.server, channel, bytes, batch, spin_us);
+    if (first >= 0)
+        runner_place(0, 0);
     return subject;
 }
 

@@ -19,6 +19,9 @@ struct subject subject_open(const struct plan *plan, enum served_channel channel
 struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads, unsigned spin_us);
 struct runner *subject_worker(const struct plan *plan, const struct served *server, enum served_channel channel,
                               uint64_t bytes, uint64_t batch, unsigned spin_us);
+/* Where the plan wants threads pinned, and the machine has processors enough for the threads of a server and as many of
+ * a client: the first of the server's, behind which the client's follow. Else -1. */
+int subject_first(const struct plan *plan, unsigned threads);
 void subject_close(struct subject *subject);
 
 #endif
