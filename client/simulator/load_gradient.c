@@ -1,9 +1,11 @@
 #include "client/simulator/load_gradient.h"
 
+#include <string.h>
+
 #include "client/simulator/counter.h"
 
 #define VALUE_STREAM UINT64_C(0x76616c0000000000) /* apart from every other use of the seed */
-#define ROW_SEED     UINT64_C(0x726f77)           /* rows are the same for every seed */
+#define PLACE_SEED   UINT64_C(0x706c616365)       /* classes are the same for every seed */
 
 void load_values(uint64_t seed, uint32_t worker, uint64_t number, uint8_t values[LOAD_CLASSES]) {
     uint64_t bits = counter_bits(seed, VALUE_STREAM + worker, number);
@@ -12,46 +14,42 @@ void load_values(uint64_t seed, uint32_t worker, uint64_t number, uint8_t values
     }
 }
 
-unsigned load_row_class(uint32_t tensor, uint64_t row) {
-    return (unsigned)(counter_bits(ROW_SEED, tensor, row) % LOAD_CLASSES);
+/* The 16 first classes of a stretch of 256 elements, 4 bits each. */
+static uint64_t stretch_bits(uint32_t tensor, uint64_t element) {
+    return counter_bits(PLACE_SEED, tensor, element / LOAD_STRETCH);
+}
+
+static unsigned bits_class(uint64_t bits, uint64_t element) {
+    return (unsigned)((bits >> (element / LOAD_CLASSES % 16 * 4)) + element) % LOAD_CLASSES;
 }
 
 unsigned load_element_class(uint32_t tensor, uint64_t element) {
-    return (unsigned)((load_row_class(tensor, element / LOAD_ROW) + element) % LOAD_CLASSES);
-}
-
-/* How many elements from `at` on lie in its row and before `end`. */
-static uint64_t row_left(uint64_t at, uint64_t end) {
-    uint64_t row_end = at - at % LOAD_ROW + LOAD_ROW;
-    return (row_end < end ? row_end : end) - at;
+    return bits_class(stretch_bits(tensor, element), element);
 }
 
 void load_gradient_fill(const uint8_t values[LOAD_CLASSES], uint32_t tensor, uint64_t elements, float *gradient) {
-    for (uint64_t at = 0; at < elements; at += LOAD_ROW) {
-        float turn[LOAD_CLASSES];
-        unsigned begin = load_element_class(tensor, at);
-        uint64_t length = row_left(at, elements);
-        for (unsigned c = 0; c < LOAD_CLASSES; c++) {
-            turn[c] = values[(begin + c) % LOAD_CLASSES];
-        }
-        for (uint64_t i = 0; i < length; i++) {
-            gradient[at + i] = turn[i % LOAD_CLASSES];
-        }
+    float turns[2 * LOAD_CLASSES]; /* the values twice: 16 of them from any class on lie in one piece */
+    uint64_t bits = 0;
+    for (unsigned c = 0; c < 2 * LOAD_CLASSES; c++) {
+        turns[c] = values[c % LOAD_CLASSES];
+    }
+    for (uint64_t at = 0; at < elements; at += LOAD_CLASSES) {
+        bits = at % LOAD_STRETCH == 0 ? stretch_bits(tensor, at) : bits;
+        uint64_t length = elements - at < LOAD_CLASSES ? elements - at : LOAD_CLASSES;
+        memcpy(gradient + at, turns + bits_class(bits, at), length * sizeof *gradient);
     }
 }
 
 uint64_t load_weights_differ(const uint64_t sums[LOAD_CLASSES], uint32_t tensor, uint64_t first, uint64_t count,
                              const float *weights, uint64_t *place) {
-    uint64_t differ = 0, length = 0;
-    for (uint64_t at = first; at < first + count; at += length) {
-        unsigned begin = load_element_class(tensor, at);
-        length = row_left(at, first + count);
-        for (uint64_t i = 0; i < length; i++) {
-            float expected = -(float)sums[(begin + i) % LOAD_CLASSES];
-            if (weights[at - first + i] != expected) { /* NaN differs too */
-                *place = differ == 0 ? at - first + i : *place;
-                differ++;
-            }
+    uint64_t differ = 0, bits = stretch_bits(tensor, first);
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t element = first + i;
+        bits = element % LOAD_STRETCH == 0 ? stretch_bits(tensor, element) : bits;
+        float expected = -(float)sums[bits_class(bits, element)];
+        if (weights[i] != expected) { /* NaN differs too */
+            *place = differ == 0 ? i : *place;
+            differ++;
         }
     }
     return differ;

@@ -1,10 +1,11 @@
 /* The gradients of a load whose outcome is verified: whole numbers that follow from (seed, worker, number of the call,
  * class of the element), so that anybody can say what the sum of any calls is.
  *
- * An element's class is one of 16, neighbours have different ones, and which class a row of 1,024 elements begins with
- * is drawn for every row of every tensor: a block that lands in another's place does not fit there. With plain sgd and
- * learning rate 1 on weights that began as 0, a weight is minus the sum of its class over the calls that were applied,
- * exactly and in any order, as long as that sum is below 2^24, float32's last whole number without gaps. */
+ * An element's class is one of 16. Within 16 neighbours that begin at a multiple of 16 each class comes once, in turn;
+ * which one is the first is drawn for every 16 of every tensor, so that a block which lands in another's place does not
+ * fit there. With plain sgd and learning rate 1 on weights that began as 0, a weight is minus the sum of its class over
+ * the calls that were applied, exactly and in any order, as long as that sum is below 2^24, float32's last whole number
+ * without gaps. */
 #ifndef CANYON_SIMULATOR_LOAD_GRADIENT_H
 #define CANYON_SIMULATOR_LOAD_GRADIENT_H
 
@@ -13,8 +14,8 @@
 #include <stdint.h>
 
 #define LOAD_CLASSES    16
-#define LOAD_ROW        1024u /* elements */
-#define LOAD_VALUE_HIGH 3     /* values are 1, 2 and 3 */
+#define LOAD_STRETCH    256u /* elements whose first classes are drawn together */
+#define LOAD_VALUE_HIGH 3    /* values are 1, 2 and 3 */
 #define LOAD_SUM_HIGH   ((UINT64_C(1) << 24) - 1)
 /* So many pushes may be made: then no sum passes LOAD_SUM_HIGH, whatever was drawn. */
 #define LOAD_PUSHES_HIGH (LOAD_SUM_HIGH / LOAD_VALUE_HIGH)
@@ -22,11 +23,8 @@
 /* What call `number` of `worker` pushes to each class. */
 void load_values(uint64_t seed, uint32_t worker, uint64_t number, uint8_t values[LOAD_CLASSES]);
 
-/* The class of the first element of row `row` of a tensor, 1,024 elements; element i of the row has class
- * (that + i) % 16. */
-unsigned load_row_class(uint32_t tensor, uint64_t row);
-
-/* The class of any element, counted from the tensor's first. */
+/* The class of an element, counted from the tensor's first: (bits(element / 16) + element) % 16, where bits(g) are bits
+ * 4 * (g % 16) and the three above of counter_bits(0x706c616365, tensor, g / 16). */
 unsigned load_element_class(uint32_t tensor, uint64_t element);
 
 /* A tensor's whole gradient. */

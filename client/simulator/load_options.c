@@ -24,42 +24,55 @@ struct raw {
     bool verify;
 };
 
-static const char details[] =
-    "A logical worker is a loop that makes calls; a call moves all of --tensors, as a model's step\n"
-    "does: gradients in, fresh weights out, or one of the two. Workers share the connections of their\n"
-    "process: a client has one to every server thread.\n"
-    "\n"
-    "  closed loop (--rate max)  each worker keeps --in-flight calls under way, and thinks for --think\n"
-    "                            after each; latency counts from when a call is begun\n"
-    "  open loop (--rate R)      R calls a second of all workers together are due, evenly, whether or\n"
-    "                            not earlier ones have ended; one that cannot begin because --in-flight\n"
-    "                            are under way waits its turn and none is left out. Latency counts from\n"
-    "                            when a call was due, so waiting is part of it; calls still waiting at\n"
-    "                            the end count with what they waited, and the report says how many\n"
-    "\n"
-    "The ramp-up is not measured: throughput is of what ended within --duration after it, latencies are\n"
-    "of the calls that began (were due) within it. GB are 10^9 bytes, of float32 whatever the codec.\n"
-    "The bytes on the wire are as the servers count them, everything included.\n"
-    "\n"
-    "--verify pushes whole numbers under sgd with learning rate 1, so that every weight must be an\n"
-    "exact sum; at the end all weights are compared with what the counts of the calls say, and blocks\n"
-    "that came on the way with those of one moment. A push that was lost or doubled is told with tensor,\n"
-    "block, expected and found, and the exit code is 1; so it is when calls failed with an unknown\n"
-    "outcome, whose blocks nobody can judge. It ends early after 5,592,405 pushes, beyond which float32\n"
-    "has gaps.\n"
-    "\n"
-    "Exit code 1 also when any call failed. Ended by a signal, it reports what it has and exits with 128\n"
-    "and the signal's number.\n"
-    "\n"
-    "Keys of --json: mode, codec, optimizer, workers, processes, clients, in_flight, tensors,\n"
-    "tensor_bytes, rate (0: max), verify, encrypted, servers, server_threads, warmup_s, duration_s,\n"
-    "interrupted; calls, calls_per_s, pushes_per_s (gradients of a tensor), blocks_pushed_per_s,\n"
-    "blocks_pulled_per_s, gradient_gbps, weight_gbps; latency and latency_push_pull, latency_push,\n"
-    "latency_pull (objects: count, mean_us, p50_us, p90_us, p99_us, p99_9_us, max_us; null without\n"
-    "such calls); wire_in_bytes, wire_out_bytes, wire_s, cpu_servers_s (null for servers elsewhere),\n"
-    "cpu_workers_s; failed_calls, unknown_calls, refused_blocks, waiting_calls, kept_up (null in a\n"
-    "closed loop), failure (text of the first); verified (true, false, or null when nobody asked or\n"
-    "can say), wrong_blocks, undecided_blocks, torn_blocks (null when not verifying)";
+static const char details[] = "A logical worker is a loop that makes calls; a call moves all of --tensors, as\n"
+                              "a model's step does: gradients in, fresh weights out, or one of the two.\n"
+                              "Workers share the connections of their process: a client has one to every\n"
+                              "server thread.\n"
+                              "\n"
+                              "  closed loop (--rate max) Each worker keeps --in-flight calls under way, and\n"
+                              "              thinks for --think after each. Latency counts from when a call\n"
+                              "              is begun.\n"
+                              "  open loop   (--rate R) R calls a second of all workers together are due,\n"
+                              "              evenly, whether or not earlier ones have ended. One that cannot\n"
+                              "              begin because --in-flight are under way waits its turn, and none\n"
+                              "              is left out. Latency counts from when a call was due, so waiting\n"
+                              "              is part of it; calls that still wait at the end count with what\n"
+                              "              they waited, and the report says how many.\n"
+                              "\n"
+                              "The ramp-up is not measured: throughput is of what ended within --duration\n"
+                              "after it, latencies are of the calls that began (or were due) within it. GB\n"
+                              "are 10^9 bytes, of float32 whatever the codec. Bytes on the wire are as the\n"
+                              "servers count them, everything included.\n"
+                              "\n"
+                              "--verify pushes whole numbers under sgd with learning rate 1, so that every\n"
+                              "weight must be an exact sum. At the end all weights are compared with what the\n"
+                              "counts of the calls say, and on the way blocks that come are checked to be of\n"
+                              "one moment. A push that was lost or doubled is told with tensor, block,\n"
+                              "expected and found, and the exit code is 1; so it is when calls failed with an\n"
+                              "unknown outcome, whose blocks nobody can judge. It ends early after 5,592,405\n"
+                              "pushing calls, beyond which float32 has gaps.\n"
+                              "\n"
+                              "The exit code is 1 also when any call failed or any block was refused. Ended\n"
+                              "by a signal, it reports what it has and exits with 128 and the signal's\n"
+                              "number.\n"
+                              "\n"
+                              "Keys of --json:\n"
+                              "  workload    mode, codec, optimizer, workers, processes, clients, in_flight,\n"
+                              "              tensors, tensor_bytes, rate (0: max), verify, encrypted,\n"
+                              "              servers, server_threads, warmup_s, duration_s, interrupted\n"
+                              "  rates       calls, calls_per_s, pushes_per_s (gradients of one tensor),\n"
+                              "              blocks_pushed_per_s, blocks_pulled_per_s, gradient_gbps,\n"
+                              "              weight_gbps\n"
+                              "  latencies   latency, latency_push_pull, latency_push, latency_pull: objects\n"
+                              "              of count, mean_us, p50_us, p90_us, p99_us, p99_9_us, max_us;\n"
+                              "              null without such calls\n"
+                              "  costs       wire_in_bytes, wire_out_bytes, wire_s, cpu_servers_s (null for\n"
+                              "              servers elsewhere), cpu_workers_s\n"
+                              "  faults      failed_calls, unknown_calls, refused_blocks, waiting_calls,\n"
+                              "              kept_up (null in a closed loop), failure (text of the first)\n"
+                              "  verdict     verified (true, false, or null when nobody asked or can say),\n"
+                              "              wrong_blocks, undecided_blocks, torn_blocks (null when not\n"
+                              "              verifying)";
 
 bool load_options_bytes(const char *text, uint64_t *bytes) {
     static const char units[] = "KMG";
@@ -366,7 +379,7 @@ enum arguments_verdict load_options_parse(struct load_options *options, int argc
          .kind = ARGUMENT_DOUBLE,
          .target = &raw.duration,
          .least = 0.01,
-         .most = 604800.0},
+         .most = 86400.0},
         {.name = "warmup",
          .value = "S",
          .help = "seconds of ramp-up before them (default: a tenth of --duration, at most 1)",
@@ -398,8 +411,8 @@ enum arguments_verdict load_options_parse(struct load_options *options, int argc
         .usage = "[--servers LIST | --local N] [OPTION...]",
         .details = details,
         .examples = "  canyon-sim load\n"
-                    "  canyon-sim load --local 2 --threads 2 --workers 8 --tensors 8 --size 16M --duration 20\n"
-                    "  canyon-sim load --workers 1000 --tensors 1 --size 4K --rate 5000 --optimizer adagrad\n"
+                    "  canyon-sim load --local 2 --threads 2 -w 8 -k 8 --size 16M --duration 20\n"
+                    "  canyon-sim load -w 1000 -k 1 --size 4K --rate 5000 --optimizer adagrad\n"
                     "  canyon-sim load --local 2 --workers 1000 --size 8K --verify --duration 5\n"
                     "  canyon-sim load --servers 10.0.0.1:7077 --mode mixed --mix 80/10/10 --json\n"
                     "  canyon-sim load --workers 16 --straggle 2:50 --think 5 --insecure-plaintext",

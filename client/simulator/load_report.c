@@ -122,7 +122,7 @@ bool load_report_table(FILE *out, const struct load_plan *plan, const struct loa
     table_column(table, "", TABLE_LEFT);
     describe(plan, result, text, sizeof text);
     row(table, "workload", text);
-    snprintf(text, sizeof text, "%.2f s after %.2f s of ramp-up%s", result->seconds, (double)plan->warmup * 1e-9,
+    snprintf(text, sizeof text, "%.2f s after %.2f s of ramp-up%s", result->seconds, (double)plan->warmup / 1e9,
              result->interrupted ? ", then interrupted" : "");
     row(table, "measured", text);
     throughput_rows(table, result);
@@ -227,12 +227,12 @@ static json_t *latency_json(const struct histogram *histogram) {
         return json_null();
     }
     return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "count", record_unsigned(histogram->count), "mean_us",
-                     record_number(histogram_mean(histogram) * 1e-3), "p50_us",
-                     record_number((double)histogram_quantile(histogram, 0.5) * 1e-3), "p90_us",
-                     record_number((double)histogram_quantile(histogram, 0.9) * 1e-3), "p99_us",
-                     record_number((double)histogram_quantile(histogram, 0.99) * 1e-3), "p99_9_us",
-                     record_number((double)histogram_quantile(histogram, 0.999) * 1e-3), "max_us",
-                     record_number((double)histogram->max * 1e-3));
+                     record_number(histogram_mean(histogram) / 1e3), "p50_us",
+                     record_number((double)histogram_quantile(histogram, 0.5) / 1e3), "p90_us",
+                     record_number((double)histogram_quantile(histogram, 0.9) / 1e3), "p99_us",
+                     record_number((double)histogram_quantile(histogram, 0.99) / 1e3), "p99_9_us",
+                     record_number((double)histogram_quantile(histogram, 0.999) / 1e3), "max_us",
+                     record_number((double)histogram->max / 1e3));
 }
 
 static json_t *workload_json(const struct load_plan *plan, const struct load_result *result) {
@@ -243,7 +243,7 @@ static json_t *workload_json(const struct load_plan *plan, const struct load_res
                      record_unsigned(plan->tensors), "tensor_bytes", record_unsigned(plan->elements * sizeof(float)),
                      "rate", record_number(plan->pace.rate), "verify", plan->verify, "encrypted", result->encrypted,
                      "servers", record_unsigned(result->servers), "server_threads", record_unsigned(result->threads),
-                     "warmup_s", record_number((double)plan->warmup * 1e-9), "duration_s",
+                     "warmup_s", record_number((double)plan->warmup / 1e9), "duration_s",
                      record_number(result->seconds), "interrupted", result->interrupted);
 }
 

@@ -256,7 +256,7 @@ static void watch_result(struct load_watch *watch) {
     result->threads = watch->link.job.threads;
     result->block_elements = watch->link.job.block_elements;
     result->encrypted = !watch->plan->keys.plaintext && !watch->plan->keys.plaintext_anywhere;
-    result->seconds = end > measure ? (double)(end - measure) * 1e-9 : 0.0;
+    result->seconds = end > measure ? (double)(end - measure) / 1e9 : 0.0;
     result->exhausted = atomic_load(&share->exhausted) != 0;
     for (unsigned c = 0; c < LOAD_COUNTERS; c++) {
         result->totals[c] = load_total(share, (enum load_counter)c);

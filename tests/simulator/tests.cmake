@@ -10,7 +10,7 @@ foreach(source ${sources})
 endforeach()
 
 # These start servers and run the program.
-foreach(name trace train accuracy surface claims overlap load load_many load_tamper)
+foreach(name trace train accuracy surface claims overlap load load_verify load_many)
   if(TARGET simulator_${name})
     add_dependencies(simulator_${name} canyon-server canyon-sim)
   endif()
