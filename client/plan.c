@@ -68,20 +68,23 @@ static void plan_add_piece(struct plan *plan, struct plan_frame *frame, const st
         plan->pieces[frame->last].next = index;
     frame->last = index;
     frame->count++;
-    frame->bytes += piece->elements * (uint32_t)sizeof(float);
+    frame->out += piece->out;
+    frame->in += piece->in;
+    frame->single += CODEC_SINGLE((uint64_t)piece->elements);
 }
 
 /* `open` holds, per lane and kind, the index of the shared frame that may still take pieces. */
 static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t type, const struct plan_piece *piece) {
-    uint32_t bytes = piece->elements * (uint32_t)sizeof(float);
-    if (bytes >= PLAN_ALONE_BYTES) {
+    if (piece->out >= PLAN_ALONE_BYTES || piece->in >= PLAN_ALONE_BYTES) {
         plan_add_piece(plan, plan_new_frame(plan, lane, type), piece);
         return;
     }
     size_t *slot = &open[lane * PLAN_KINDS + plan_kind(type)];
     if (*slot != PLAN_NONE) {
         const struct plan_frame *frame = &plan->frames[*slot];
-        if (frame->count == LIMIT_PIECES || frame->bytes + bytes > PLAN_FRAME_BYTES)
+        if (frame->count == LIMIT_PIECES || frame->out + piece->out > PLAN_FRAME_BYTES ||
+            frame->in + piece->in > PLAN_FRAME_BYTES ||
+            frame->single + CODEC_SINGLE((uint64_t)piece->elements) > PLAN_SINGLE_BYTES)
             *slot = PLAN_NONE;
     }
     if (*slot == PLAN_NONE) {
@@ -89,6 +92,15 @@ static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t ty
         plan_new_frame(plan, lane, type);
     }
     plan_add_piece(plan, &plan->frames[*slot], piece);
+}
+
+/* How much of a piece travels, each way. */
+static void plan_measure(const struct plan_item *item, struct plan_piece *piece) {
+    piece->kept = item->codec == CODEC_TOPK ? (uint32_t)codec_kept(item->fraction, piece->elements) : 0;
+    if (item->type != FRAME_PULL)
+        piece->out = (uint32_t)codec_bytes(item->codec, piece->elements, piece->kept);
+    if (item->type == FRAME_PULL || item->type == FRAME_PUSH_PULL)
+        piece->in = (uint32_t)codec_bytes(item->reply, piece->elements, 0);
 }
 
 static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const struct plan_layout *layout,
@@ -132,6 +144,7 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
                 piece.offset = block * SLOT_NUMBER_WORDS;
                 piece.elements = SLOT_NUMBER_WORDS;
             }
+            plan_measure(&items[i], &piece);
             plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
         }
     }

@@ -30,14 +30,45 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
                                       .home = transfer->items[i].tensor->home,
                                       .elements = transfer->items[i].tensor->elements,
                                       .per_block = slot_is_number(transfer->items[i].slot),
-                                      .type = transfer->items[i].type};
+                                      .type = transfer->items[i].type,
+                                      .codec = transfer->items[i].codec.codec,
+                                      .fraction = transfer->items[i].codec.fraction,
+                                      .reply = transfer->items[i].reply.codec};
     enum canyon_status status = plan_make(&transfer->plan, &client->layout, items, transfer->count, error);
     free(items);
     return status;
 }
 
 /* Room for the messages: a piece packs into at most this. */
-#define PIECE_MESSAGE_BYTES 40
+#define PIECE_MESSAGE_BYTES 49
+
+_Static_assert(PIECE_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
+
+static bool type_pushes(uint16_t type) {
+    return type == FRAME_PUSH || type == FRAME_PUSH_PULL;
+}
+
+/* Optimizer state and what is assigned travel as float32. */
+static void transfer_choose(struct transfer_item *item) {
+    struct codec_choice gradient, weights;
+    encoding_look(&item->tensor->encoding, &gradient, &weights);
+    item->codec = type_pushes(item->type) ? gradient : (struct codec_choice){.codec = CODEC_F32};
+    item->reply = item->in != NULL && item->slot == SLOT_WEIGHTS ? weights : (struct codec_choice){.codec = CODEC_F32};
+}
+
+/* Room for the gradients that are to be encoded. */
+static enum canyon_status transfer_take_room(struct transfer *transfer, struct canyon_client *client,
+                                             struct error *error) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < transfer->plan.piece_count; i++) {
+        const struct plan_piece *piece = &transfer->plan.pieces[i];
+        bytes += transfer->items[piece->item].codec.codec != CODEC_F32 ? piece->out : 0;
+    }
+    if (bytes > 0 && !client_take_room(client, bytes / sizeof(float), &transfer->encoded))
+        return error_set(error, CANYON_NO_MEMORY, "no memory for %llu bytes of encoded gradients",
+                         (unsigned long long)bytes);
+    return CANYON_OK;
+}
 
 static enum canyon_status transfer_allocate(struct transfer *transfer, const struct transfer_item *items, size_t count,
                                             struct canyon_client *client, struct error *error) {
@@ -48,6 +79,7 @@ static enum canyon_status transfer_allocate(struct transfer *transfer, const str
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", count);
     for (size_t i = 0; i < count; i++) {
         transfer->items[i] = items[i];
+        transfer_choose(&transfer->items[i]);
         transfer->tallies[i].version = UINT64_MAX;
     }
     enum canyon_status status = transfer_plan(transfer, client, error);
@@ -58,38 +90,59 @@ static enum canyon_status transfer_allocate(struct transfer *transfer, const str
     transfer->messages = malloc(transfer->plan.piece_count * PIECE_MESSAGE_BYTES + 1);
     if (transfer->frames == NULL || transfer->slices == NULL || transfer->messages == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", transfer->plan.piece_count);
-    return CANYON_OK;
+    return transfer_take_room(transfer, client, error);
 }
 
 /* iovec has no const; nothing writes through it. */
-static struct iovec slice_of(const float *values, size_t elements) {
+static struct iovec slice_of(const void *bytes, size_t count) {
     union {
-        const float *from;
+        const void *from;
         void *to;
-    } base = {values};
-    return (struct iovec){.iov_base = base.to, .iov_len = elements * sizeof(float)};
+    } base = {bytes};
+    return (struct iovec){.iov_base = base.to, .iov_len = count};
+}
+
+/* The values of a piece where they are, or encoded to *room, which is moved on. */
+static struct iovec transfer_slice(const struct transfer *transfer, const struct plan_piece *piece, uint8_t **room) {
+    const struct transfer_item *item = &transfer->items[piece->item];
+    if (item->codec.codec == CODEC_F32)
+        return slice_of(item->out + piece->offset, piece->out);
+    uint64_t worker;
+    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
+    const struct encoding_block block = {.codec = item->codec.codec,
+                                         .values = item->out + piece->offset,
+                                         .offset = piece->offset,
+                                         .elements = piece->elements,
+                                         .kept = piece->kept,
+                                         .seed = codec_seed(item->tensor->home, piece->block, worker)};
+    uint8_t *to = *room;
+    encoding_write(&item->tensor->encoding, &block, to);
+    *room += piece->out;
+    return slice_of(to, piece->out);
 }
 
 /* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. */
 static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *plan, struct iovec *slices,
-                            uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+                            uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
     size_t index = plan->first;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
         const struct transfer_item *item = &transfer->items[piece->item];
-        bool pushes = item->type == FRAME_PUSH || item->type == FRAME_PUSH_PULL;
         uint64_t version = 0;
-        if (pushes)
+        if (type_pushes(item->type))
             version = atomic_load_explicit(&item->tensor->versions[piece->block], memory_order_relaxed);
         message.pieces[i] = (struct message_piece){.tensor = item->tensor->info.id,
                                                    .block = piece->block,
                                                    .elements = piece->elements,
                                                    .version = version,
-                                                   .slot = item->slot};
+                                                   .slot = item->slot,
+                                                   .codec = item->codec.codec,
+                                                   .reply = item->reply.codec,
+                                                   .kept = piece->kept};
         if (item->out != NULL)
-            slices[i] = slice_of(item->out + piece->offset, piece->elements);
+            slices[i] = transfer_slice(transfer, piece, room);
         index = piece->next;
     }
     return message_pack_pieces(&message, bytes);
@@ -97,14 +150,14 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
 
 static void transfer_fill(struct transfer *transfer) {
     struct iovec *slices = transfer->slices;
-    uint8_t *messages = transfer->messages;
+    uint8_t *messages = transfer->messages, *room = (uint8_t *)transfer->encoded.values;
     for (size_t i = 0; i < transfer->plan.frame_count; i++) {
         const struct plan_frame *plan = &transfer->plan.frames[i];
         const struct plan_piece *piece = &transfer->plan.pieces[plan->first];
         const struct transfer_item *item = &transfer->items[piece->item];
         struct transfer_frame *frame = &transfer->frames[i];
         uint8_t packed[LIMIT_MESSAGE_BYTES];
-        size_t bytes = transfer_pack(transfer, plan, slices, packed);
+        size_t bytes = transfer_pack(transfer, plan, slices, &room, packed);
         memcpy(messages, packed, bytes);
         frame->transfer = transfer;
         frame->plan = plan;
@@ -118,13 +171,13 @@ static void transfer_fill(struct transfer *transfer) {
         if (item->out != NULL) {
             frame->request.payload = slices;
             frame->request.payload_count = plan->count;
-            frame->request.payload_bytes = plan->bytes;
+            frame->request.payload_bytes = plan->out;
         }
-        if (item->in != NULL)
-            frame->request.reply_bytes = plan->bytes;
-        if (item->in != NULL && plan->count == 1) {
+        frame->request.reply_bytes = plan->in;
+        /* Several, or encoded: they are brought to their places from where they arrive. */
+        if (item->in != NULL && plan->count == 1 && item->reply.codec == CODEC_F32) {
             frame->request.destination = item->in + piece->offset;
-            frame->request.destination_bytes = plan->bytes;
+            frame->request.destination_bytes = plan->in;
         }
         batch_add(&transfer->batch, plan->lane, &frame->request);
         slices += plan->count;
@@ -156,6 +209,7 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
     batch_submit(&transfer->batch, attended);
     return CANYON_OK;
 not_begun:
+    client_give_room(client, &transfer->encoded);
     transfer_free(transfer);
 no_transfer:
     client_give_room(client, &copy);

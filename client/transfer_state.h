@@ -37,6 +37,7 @@ struct transfer {
     struct transfer_tally *tallies;
     struct canyon_item *results; /* the caller's, or NULL */
     struct client_room copy;     /* of the gradients, or nothing */
+    struct client_room encoded;  /* gradients in another form than float32 */
     uint64_t deadline;
     struct plan plan;
     struct transfer_frame *frames;

@@ -47,7 +47,8 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
     size_t visited = 0;
     for (size_t f = 0; f < plan->frame_count; f++) {
         const struct plan_frame *frame = &plan->frames[f];
-        uint32_t pieces = 0, bytes = 0;
+        uint32_t pieces = 0, out = 0, in = 0;
+        uint64_t single = 0;
         assert_true(frame->lane < map->layout.lane_count);
         for (size_t index = frame->first; index != PLAN_NONE; index = plan->pieces[index].next) {
             const struct plan_piece *piece = &plan->pieces[index];
@@ -56,7 +57,9 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
             seen[index] = true;
             visited++;
             pieces++;
-            bytes += piece->elements * 4u;
+            out += piece->out;
+            in += piece->in;
+            single += piece->elements * 4u;
             assert_int_equal(item->type, frame->type);
             assert_int_equal(piece->elements,
                              item->per_block ? 2 : job_block_elements(&map->job, item->elements, piece->block));
@@ -65,9 +68,11 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
             assert_true(index != frame->last || piece->next == PLAN_NONE);
         }
         assert_int_equal(pieces, frame->count);
-        assert_int_equal(bytes, frame->bytes);
+        assert_int_equal(out, frame->out);
+        assert_int_equal(in, frame->in);
+        assert_int_equal(single, frame->single);
         assert_true(pieces >= 1 && pieces <= LIMIT_PIECES);
-        assert_true(pieces == 1 || bytes <= PLAN_FRAME_BYTES);
+        assert_true(pieces == 1 || (out <= PLAN_FRAME_BYTES && in <= PLAN_FRAME_BYTES && single <= PLAN_SINGLE_BYTES));
     }
     assert_int_equal(visited, total);
     free(seen);

@@ -126,8 +126,11 @@ static void send_all(int client, const void *bytes, size_t count) {
 /* A PUSH of a tensor that is not there, of which `have` bytes of payload are sent. */
 static void send_push(int client, size_t have) {
     static uint8_t payload[LIMIT];
-    struct message_pieces pieces = {
-        .count = 4, .pieces = {{1, 0, BLOCK, 0, 0}, {1, 1, BLOCK, 0, 0}, {1, 2, BLOCK, 0, 0}, {1, 3, BLOCK, 0, 0}}};
+    struct message_pieces pieces = {.count = 4,
+                                    .pieces = {{.tensor = 1, .elements = BLOCK},
+                                               {.tensor = 1, .block = 1, .elements = BLOCK},
+                                               {.tensor = 1, .block = 2, .elements = BLOCK},
+                                               {.tensor = 1, .block = 3, .elements = BLOCK}}};
     uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     struct frame_header header = {.type = FRAME_PUSH, .payload_bytes = (uint32_t)LIMIT, .request = 5};
     header.message_bytes = (uint32_t)message_pack_pieces(&pieces, bytes + FRAME_HEADER_BYTES);
