@@ -11,6 +11,7 @@
 #include "client/include/canyon.h"
 #include "client/lane.h"
 #include "client/plan.h"
+#include "common/congestion.h"
 #include "common/job.h"
 #include "common/log.h"
 #include "common/message.h"
@@ -40,6 +41,8 @@ struct canyon_client {
     uint8_t session_id[SESSION_BYTES];
     uint32_t timeout_ms, connect_ms;
     uint64_t window_bytes;
+    char congestion[CONGESTION_NAME_BYTES];
+    uint32_t spin_us;
     bool partial; /* absent servers are allowed */
 
     struct log log;

@@ -30,6 +30,8 @@ static struct canyon_client *client_create(const struct canyon_options *options)
     client->timeout_ms = options->timeout_ms;
     client->connect_ms = options->connect_ms;
     client->window_bytes = options->window_bytes;
+    snprintf(client->congestion, sizeof client->congestion, "%s", options->congestion);
+    client->spin_us = options->spin_us;
     client->partial = options->partial != 0;
     client->log = (struct log){.threshold = LOG_SILENT, .descriptor = -1};
     if (options->log != NULL)
@@ -85,6 +87,8 @@ static struct lane *client_new_lane(struct canyon_client *client, const char *ad
                                    .name = client->name,
                                    .window_bytes = client->window_bytes,
                                    .connect_ms = client->connect_ms,
+                                   .congestion = client->congestion,
+                                   .spin_us = client->spin_us,
                                    .identity = client->identity,
                                    .log = &client->log};
     memcpy(options.session_id, client->session_id, sizeof options.session_id);

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,11 +45,12 @@ void lane_defer(struct lane *lane, struct lane_task *task) {
 /* Ends the turn. A timer that is due when the turn begins fires before the loop waits: without the stop it would then
  * wait with no timer left. */
 static void lane_on_timer(uv_timer_t *timer) {
+    ((struct lane *)timer->loop->data)->stirred = true;
     uv_stop(timer->loop);
 }
 
 static void lane_on_wake(uv_async_t *wake) {
-    (void)wake;
+    ((struct lane *)wake->loop->data)->stirred = true;
 }
 
 static bool lane_has_work(const struct lane *lane) {
@@ -126,13 +128,29 @@ static void lane_run_tasks(struct lane *lane, unsigned callers) {
     lane->waiters += callers;
 }
 
+/* Runs the loop until something happens: without sleeping at first, where that was asked for. Others get the processor
+ * between two looks, among them perhaps the server. */
+static void lane_run_loop(struct lane *lane, bool spins) {
+    uint64_t until = spins ? clock_now() + lane->options.spin_us * 1000ull : 0;
+    lane->stirred = false;
+    while (spins) {
+        uv_run(&lane->loop, UV_RUN_NOWAIT);
+        if (lane->stirred)
+            return;
+        sched_yield();
+        spins = clock_now() < until;
+    }
+    uv_run(&lane->loop, UV_RUN_ONCE);
+}
+
 /* One turn with the token. The lock is held before and after, and released while the loop waits and tasks run. */
 static void lane_take_turn(struct lane *lane, uint64_t until, unsigned callers) {
     assert(!lane->driving);
     lane->driving = true;
     lane_prepare(lane, until);
+    const bool spins = lane->options.spin_us > 0 && lane->state == LANE_UP;
     pthread_mutex_unlock(&lane->lock);
-    uv_run(&lane->loop, UV_RUN_ONCE);
+    lane_run_loop(lane, spins);
     lane_lock(lane);
     lane_tick(lane);
     lane->driving = false;
@@ -344,6 +362,7 @@ struct lane *lane_create(const struct lane_options *options, struct error *error
     lane->options = *options;
     snprintf(lane->address_text, sizeof lane->address_text, "%s", options->address);
     lane->options.address = lane->address_text;
+    lane->options.congestion = options->congestion != NULL ? options->congestion : "auto";
     lane->options.renew_bytes = options->renew_bytes != 0 ? options->renew_bytes : LANE_RENEW_BYTES;
     lane->options.renew_ms = options->renew_ms != 0 ? options->renew_ms : LANE_RENEW_MS;
     if (address_parse(lane->address_text, &lane->address, error) != CANYON_OK ||

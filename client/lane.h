@@ -25,14 +25,21 @@ struct lane_options {
     const char *address; /* copied */
     uint32_t thread;
     uint8_t session_id[SESSION_BYTES];
-    const char *name; /* of the worker; borrowed for the lane's life */
-    uint64_t window_bytes;
+    const char *name;      /* of the worker; borrowed for the lane's life */
+    uint64_t window_bytes; /* 0: LANE_WINDOW_NEAR or LANE_WINDOW_FAR */
     uint32_t connect_ms;
+    const char *congestion;          /* a name of common/congestion.h; borrowed for the lane's life; NULL for "auto" */
+    uint32_t spin_us;                /* how long a driver looks for bytes before it sleeps */
     const struct identity *identity; /* borrowed for the lane's life */
     uint64_t renew_bytes;            /* carried by a connection until it is replaced; 0 for LANE_RENEW_BYTES */
     uint64_t renew_ms;               /* and its age; 0 for LANE_RENEW_MS */
     const struct log *log;           /* borrowed for the lane's life */
 };
+
+/* What is under way to a server on this machine should fit into the caches of its processors; to another it fills the
+ * network. */
+#define LANE_WINDOW_NEAR (1ull << 20)
+#define LANE_WINDOW_FAR  (8ull << 20)
 
 #define LANE_RENEW_BYTES (1ull << 40)
 #define LANE_RENEW_MS    (24ull * 60 * 60 * 1000)

@@ -270,6 +270,7 @@ void lane_read(struct lane *lane) {
 static void lane_on_poll(uv_poll_t *poll, int status, int events) {
     struct lane *lane = poll->loop->data;
     (void)events;
+    lane->stirred = true;
     pthread_mutex_lock(&lane->lock);
     if (lane->link != NULL && &lane->link->poll == poll && lane->state >= LANE_SECURING) {
         if (status < 0)
@@ -319,6 +320,8 @@ static void lane_adopt(struct lane *lane, int descriptor) {
     link->descriptor = descriptor;
     link->poll.data = link;
     lane->link = link;
+    if (lane->options.window_bytes == 0)
+        session_limit(lane->session, dial_is_loopback(descriptor) ? LANE_WINDOW_NEAR : LANE_WINDOW_FAR);
     if (lane->known != NULL)
         lane_secure(lane);
     else
@@ -346,7 +349,8 @@ static void lane_dialed(void *user, int descriptor, const char *text) {
 void lane_dial(struct lane *lane) {
     if (!lane->doubted)
         lane->attempt_deadline = clock_now() + (uint64_t)lane->options.connect_ms * LANE_MILLISECOND;
-    lane->dial = dial_start(&lane->loop, &lane->address, lane->attempt_deadline, lane_dialed, lane);
+    lane->dial =
+        dial_start(&lane->loop, &lane->address, lane->options.congestion, lane->attempt_deadline, lane_dialed, lane);
     if (lane->dial != NULL)
         lane->state = LANE_DIALING;
     else

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/congestion.h"
 #include "common/status.h"
 
 #define MILLISECOND 1000000u
@@ -26,6 +27,7 @@ struct dial {
     int descriptor; /* of the attempt under way, or -1 */
     struct addrinfo *answers, *current;
     uint64_t deadline;
+    const char *congestion; /* borrowed */
     struct address address;
     char reason[ERROR_TEXT_BYTES / 2]; /* why the last attempt failed */
     dial_done done;
@@ -139,12 +141,10 @@ bool dial_is_loopback(int descriptor) {
            address_is_loopback((const struct sockaddr *)&peer);
 }
 
-static void dial_set_options(int descriptor, const struct sockaddr *address) {
+static void dial_set_options(const struct dial *dial, int descriptor, const struct sockaddr *address) {
     int on = 1;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    /* Pacing congestion controls (BBR) double the CPU of loopback traffic. Not having these is no error. */
-    if (address_is_loopback(address) && setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5) != 0)
-        setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+    congestion_set(descriptor, address, dial->congestion);
 }
 
 /* Starts connecting to one answer; false when that failed at once, with the reason. */
@@ -154,7 +154,7 @@ static bool dial_attempt(struct dial *dial) {
     uv_poll_t *poll = NULL;
     if (descriptor < 0)
         goto system_failed;
-    dial_set_options(descriptor, answer->ai_addr);
+    dial_set_options(dial, descriptor, answer->ai_addr);
     if (connect(descriptor, answer->ai_addr, answer->ai_addrlen) != 0 && errno != EINPROGRESS && errno != EINTR)
         goto system_failed;
     poll = calloc(1, sizeof *poll);
@@ -207,12 +207,18 @@ static void dial_on_lookup(uv_getaddrinfo_t *lookup, int status, struct addrinfo
     dial_next(dial);
 }
 
-struct dial *dial_start(uv_loop_t *loop, const struct address *address, uint64_t deadline, dial_done done, void *user) {
+struct dial *dial_start(uv_loop_t *loop, const struct address *address, const char *congestion, uint64_t deadline,
+                        dial_done done, void *user) {
     struct dial *dial = calloc(1, sizeof *dial);
     if (dial == NULL)
         return NULL;
-    *dial = (struct dial){
-        .loop = loop, .descriptor = -1, .deadline = deadline, .address = *address, .done = done, .user = user};
+    *dial = (struct dial){.loop = loop,
+                          .descriptor = -1,
+                          .congestion = congestion,
+                          .deadline = deadline,
+                          .address = *address,
+                          .done = done,
+                          .user = user};
     uv_timer_init(loop, &dial->timer);
     dial->timer.data = dial;
     dial->lookup.data = dial;

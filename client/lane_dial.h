@@ -16,8 +16,10 @@ typedef void (*dial_done)(void *user, int descriptor, const char *text);
 
 struct dial;
 
-/* Begins; `done` is never called from here. NULL when memory cannot be had. The thread that runs the loop calls. */
-struct dial *dial_start(uv_loop_t *loop, const struct address *address, uint64_t deadline, dial_done done, void *user);
+/* Begins; `done` is never called from here. NULL when memory cannot be had. The thread that runs the loop calls.
+ * `congestion` is a name of common/congestion.h, borrowed for the dial's life. */
+struct dial *dial_start(uv_loop_t *loop, const struct address *address, const char *congestion, uint64_t deadline,
+                        dial_done done, void *user);
 
 /* Gives up; `done` will not be called. The memory goes when libuv lets go of it, within later turns of the loop; a name
  * lookup that has begun cannot be interrupted. Safe on NULL; not after `done` was called. */

@@ -47,6 +47,7 @@ struct lane {
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
     uint64_t heard;    /* the same: when the last byte came */
+    bool stirred;      /* in this turn of the loop something happened; the driver's own */
     uint64_t attempt_deadline;
     struct session *session;
     struct lane_task *tasks, **last_task;

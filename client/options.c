@@ -3,18 +3,16 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "common/congestion.h"
 #include "common/limits.h"
 
-#define DEFAULT_TIMEOUT_MS   10000u
-#define DEFAULT_CONNECT_MS   3000u
-#define DEFAULT_WINDOW_BYTES (8u << 20)
+#define DEFAULT_TIMEOUT_MS 10000u
+#define DEFAULT_CONNECT_MS 3000u
+#define SPIN_US_HIGH       1000000u
 
 void canyon_options_init_sized(struct canyon_options *options, size_t size) {
-    struct canyon_options defaults = {.size = size,
-                                      .timeout_ms = DEFAULT_TIMEOUT_MS,
-                                      .connect_ms = DEFAULT_CONNECT_MS,
-                                      .window_bytes = DEFAULT_WINDOW_BYTES,
-                                      .log_level = CANYON_LOG_INFO};
+    struct canyon_options defaults = {
+        .size = size, .timeout_ms = DEFAULT_TIMEOUT_MS, .connect_ms = DEFAULT_CONNECT_MS, .log_level = CANYON_LOG_INFO};
     /* A newer header's fields are zero: canyon_connect refuses them by their size. */
     memset(options, 0, size);
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
@@ -38,12 +36,19 @@ enum canyon_status options_take(const struct canyon_options *given, struct canyo
         options->timeout_ms = DEFAULT_TIMEOUT_MS;
     if (options->connect_ms == 0)
         options->connect_ms = DEFAULT_CONNECT_MS;
-    if (options->window_bytes == 0)
-        options->window_bytes = DEFAULT_WINDOW_BYTES;
     if (options->name == NULL)
         options->name = "worker";
     if (strlen(options->name) >= LIMIT_NAME_BYTES)
         return error_set(error, CANYON_INVALID_ARGUMENT, "options.name is longer than %d bytes", LIMIT_NAME_BYTES - 1);
+    if (options->congestion == NULL)
+        options->congestion = "auto";
+    if (congestion_check(options->congestion, error) != CANYON_OK) {
+        error_prefix(error, "options.congestion = %.80s", options->congestion);
+        return CANYON_INVALID_ARGUMENT;
+    }
+    if (options->spin_us > SPIN_US_HIGH)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "options.spin_us is %u: it can be 0 to %u", options->spin_us,
+                         SPIN_US_HIGH);
     if (options->insecure_plaintext < 0 || options->insecure_plaintext > 2)
         return error_set(error, CANYON_INVALID_ARGUMENT,
                          "options.insecure_plaintext is %d: it can be 0, 1 (with servers on this machine) or 2 "

@@ -68,6 +68,9 @@ void session_destroy(struct session *session);
 /* A connection stands: queue the hello. `digest` is the job's when known, else NULL. NO_MEMORY leaves it DOWN. */
 enum canyon_status session_begin(struct session *session, const uint8_t *digest, struct error *error);
 
+/* Another window from now on. */
+void session_limit(struct session *session, uint64_t window_bytes);
+
 enum session_state session_state(const struct session *session);
 
 /* What the server said, once READY: the welcome and the server list (text, one address a line). Borrowed. */

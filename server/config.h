@@ -13,11 +13,14 @@
 
 #include "common/address.h"
 #include "common/channel.h"
+#include "common/congestion.h"
 #include "common/home.h"
 #include "common/job.h"
 #include "common/log.h"
+#include "server/affinity.h"
 
-#define CONFIG_DRAIN_MAX       3600 /* seconds */
+#define CONFIG_SPIN_MAX        1000000 /* microseconds */
+#define CONFIG_DRAIN_MAX       3600    /* seconds */
 #define CONFIG_CONNECTIONS_MAX 1000000
 
 struct config {
@@ -37,6 +40,9 @@ struct config {
     bool plaintext_anywhere; /* even where other machines can connect */
     uint64_t memory_limit;   /* bytes for parameters, of all threads together; 0 for a share of the machine's: */
     uint32_t memory_percent;
+    char pin[AFFINITY_TEXT_BYTES]; /* to which processors the threads are bound */
+    char congestion[CONGESTION_NAME_BYTES];
+    uint32_t spin;   /* microseconds that an idle thread looks for work before it sleeps */
     struct job job;  /* its list is empty until given or placed */
     uint32_t server; /* this server's index in the list, once placed */
 };

@@ -279,6 +279,38 @@ static void write_memory_limit(const struct config *config, FILE *file) {
     }
 }
 
+static enum canyon_status set_pin(struct config *config, const char *value, struct error *error) {
+    enum canyon_status status = affinity_check(value, error);
+    if (status == CANYON_OK) {
+        memcpy(config->pin, value, strlen(value) + 1);
+    }
+    return status;
+}
+
+static void write_pin(const struct config *config, FILE *file) {
+    fputs(config->pin, file);
+}
+
+static enum canyon_status set_congestion(struct config *config, const char *value, struct error *error) {
+    enum canyon_status status = congestion_check(value, error);
+    if (status == CANYON_OK) {
+        memcpy(config->congestion, value, strlen(value) + 1);
+    }
+    return status;
+}
+
+static void write_congestion(const struct config *config, FILE *file) {
+    fputs(config->congestion, file);
+}
+
+static enum canyon_status set_spin(struct config *config, const char *value, struct error *error) {
+    return parse_number(value, 0, CONFIG_SPIN_MAX, &config->spin, error);
+}
+
+static void write_spin(const struct config *config, FILE *file) {
+    fprintf(file, "%u", config->spin);
+}
+
 static const struct key keys[] = {
     {"listen", set_listen, write_listen},
     {"advertise", set_advertise, write_advertise},
@@ -288,6 +320,9 @@ static const struct key keys[] = {
     {"shards", set_shards, write_shards},
     {"block", set_block, write_block},
     {"memory-limit", set_memory_limit, write_memory_limit},
+    {"pin", set_pin, write_pin},
+    {"congestion", set_congestion, write_congestion},
+    {"spin", set_spin, write_spin},
     {"drain", set_drain, write_drain},
     {"log-level", set_log_level, write_log_level},
     {"key", set_key, write_key},
@@ -307,6 +342,8 @@ void config_init(struct config *config) {
         {"job", "default"},
         {"shards", "256"},
         {"block", "65536"},
+        {"congestion", "auto"},
+        {"spin", "0"},
         {"drain", "5"},
         {"log-level", "info"},
         {"memory-limit", "75%"},

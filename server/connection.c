@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/congestion.h"
 #include "server/connection_state.h"
 
 #define SECOND      1000000000ull
@@ -163,6 +164,7 @@ void connection_turn(struct connection *connection) {
 
 static void on_poll(uv_poll_t *handle, int status, int events) {
     struct connection *connection = handle->data;
+    ++connection->host->events;
     if (status < 0) {
         connection_fail(connection, LOG_DEBUG, uv_strerror(status));
     } else if ((events & UV_WRITABLE) != 0) {
@@ -183,7 +185,9 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
 /* A reply must not wait for an acknowledgement of the one before; a peer that is gone must be noticed within 30 seconds
  * whether something was on its way to it (the user timeout) or not (probes after 10, 15, 20 and 25 seconds of silence;
  * the user timeout also decides when they are enough). Timers of the kernel are up to an eighth late. */
-static bool tune(int descriptor) {
+static bool tune(int descriptor, const char *congestion) {
+    struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+    socklen_t length = sizeof peer;
     static const struct {
         int level, name, value;
     } options[] = {
@@ -194,6 +198,9 @@ static bool tune(int descriptor) {
     for (size_t i = 0; i < sizeof options / sizeof options[0]; ++i) {
         good = good && setsockopt(descriptor, options[i].level, options[i].name, &options[i].value,
                                   sizeof options[i].value) == 0;
+    }
+    if (getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0) {
+        congestion_set(descriptor, (const struct sockaddr *)&peer, congestion);
     }
     return good;
 }
@@ -277,7 +284,8 @@ enum canyon_status connection_open(struct connection_host *host, struct arrival 
     if (frame_reader_init(&connection->reader, host->payload_limit, NULL, NULL, &error) != CANYON_OK) {
         goto no_reader;
     }
-    if (!tune(arrival->descriptor) || uv_poll_init_socket(host->loop, &connection->poll, arrival->descriptor) != 0) {
+    if (!tune(arrival->descriptor, host->congestion) ||
+        uv_poll_init_socket(host->loop, &connection->poll, arrival->descriptor) != 0) {
         error.status = CANYON_UNAVAILABLE;
         goto no_poll;
     }

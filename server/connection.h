@@ -89,11 +89,13 @@ struct connection_host {
     uint32_t payload_limit;
     size_t high_water; /* of an outbox: above it nothing is read, until it is below half of it */
     size_t outbox_cap;
-    size_t received;       /* bytes of the readers' payload buffers together */
-    size_t received_limit; /* a payload that would need more is refused, and its connection with it */
-    size_t pool_crowded;   /* chunks used by all: above it a connection reads nothing while any output of it waits */
-    uint64_t stall;        /* nanoseconds that a partial frame may stand still */
-    uint64_t unread;       /* nanoseconds that output may wait while the client takes none of it */
+    size_t received;        /* bytes of the readers' payload buffers together */
+    size_t received_limit;  /* a payload that would need more is refused, and its connection with it */
+    size_t pool_crowded;    /* chunks used by all: above it a connection reads nothing while any output of it waits */
+    uint64_t stall;         /* nanoseconds that a partial frame may stand still */
+    uint64_t unread;        /* nanoseconds that output may wait while the client takes none of it */
+    const char *congestion; /* of their sockets: a name of common/congestion.h; borrowed */
+    uint64_t events;        /* that the loop reported of connections, ever */
     struct seldom refused, cut, aborted; /* events of these names */
     struct connection_list all;
     struct connection_list ready; /* want another turn soon */

@@ -8,9 +8,8 @@
 #include "server/command.h"
 #include "server/initializer.h"
 
-#define ALIGNMENT  64
-#define TAME_CHUNK 1024                        /* elements of a gradient that are looked at and copied at a time */
-#define LINE       (ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
+#define TAME_CHUNK 1024 /* elements of a gradient that are looked at and copied at a time */
+#define LINE       (MEMORY_ALIGNMENT / sizeof(float)) /* elements to which an array's length is rounded up */
 
 static uint64_t padded(uint64_t elements) {
     return (elements + LINE - 1) / LINE * LINE;
@@ -73,7 +72,8 @@ void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, ui
     }
 }
 
-struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec) {
+struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec,
+                           const struct memory *source) {
     struct dense_size size;
     struct dense *dense = calloc(1, sizeof *dense);
     dense_measure(job, shard, spec, &size);
@@ -81,7 +81,9 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     if (dense == NULL || size.bytes > SIZE_MAX / 2) {
         goto failed;
     }
-    dense->memory = aligned_alloc(ALIGNMENT, (size_t)size.bytes);
+    dense->source = source;
+    dense->size = size;
+    dense->memory = memory_take(source, (size_t)size.bytes);
     if (dense->memory == NULL) {
         goto failed;
     }
@@ -98,7 +100,6 @@ struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, c
     dense->block_elements = job->block;
     dense->first = first_block(job, shard, spec->name);
     dense->stride = job->shards;
-    dense->size = size;
     dense->count = (size_t)size.blocks;
     for (size_t place = 0; place < dense->count; place++) {
         fill_block(dense, place);
@@ -112,7 +113,7 @@ failed:
 void dense_destroy(struct dense *dense) {
     if (dense != NULL) {
         free(dense->blocks);
-        free(dense->memory);
+        memory_give(dense->source, dense->memory, (size_t)dense->size.bytes);
         free(dense);
     }
 }
@@ -144,29 +145,11 @@ float *dense_slot(const struct dense *dense, size_t place, size_t slot) {
     return dense_weights(dense, place) + (1 + slot) * (size_t)padded(dense_elements(dense, place));
 }
 
-/* All ones in the exponent: infinity or NaN. Bits instead of isfinite, so that the loop below is plain integer work. */
+/* All ones in the exponent: infinity or NaN. */
 static uint32_t not_finite(float value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return (bits & 0x7f800000u) == 0x7f800000u;
-}
-
-size_t dense_first_not_finite(const float *values, size_t count) {
-    enum { LANES = 64 }; /* a fixed trip count, which compilers vectorise at every level */
-    size_t at = 0;
-    for (; at + LANES <= count; at += LANES) {
-        uint32_t found = 0;
-        for (size_t i = 0; i < LANES; i++) {
-            found |= not_finite(values[at + i]);
-        }
-        if (found) {
-            break;
-        }
-    }
-    while (at < count && !not_finite(values[at])) {
-        at++;
-    }
-    return at;
 }
 
 void dense_assign(struct dense *dense, size_t place, const float *values) {
@@ -222,7 +205,7 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
     float prepared[OPTIMIZER_PREPARED] = {0}, tamed[TAME_CHUNK];
     block->step++;
     prepare(dense, block, prepared);
-    if (dense->nonfinite == NONFINITE_REFUSE || dense_first_not_finite(gradient, elements) == elements) {
+    if (dense->nonfinite == NONFINITE_REFUSE || optimizer_first_not_finite(gradient, elements) == elements) {
         push_chunk(dense, place, prepared, 0, elements, gradient);
     } else {
         for (size_t at = 0; at < elements; at += TAME_CHUNK) {

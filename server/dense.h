@@ -13,6 +13,7 @@
 #include "common/job.h"
 #include "common/tensor.h"
 #include "server/directory.h"
+#include "server/memory.h"
 #include "server/optimizers/optimizer.h"
 #include "server/schedule.h"
 
@@ -47,15 +48,18 @@ struct dense {
     struct dense_size size;
     size_t count; /* size.blocks */
     struct dense_block *blocks;
+    const struct memory *source; /* of `memory`; borrowed; NULL: the C library */
     float *memory;
 };
 
 /* `spec` is canonical. */
 void dense_measure(const struct job *job, uint32_t shard, const struct tensor_spec *spec, struct dense_size *size);
 
-/* Makes the part with its initial values. `spec` is canonical (copied) and has at least one block in `shard`. NULL when
- * memory cannot be had. */
-struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec);
+/* Makes the part with its initial values. `spec` is canonical (copied) and has at least one block in `shard`. The
+ * arrays are of `source`, which is borrowed for the part's life; NULL: the C library. NULL when memory cannot be had.
+ */
+struct dense *dense_create(const struct job *job, uint32_t shard, uint64_t id, const struct tensor_spec *spec,
+                           const struct memory *source);
 void dense_destroy(struct dense *dense);
 
 /* Takes other settings for the same optimizer, canonical ones, from the next push on. */
@@ -69,9 +73,6 @@ uint32_t dense_number(const struct dense *dense, size_t place);
 uint32_t dense_elements(const struct dense *dense, size_t place);
 float *dense_weights(const struct dense *dense, size_t place);
 float *dense_slot(const struct dense *dense, size_t place, size_t slot);
-
-/* Index of the first NaN or infinity, or `count`. */
-size_t dense_first_not_finite(const float *values, size_t count);
 
 /* Replace the weights; apply the optimizer to a gradient. The values have the block's length. They are finite, unless
  * the policy lets a gradient hold what is not. An element whose new weight or slot would not be finite keeps its old

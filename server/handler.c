@@ -42,6 +42,7 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
             if (handler->shards[shard] == NULL) {
                 goto failed;
             }
+            shard_use(handler->shards[shard], environment->memory);
             handler->counters.shards++;
         }
     }

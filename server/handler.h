@@ -16,6 +16,7 @@
 #include "common/job.h"
 #include "common/message.h"
 #include "server/allow.h"
+#include "server/memory.h"
 
 /* Parked requests: of one peer, and of the whole handler. Beyond: BUSY. */
 #define HANDLER_PARKED_PER_PEER 64
@@ -54,6 +55,7 @@ struct handler_environment {
     /* Adds what is counted outside of the handlers, of the whole server; may be NULL. Asked on thread 0 only. */
     void (*count)(void *user, struct message_statistics *statistics);
     void *user;
+    const struct memory *memory; /* for parameters, of this handler's thread alone; NULL for the C library's */
     uint64_t state_limit; /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };
 

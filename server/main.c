@@ -142,7 +142,7 @@ static int serve(struct config *config) {
     trust_log(config, &trust, &log);
     struct server *server = server_start(config, &trust, &listener, &log, on_thread_stopped, &ended, &error);
     if (server == NULL) {
-        code = complain(&error, EXIT_FAILURE);
+        code = complain(&error, error.status == CANYON_CONFIGURATION ? EXIT_SETTINGS : EXIT_FAILURE);
         goto no_server;
     }
     log_event(&log, LOG_INFO, "listening",

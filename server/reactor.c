@@ -2,14 +2,17 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "common/clock.h"
 #include "common/random.h"
+#include "server/affinity.h"
 #include "server/connection.h"
 #include "server/machine.h"
+#include "server/pages.h"
 
 #define MIB                   ((size_t)1024 * 1024)
 #define HIGH_WATER_LEAST      (8 * MIB)
@@ -21,11 +24,13 @@
 #define UNREAD_SECONDS        20ull /* before the kernel gives up, which tells nobody why */
 #define SWEEP_STOPPING_MS     5
 #define SECOND                1000000000ull
+#define MICROSECOND           1000ull
 
 struct reactor {
     struct reactor_options options;
     struct handler_environment environment; /* of the handler */
     struct connection_host host;
+    struct pages *pages; /* of the handler's parameters; NULL: the C library's memory */
     uv_loop_t loop;
     uv_async_t async;     /* something was delivered, or stop was asked for */
     uv_timer_t wakeup;    /* the handler's */
@@ -214,6 +219,27 @@ static void on_async(uv_async_t *async) {
 
 /* ---- life ---- */
 
+/* Where sanitizers watch the memory, it is to be their own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HUGE_PAGES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HUGE_PAGES 0
+#endif
+#endif
+#ifndef HUGE_PAGES
+#define HUGE_PAGES 1
+#endif
+
+/* False when there is no memory. */
+static bool pages_init(struct reactor *reactor) {
+    if (HUGE_PAGES) {
+        reactor->pages = pages_create();
+        reactor->environment.memory = reactor->pages != NULL ? pages_memory(reactor->pages) : NULL;
+    }
+    return !HUGE_PAGES || reactor->pages != NULL;
+}
+
 /* False when there is no memory. */
 static bool host_init(struct reactor *reactor) {
     struct connection_host *host = &reactor->host;
@@ -231,6 +257,7 @@ static bool host_init(struct reactor *reactor) {
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;
     host->stall = PARTIAL_FRAME_SECONDS * SECOND;
     host->unread = UNREAD_SECONDS * SECOND;
+    host->congestion = reactor->options.congestion;
     outbox_pool_init(&host->pool, POOL_KEEP, buffers_limit(reactor->options.threads));
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);
@@ -243,7 +270,9 @@ static bool host_init(struct reactor *reactor) {
     return !host->encrypted || host->sealed != NULL;
 }
 
-static void host_finish(struct connection_host *host) {
+static void host_finish(struct reactor *reactor) {
+    struct connection_host *host = &reactor->host;
+    pages_destroy(reactor->pages);
     allow_release(host->allow);
     free(host->sealed);
     outbox_pool_finish(&host->pool);
@@ -285,7 +314,7 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->environment.count = environment_count;
     reactor->environment.user = reactor;
     reactor->environment.state_limit = options->state_limit;
-    if (host_init(reactor)) {
+    if (pages_init(reactor) && host_init(reactor)) {
         reactor->host.handler =
             handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
     }
@@ -303,20 +332,52 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
 
 no_loop:
     handler_destroy(reactor->host.handler);
-    host_finish(&reactor->host);
+    host_finish(reactor);
     free(reactor);
     return NULL;
 no_handler:
-    host_finish(&reactor->host);
+    host_finish(reactor);
     free(reactor);
 no_memory:
     error_set(error, CANYON_NO_MEMORY, "no memory for the shards of server thread %u", options->thread);
     return NULL;
 }
 
+/* The loop without its sleep, until for `patience` nanoseconds nothing has come; then it sleeps once. Others get the
+ * processor between two looks: the client may need this very one to write what we wait for. */
+static void run_spinning(struct reactor *reactor, uint64_t patience) {
+    uint64_t seen = 0, since = clock_now();
+    bool alive = true;
+    while (alive) {
+        bool patient = clock_now() - since < patience;
+        alive = uv_run(&reactor->loop, patient ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+        if (reactor->host.events != seen) {
+            seen = reactor->host.events;
+            since = clock_now();
+        } else if (patient) {
+            sched_yield();
+        }
+    }
+}
+
+/* A thread that cannot be bound works unbound. */
+static void bind_thread(const struct reactor *reactor) {
+    struct error error;
+    char quoted[ERROR_TEXT_BYTES];
+    if (reactor->options.processor != AFFINITY_NONE && affinity_bind(reactor->options.processor, &error) != CANYON_OK) {
+        log_event(reactor->options.log, LOG_WARNING, "not-pinned", "thread=%u reason=%s", reactor->options.thread,
+                  log_quote(error.text, quoted, sizeof quoted));
+    }
+}
+
 static void *run(void *user) {
     struct reactor *reactor = user;
-    uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    bind_thread(reactor);
+    if (reactor->options.spin > 0) {
+        run_spinning(reactor, reactor->options.spin * MICROSECOND);
+    } else {
+        uv_run(&reactor->loop, UV_RUN_DEFAULT);
+    }
     if (reactor->options.stopped != NULL) {
         reactor->options.stopped(reactor->options.user);
     }
@@ -390,7 +451,7 @@ void reactor_destroy(struct reactor *reactor) {
     }
     allow_release(reactor->allow);
     handler_destroy(reactor->host.handler);
-    host_finish(&reactor->host);
+    host_finish(reactor);
     pthread_mutex_destroy(&reactor->lock);
     free(reactor);
 }

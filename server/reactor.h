@@ -21,6 +21,9 @@ struct reactor_options {
     uint64_t state_limit;        /* of this thread, as in handler_environment */
     struct allow *allow;         /* the list of the first day (held); NULL for a plaintext server */
     struct tally *tally;         /* borrowed */
+    const char *congestion;      /* of its connections, common/congestion.h; borrowed */
+    int processor;               /* that the thread is bound to, or AFFINITY_NONE */
+    uint32_t spin;               /* microseconds that it looks for work before it sleeps */
     void (*stopped)(void *user); /* called once on the reactor's thread, when it ends after reactor_stop */
     void *user;
 };

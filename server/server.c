@@ -53,8 +53,13 @@ static enum canyon_status start_reactors(struct server *server, const struct tru
                                           .state_limit = memory / config->threads,
                                           .allow = trust->allow,
                                           .tally = &server->tally,
+                                          .congestion = config->congestion,
+                                          .spin = config->spin,
                                           .stopped = stopped,
                                           .user = user};
+        if (affinity_processor(config->pin, i, config->threads, &options.processor, error) != CANYON_OK) {
+            return error->status;
+        }
         server->reactors[i] = reactor_create(&options, error);
         if (server->reactors[i] == NULL) {
             return error->status;

@@ -15,7 +15,8 @@ struct shard {
     uint64_t sequence;
     struct catalogue catalogue; /* stays empty but in shard 0 */
     struct directory parts;
-    struct dense *reserved; /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
+    const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
+    struct dense *reserved;      /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
 };
 
 static struct dense *part_of(struct directory_key *key) {
@@ -29,6 +30,11 @@ struct shard *shard_create(const struct job *job, uint32_t index) {
         shard->index = index;
     }
     return shard;
+}
+
+void shard_use(struct shard *shard, const struct memory *memory) {
+    assert(shard->parts.count == 0 && shard->reserved == NULL);
+    shard->memory = memory;
 }
 
 void shard_destroy(struct shard *shard) {
@@ -209,7 +215,7 @@ enum canyon_status shard_reserve(struct shard *shard, const struct command *comm
         return status;
     }
     if (directory_reserve(&shard->parts)) {
-        shard->reserved = dense_create(shard->job, shard->index, command->tensor, command->spec);
+        shard->reserved = dense_create(shard->job, shard->index, command->tensor, command->spec, shard->memory);
     }
     if (shard->reserved == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for %" PRIu64 " bytes of tensor '%s' in shard %u",
@@ -284,7 +290,7 @@ static enum canyon_status check_gradient(const struct dense *part, size_t place,
                          command->block, part->key.name, elements, command->count);
     }
     bool refuses = part->nonfinite == NONFINITE_REFUSE;
-    size_t bad = refuses ? dense_first_not_finite(command->values, elements) : elements;
+    size_t bad = refuses ? optimizer_first_not_finite(command->values, elements) : elements;
     if (bad < elements) {
         return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s': the gradient at index %zu is %f",
                          command->block, part->key.name, bad, (double)command->values[bad]);

@@ -14,6 +14,7 @@
 #include "common/job.h"
 #include "common/tensor.h"
 #include "server/command.h"
+#include "server/memory.h"
 
 struct shard;
 
@@ -46,6 +47,9 @@ struct shard_totals {
 
 /* `job` is borrowed for the shard's life (only shards and block are used). NULL when memory cannot be had. */
 struct shard *shard_create(const struct job *job, uint32_t index);
+/* From now on memory of parameters is taken from `memory` (borrowed for the shard's life); before the first DEFINE. At
+ * first it is the C library's. */
+void shard_use(struct shard *shard, const struct memory *memory);
 void shard_destroy(struct shard *shard);
 
 /* Bytes of weights and slots that defining this tensor would take in this shard; the spec is canonical. */

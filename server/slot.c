@@ -43,7 +43,7 @@ const void *slot_values(const struct dense *dense, size_t place, uint32_t slot) 
 
 static enum canyon_status check_array(const struct dense *dense, size_t place, uint32_t slot, const float *values,
                                       size_t count, struct error *error) {
-    size_t bad = dense_first_not_finite(values, count);
+    size_t bad = optimizer_first_not_finite(values, count);
     if (bad < count) {
         return error_set(error, CANYON_NOT_FINITE, "block %u of tensor '%s', %s: the value at index %zu is %f",
                          dense_number(dense, place), dense->key.name, name_of(dense, slot), bad, (double)values[bad]);

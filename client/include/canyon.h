@@ -121,7 +121,8 @@ struct canyon_options {
     const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes; /* most bytes sent and unanswered per connection: 8 MiB */
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1 MiB to servers on this machine, where
+                              more would only leave the processor's caches, and 8 MiB to others */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
@@ -130,6 +131,10 @@ struct canyon_options {
     const char *known_servers_file; /* the servers' public keys; NULL: canyon_home_file "known_servers" */
     int insecure_plaintext; /* 1: no keys and no encryption, with servers on this machine that were told the same;
                                2: with servers anywhere; 0 */
+    const char *congestion; /* TCP's congestion control towards the servers: NULL for "auto" (cubic, or else reno, on
+                               loopback, the system's choice elsewhere), "system", or one of the kernel's names */
+    uint32_t spin_us; /* how long a thread that waits for an answer looks for it before it sleeps; 0: not at all. An
+                         answer comes sooner by the time of a waking, for a busy processor; at most 1,000,000 */
 };
 
 /* The defaults, in the first `size` bytes: as many as the header has that the program was built with. */

@@ -76,6 +76,11 @@ const char *optimizer_set_name(enum optimizer_set set);
 uint64_t optimizer_apply(const struct optimizer *optimizer, const float *prepared, size_t n, const float *restrict g,
                          float *restrict w, float *const *slots);
 
+/* Index of the first NaN or infinity among `count` values, or `count`: by the chosen instruction set, and by each. */
+typedef size_t optimizer_scan(const float *values, size_t count);
+size_t optimizer_first_not_finite(const float *values, size_t count);
+extern optimizer_scan *const optimizer_finite[OPTIMIZER_SETS];
+
 /* The registered optimizers, in the order documentation lists them. */
 size_t optimizer_count(void);
 const struct optimizer *optimizer_at(size_t index);

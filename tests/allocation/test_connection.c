@@ -61,6 +61,7 @@ static void setup(void) {
     host->received_limit = 16 << 20;
     host->pool_crowded = 8 << 20;
     host->stall = 1000000000000;
+    host->congestion = "auto";
     outbox_pool_init(&host->pool, 0, 16 << 20);
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);

@@ -59,6 +59,9 @@ static void assert_defaults(const struct config *config) {
     assert_false(config->plaintext_anywhere);
     assert_int_equal(config->memory_limit, 0);
     assert_int_equal(config->memory_percent, 75);
+    assert_string_equal(config->pin, "");
+    assert_string_equal(config->congestion, "auto");
+    assert_int_equal(config->spin, 0);
 }
 
 static void test_defaults(void **state) {
@@ -91,6 +94,9 @@ static void test_file_sets_every_key(void **state) {
                                "drain = 0\n"
                                "log-level = debug\n"
                                "memory-limit = 3G\n"
+                               "pin = 0-2\n"
+                               "congestion = reno\n"
+                               "spin = 50\n"
                                "key = /etc/canyon/server.key\n"
                                "allow = relative/allow\n"
                                "cipher = aes256gcm\n"
@@ -119,6 +125,9 @@ static void test_file_sets_every_key(void **state) {
     assert_true(config->plaintext);
     assert_true(config->plaintext_anywhere);
     assert_int_equal(config->memory_limit, 3ull << 30);
+    assert_string_equal(config->pin, "0-2");
+    assert_string_equal(config->congestion, "reno");
+    assert_int_equal(config->spin, 50);
     assert_int_equal(config->job.server_count, 3);
     assert_string_equal(config->job.servers[1], "[::1]:10");
     assert_string_equal(config->job.servers[2], "10.0.0.6:7077");
@@ -145,6 +154,9 @@ static void test_file_faults_name_line_key_value_and_rule(void **state) {
         {"advertise = host:0\n", {":1: ", "advertise = host:0", "not 0", ""}},
         {"servers = a:1,a:1\n", {":1: ", "servers = a:1,a:1", "", ""}},
         {"job = x\nservers = a:1,\n  b:2,\n  c\n", {":2: ", "servers = a:1,b:2,c", "", ""}},
+        {"pin = 0,0\n", {":1: ", "pin = 0,0", "each once", ""}},
+        {"congestion = nonsense\n", {":1: ", "congestion = nonsense", "reno", ""}},
+        {"spin = 1000001\n", {":1: ", "spin = 1000001", "0 to 1000000", ""}},
         {"drain = 3601\n", {":1: ", "drain = 3601", "0 to 3600", ""}},
         {"log-level = loud\n", {":1: ", "log-level = loud", "debug, info, warning, error", ""}},
         {"insecure-plaintext = maybe\n", {":1: ", "insecure-plaintext = maybe", "yes or no", ""}},
@@ -372,6 +384,9 @@ static void disturb(struct config *config) {
         {"job", "other"},
         {"shards", "2"},
         {"block", "2048"},
+        {"pin", "0,3"},
+        {"congestion", "system"},
+        {"spin", "50"},
         {"drain", "77"},
         {"log-level", "error"},
         {"memory-limit", "123"},
@@ -438,6 +453,9 @@ static void test_written_settings_read_back_equal(void **state) {
     assert_string_equal(again.advertise, config->advertise);
     assert_int_equal(again.threads, config->threads);
     assert_int_equal(again.drain, config->drain);
+    assert_string_equal(again.pin, "0,3");
+    assert_string_equal(again.congestion, "system");
+    assert_int_equal(again.spin, 50);
     assert_string_equal(again.key, "/k");
     assert_string_equal(again.allow, "/a");
     assert_int_equal(again.cipher, CHANNEL_AES256GCM);

@@ -59,6 +59,7 @@ static int setup(void **state) {
     host->pool_crowded = 1 << 20;
     host->stall = 1000000000000;
     host->unread = UNREAD;
+    host->congestion = "auto";
     outbox_pool_init(&host->pool, 0, 8 << 20);
     TAILQ_INIT(&host->all);
     TAILQ_INIT(&host->ready);

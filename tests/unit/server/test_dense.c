@@ -1,6 +1,7 @@
 /* Parts: which blocks they hold, where their arrays lie, and what an assign and a push do to them. */
 #include "tests/unit/server/fixture.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "server/dense.h"
@@ -27,7 +28,7 @@ static void the_shards_share_every_block(void **state) {
             if (size.blocks == 0) {
                 continue;
             }
-            struct dense *dense = dense_create(&job, shard, 5, &spec);
+            struct dense *dense = dense_create(&job, shard, 5, &spec, NULL);
             assert_non_null(dense);
             assert_int_equal(dense->count, size.blocks);
             for (size_t place = 0; place < dense->count; place++) {
@@ -56,7 +57,7 @@ static void arrays_are_aligned_and_apart(void **state) {
     struct job job = fixture_job(1, 2, BLOCK);
     struct tensor_spec spec = fixture_spec("w", 6 * BLOCK + 17, "adam");
     for (uint32_t shard = 0; shard < job.shards; shard++) {
-        struct dense *dense = dense_create(&job, shard, 5, &spec);
+        struct dense *dense = dense_create(&job, shard, 5, &spec, NULL);
         const float *end = dense->memory;
         for (size_t place = 0; place < dense->count; place++) {
             const float *arrays[3] = {dense_weights(dense, place), dense_slot(dense, place, 0),
@@ -81,7 +82,7 @@ static void first_values(void **state) {
     float *expected = malloc(5000 * sizeof(float));
     initializer_fill(&spec, 0, 5000, expected);
     for (uint32_t shard = 0; shard < job.shards; shard++) {
-        struct dense *dense = dense_create(&job, shard, 5, &spec);
+        struct dense *dense = dense_create(&job, shard, 5, &spec, NULL);
         for (size_t place = 0; place < dense->count; place++) {
             size_t elements = dense_elements(dense, place);
             assert_memory_equal(dense_weights(dense, place), expected + (size_t)dense_number(dense, place) * BLOCK,
@@ -98,20 +99,29 @@ static void first_values(void **state) {
     job_finish(&job);
 }
 
+/* Every instruction set, lengths around the spans that are looked at together, the bad value everywhere. */
 static void the_first_bad_value_is_found(void **state) {
     (void)state;
+    enum { MOST = 3 * 256 + 2 };
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
-    float values[200];
-    for (size_t count = 0; count <= 200; count += 1) {
-        for (size_t i = 0; i < 200; i++) {
-            values[i] = i % 3 == 0 ? -3.4e38f : 1e-42f; /* the largest and the subnormal are finite */
-        }
-        assert_int_equal(dense_first_not_finite(values, count), count);
-        for (size_t at = 0; at < count; at += 7) {
-            values[at] = bad[at % 4];
-            values[count - 1] = NAN;
-            assert_int_equal(dense_first_not_finite(values, count), at);
-            values[at] = 0;
+    static const size_t counts[] = {0, 1, 7, 200, 255, 256, 257, 511, 512, 513, MOST};
+    float values[MOST];
+    for (size_t i = 0; i < MOST; i++) {
+        values[i] = i % 3 == 0 ? -FLT_MAX : 1e-42f; /* the largest and the subnormal are finite */
+    }
+    for (unsigned set = 0; set < OPTIMIZER_SETS; set++) {
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0] && optimizer_set_supported(set); c++) {
+            const size_t count = counts[c];
+            assert_int_equal(optimizer_finite[set](values, count), count);
+            for (size_t at = 0; at < count; at++) {
+                const float before = values[at], last = values[count - 1];
+                values[count - 1] = NAN;
+                values[at] = bad[at % 4];
+                assert_int_equal(optimizer_finite[set](values, count), at);
+                assert_int_equal(optimizer_finite[set](values, at), at);
+                values[count - 1] = last;
+                values[at] = before;
+            }
         }
     }
 }
@@ -130,7 +140,7 @@ static void a_push_is_the_optimizers_update(void **state) {
             continue;
         }
         struct tensor_spec spec = fixture_spec("w", LENGTH, optimizer->name);
-        struct dense *dense = dense_create(&job, 0, 5, &spec);
+        struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
         double scalars[OPTIMIZER_SCALARS] = {0};
         float *pointers[OPTIMIZER_SLOTS] = {slots[0], slots[1], slots[2], slots[3]};
         memcpy(w, dense_weights(dense, 0), sizeof w);
@@ -164,7 +174,7 @@ static void an_assign_replaces_weights_only(void **state) {
     (void)state;
     struct job job = fixture_job(1, 1, BLOCK);
     struct tensor_spec spec = fixture_spec("w", 10, "momentum");
-    struct dense *dense = dense_create(&job, 0, 5, &spec);
+    struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
     static const float ones[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     float slot[10], values[10] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
     dense_push(dense, 0, ones);
@@ -184,7 +194,7 @@ static void an_overflowing_element_keeps_its_values(void **state) {
     enum { LENGTH = 2051, BAD = 1025 };
     struct job job = fixture_job(1, 1, 4096);
     struct tensor_spec spec = fixture_spec("w", LENGTH, "adagrad");
-    struct dense *dense = dense_create(&job, 0, 5, &spec), *other = dense_create(&job, 0, 5, &spec);
+    struct dense *dense = dense_create(&job, 0, 5, &spec, NULL), *other = dense_create(&job, 0, 5, &spec, NULL);
     static float g[LENGTH], w[LENGTH];
     uint64_t seed = 3;
     fixture_fill(&seed, g, LENGTH);
@@ -217,7 +227,7 @@ static void everything_but_the_id_is_in_the_digest(void **state) {
     (void)state;
     struct job job = fixture_job(1, 2, BLOCK);
     struct tensor_spec spec = fixture_spec("w", 3 * BLOCK + 5, "nadam");
-    struct dense *dense = dense_create(&job, 0, 5, &spec);
+    struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
     struct digest before = digest_of(dense);
     float *floats[] = {&dense_weights(dense, 0)[0], &dense_weights(dense, 1)[dense_elements(dense, 1) - 1],
                        &dense_slot(dense, 0, 1)[3], &dense_slot(dense, 1, 0)[dense_elements(dense, 1) - 1]};

@@ -31,9 +31,9 @@ static void fill(float *gradient) {
 }
 
 static void all_finite(const struct dense *part) {
-    assert_int_equal(dense_first_not_finite(dense_weights(part, 0), ELEMENTS), ELEMENTS);
+    assert_int_equal(optimizer_first_not_finite(dense_weights(part, 0), ELEMENTS), ELEMENTS);
     for (size_t slot = 0; slot < part->optimizer->slot_count; slot++) {
-        if (dense_first_not_finite(dense_slot(part, 0, slot), ELEMENTS) != ELEMENTS) {
+        if (optimizer_first_not_finite(dense_slot(part, 0, slot), ELEMENTS) != ELEMENTS) {
             fail_msg("%s: slot %s holds what is not finite", part->optimizer->name, part->optimizer->slots[slot]);
         }
     }
@@ -48,7 +48,7 @@ static void push_many(const char *optimizer, uint64_t pushes) {
     struct tensor_spec spec = fixture_spec("w", ELEMENTS, optimizer);
     uint32_t index = job_shard_of(&job, job_home("w"), 0);
     struct shard *shard = shard_create(&job, index);
-    struct dense *part = dense_create(&job, index, 1, &spec);
+    struct dense *part = dense_create(&job, index, 1, &spec, NULL);
     struct command define = {.kind = COMMAND_DEFINE, .tensor = 1, .spec = &spec};
     struct shard_reply reply;
     uint64_t refused = 0;
@@ -60,7 +60,7 @@ static void push_many(const char *optimizer, uint64_t pushes) {
         struct command push = {.kind = COMMAND_PUSH, .tensor = 1, .version = i, .values = gradient, .count = ELEMENTS};
         fill(gradient);
         enum canyon_status status = shard_apply(shard, &push, &reply, NULL);
-        bool finite = dense_first_not_finite(gradient, ELEMENTS) == ELEMENTS;
+        bool finite = optimizer_first_not_finite(gradient, ELEMENTS) == ELEMENTS;
         if (status == CANYON_OK) {
             dense_push(part, 0, gradient);
             all_finite(part);

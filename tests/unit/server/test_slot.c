@@ -29,7 +29,7 @@ static void the_numbers_are_the_descriptors(void **state) {
             continue;
         }
         struct tensor_spec spec = fixture_spec("w", BLOCK + 5, optimizer->name);
-        struct dense *dense = dense_create(&job, 0, 5, &spec);
+        struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
         assert_non_null(dense);
         assert_int_equal(numbers_of(dense, numbers), 2 + optimizer->slot_count + optimizer->scalar_count);
         assert_ptr_equal(slot_values(dense, 1, SLOT_WEIGHTS), dense_weights(dense, 1));
@@ -63,7 +63,7 @@ static void a_copy_goes_on_like_the_original(void **state) {
             continue;
         }
         struct tensor_spec spec = fixture_spec("w", BLOCK, optimizer->name);
-        struct dense *dense = dense_create(&job, 0, 5, &spec), *copy = dense_create(&job, 0, 6, &spec);
+        struct dense *dense = dense_create(&job, 0, 5, &spec, NULL), *copy = dense_create(&job, 0, 6, &spec, NULL);
         assert_non_null(dense);
         assert_non_null(copy);
         for (int step = 0; step < STEPS; step++) {
@@ -110,7 +110,7 @@ static void nothing_that_is_taken_spoils_an_update(void **state) {
             continue;
         }
         struct tensor_spec spec = fixture_spec("w", LENGTH, optimizer->name);
-        struct dense *dense = dense_create(&job, 0, 5, &spec);
+        struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
         assert_non_null(dense);
         for (int round = 0; round < 200; round++) {
             uint32_t numbers[2 + OPTIMIZER_SLOTS + OPTIMIZER_SCALARS];
@@ -137,7 +137,7 @@ static void nothing_that_is_taken_spoils_an_update(void **state) {
             fixture_fill(&seed, gradient, LENGTH);
             dense_push(dense, 0, gradient);
             for (size_t n = 0; n < count && numbers[n] < SLOT_STEP; n++) {
-                assert_int_equal(dense_first_not_finite(slot_values(dense, 0, numbers[n]), LENGTH), LENGTH);
+                assert_int_equal(optimizer_first_not_finite(slot_values(dense, 0, numbers[n]), LENGTH), LENGTH);
             }
         }
         dense_destroy(dense);
@@ -157,7 +157,7 @@ static void sizes_are_never_negative(void **state) {
             continue;
         }
         struct tensor_spec spec = fixture_spec("w", 1, optimizer->name);
-        struct dense *dense = dense_create(&job, 0, 5, &spec);
+        struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
         assert_non_null(dense);
         for (uint32_t i = 0; i < optimizer->slot_count; i++) {
             bool has_sign = false;

@@ -1,0 +1,140 @@
+#define _GNU_SOURCE /* CPU_SET */
+
+#include "server/affinity.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/limits.h"
+
+struct list {
+    uint32_t count;
+    uint16_t processors[LIMIT_THREADS];
+};
+
+static bool list_has(const struct list *list, unsigned long processor) {
+    for (uint32_t i = 0; i < list->count; ++i) {
+        if (list->processors[i] == processor) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool list_add(struct list *list, unsigned long processor) {
+    if (list->count == LIMIT_THREADS || processor >= CPU_SETSIZE || list_has(list, processor)) {
+        return false;
+    }
+    list->processors[list->count++] = (uint16_t)processor;
+    return true;
+}
+
+/* A number of at most four digits at *at, which moves behind it. */
+static bool read_number(const char **at, unsigned long *number) {
+    size_t digits = strspn(*at, "0123456789");
+    if (digits == 0 || digits > 4) {
+        return false;
+    }
+    *number = strtoul(*at, NULL, 10);
+    *at += digits;
+    return true;
+}
+
+/* "0,2-5". */
+static bool list_parse(const char *text, struct list *list) {
+    list->count = 0;
+    for (const char *at = text;; ++at) {
+        unsigned long low, high;
+        if (!read_number(&at, &low)) {
+            return false;
+        }
+        high = low;
+        if (*at == '-') {
+            ++at;
+            if (!read_number(&at, &high) || high < low) {
+                return false;
+            }
+        }
+        for (unsigned long processor = low; processor <= high; ++processor) {
+            if (!list_add(list, processor)) {
+                return false;
+            }
+        }
+        if (*at == '\0') {
+            return true;
+        }
+        if (*at != ',') {
+            return false;
+        }
+    }
+}
+
+static bool is_automatic(const char *text) {
+    return strcmp(text, "auto") == 0;
+}
+
+enum canyon_status affinity_check(const char *text, struct error *error) {
+    struct list list;
+    if (text[0] == '\0' || is_automatic(text) || (strlen(text) < AFFINITY_TEXT_BYTES && list_parse(text, &list))) {
+        return CANYON_OK;
+    }
+    return error_set(error, CANYON_INVALID_ARGUMENT, "must be auto, or processors such as 0,2-5: each once, at most %d",
+                     LIMIT_THREADS);
+}
+
+/* The processors that this process may use. */
+static enum canyon_status list_allowed(struct list *list, struct error *error) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
+        return error_set(error, CANYON_CONFIGURATION, "pin: the system does not tell which processors there are: %s",
+                         strerror(errno));
+    }
+    for (unsigned long i = 0; i < CPU_SETSIZE && list->count < LIMIT_THREADS; ++i) {
+        if (CPU_ISSET(i, &set)) {
+            (void)list_add(list, i);
+        }
+    }
+    return CANYON_OK;
+}
+
+enum canyon_status affinity_processor(const char *text, uint32_t thread, uint32_t threads, int *processor,
+                                      struct error *error) {
+    struct list allowed = {.count = 0}, list = {.count = 0};
+    *processor = AFFINITY_NONE;
+    if (text[0] == '\0') {
+        return CANYON_OK;
+    }
+    enum canyon_status status = list_allowed(&allowed, error);
+    if (status != CANYON_OK) {
+        return status;
+    }
+    if (is_automatic(text)) {
+        *processor = allowed.processors[thread % allowed.count];
+        return CANYON_OK;
+    }
+    if (!list_parse(text, &list) || list.count < threads) {
+        return error_set(error, CANYON_CONFIGURATION,
+                         "pin = %.80s names %u processors for %u threads: name one for each", text, list.count,
+                         threads);
+    }
+    if (!list_has(&allowed, list.processors[thread])) {
+        return error_set(error, CANYON_CONFIGURATION, "pin = %.80s: this process may not use processor %u", text,
+                         list.processors[thread]);
+    }
+    *processor = list.processors[thread];
+    return CANYON_OK;
+}
+
+enum canyon_status affinity_bind(int processor, struct error *error) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)processor, &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0) {
+        return error_set(error, CANYON_UNAVAILABLE, "this thread cannot be bound to processor %d: %s", processor,
+                         strerror(errno));
+    }
+    return CANYON_OK;
+}
