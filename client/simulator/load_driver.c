@@ -43,7 +43,7 @@ static enum canyon_status driver_open(struct load_driver *driver, char *text, si
     const struct load_plan *plan = driver->plan;
     char name[CANYON_NAME_BYTES];
     snprintf(name, sizeof name, "canyon-sim load %" PRIu32, driver->index);
-    enum canyon_status status = load_link_open(&driver->link, plan, plan->clients, name);
+    enum canyon_status status = load_link_open(&driver->link, plan, plan->clients, &plan->coded, name);
     if (status != CANYON_OK) {
         snprintf(text, bytes, "%s", driver->link.text);
         return status;

@@ -41,7 +41,8 @@ static enum canyon_status link_connect(struct load_link *link, uint32_t client, 
     return status == CANYON_OK ? CANYON_OK : fail(link, status, "connect to %s", plan->servers);
 }
 
-static enum canyon_status link_create(struct load_link *link, uint32_t client, uint32_t tensor) {
+static enum canyon_status link_create(struct load_link *link, uint32_t client, uint32_t tensor,
+                                      const struct load_codec *codec) {
     const struct load_plan *plan = link->plan;
     canyon_tensor **handle = &link->tensors[(size_t)client * plan->tensors + tensor];
     struct canyon_tensor_spec spec;
@@ -57,12 +58,12 @@ static enum canyon_status link_create(struct load_link *link, uint32_t client, u
     if (status != CANYON_OK) {
         return fail(link, status, "create the tensor '%s'", spec.name);
     }
-    status = load_codec_apply(plan->codec, *handle);
+    status = codec == NULL ? CANYON_OK : load_codec_apply(codec, *handle);
     return status == CANYON_OK ? CANYON_OK : fail(link, status, "use the codec '%s'", plan->codec);
 }
 
 enum canyon_status load_link_open(struct load_link *link, const struct load_plan *plan, uint32_t clients,
-                                  const char *name) {
+                                  const struct load_codec *codec, const char *name) {
     enum canyon_status status = CANYON_OK;
     memset(link, 0, sizeof *link);
     link->plan = plan;
@@ -76,7 +77,7 @@ enum canyon_status load_link_open(struct load_link *link, const struct load_plan
     for (uint32_t c = 0; c < clients && status == CANYON_OK; c++) {
         status = link_connect(link, c, name);
         for (uint32_t t = 0; t < plan->tensors && status == CANYON_OK; t++) {
-            status = link_create(link, c, t);
+            status = link_create(link, c, t, codec);
         }
     }
     if (status == CANYON_OK && (status = canyon_job(link->clients[0], &link->job)) != CANYON_OK) {

@@ -31,6 +31,10 @@ void load_look_take(struct load_look *look, canyon_client *client, const struct 
         look->taken = look->taken && servers[i].reachable;
         look->bytes_in += servers[i].bytes_in;
         look->bytes_out += servers[i].bytes_out;
+        look->values_in += servers[i].values_in;
+        look->single_in += servers[i].values_in_single;
+        look->values_out += servers[i].values_out;
+        look->single_out += servers[i].values_out_single;
     }
     canyon_free(servers);
     look->worked = local != NULL && look_at_work(local, &look->nanoseconds);

@@ -12,8 +12,9 @@ struct load_look {
     bool taken;    /* every server answered */
     uint64_t time; /* news_clock's */
     uint64_t bytes_in, bytes_out;
-    bool worked;          /* the next is known: the servers are local */
-    uint64_t nanoseconds; /* of processor time of all of them */
+    uint64_t values_in, single_in, values_out, single_out; /* bytes of values as they travelled, and as float32 */
+    bool worked;                                           /* the next is known: the servers are local */
+    uint64_t nanoseconds;                                  /* of processor time of all of them */
 };
 
 /* `local` may be NULL. */

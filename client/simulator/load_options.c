@@ -42,7 +42,8 @@ static const char details[] = "A logical worker is a loop that makes calls; a ca
                               "The ramp-up is not measured: throughput is of what ended within --duration\n"
                               "after it, latencies are of the calls that began (or were due) within it. GB\n"
                               "are 10^9 bytes, of float32 whatever the codec. Bytes on the wire are as the\n"
-                              "servers count them, everything included.\n"
+                              "servers count them, everything included. Where a codec has feedback, the\n"
+                              "workers of a client share its residuals.\n"
                               "\n"
                               "--verify pushes whole numbers under sgd with learning rate 1, so that every\n"
                               "weight must be an exact sum. At the end all weights are compared with what the\n"
@@ -66,8 +67,10 @@ static const char details[] = "A logical worker is a loop that makes calls; a ca
                               "  latencies   latency, latency_push_pull, latency_push, latency_pull: objects\n"
                               "              of count, mean_us, p50_us, p90_us, p99_us, p99_9_us, max_us;\n"
                               "              null without such calls\n"
-                              "  costs       wire_in_bytes, wire_out_bytes, wire_s, cpu_servers_s (null for\n"
-                              "              servers elsewhere), cpu_workers_s\n"
+                              "  costs       wire_in_bytes, wire_out_bytes, wire_s; gradient_ratio and\n"
+                              "              weight_ratio (bytes of values as they travelled over those of\n"
+                              "              float32, null without any); cpu_servers_s (null for servers\n"
+                              "              elsewhere), cpu_workers_s\n"
                               "  faults      failed_calls, unknown_calls, refused_blocks, waiting_calls,\n"
                               "              kept_up (null in a closed loop), failure (text of the first)\n"
                               "  verdict     verified (true, false, or null when nobody asked or can say),\n"
@@ -192,7 +195,7 @@ static enum arguments_verdict check_optimizer(const struct command_line *line, c
     if (canyon_tensor_spec_optimizer(&spec, plan->optimizer) != CANYON_OK) {
         return arguments_wrong(line, "--optimizer: %s", canyon_error_text());
     }
-    if (!load_codec_known(plan->codec, why, sizeof why)) {
+    if (!load_codec_parse(plan->codec, &plan->coded, why, sizeof why)) {
         return arguments_wrong(line, "--codec is '%s'; %s", plan->codec, why);
     }
     if (!raw->verify) {
@@ -204,7 +207,7 @@ static enum arguments_verdict check_optimizer(const struct command_line *line, c
     if (strcmp(plan->optimizer, "sgd:lr=1") != 0) {
         return arguments_wrong(line, "--verify knows what sgd:lr=1 makes of whole numbers, not '%s'", raw->optimizer);
     }
-    if (!load_codec_exact(plan->codec)) {
+    if (!load_codec_exact(&plan->coded)) {
         return arguments_wrong(line, "--verify needs whole numbers to travel as they are; --codec %s rounds them",
                                plan->codec);
     }
@@ -336,8 +339,10 @@ enum arguments_verdict load_options_parse(struct load_options *options, int argc
          .target = &raw.mix},
         {.name = "codec",
          .letter = 'c',
-         .value = "C",
-         .help = "how numbers travel: f32 (default f32)",
+         .value = "G[/W]",
+         .help =
+             "how gradients travel, and weights if otherwise: f32, bf16, f16, int8, int8:stochastic, each but f32 of "
+             "gradients also with feedback (bf16:feedback); gradients as topk:0.01, too (default f32)",
          .kind = ARGUMENT_TEXT,
          .target = &raw.codec},
         {.name = "optimizer",

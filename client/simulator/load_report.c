@@ -80,6 +80,12 @@ static void throughput_rows(struct table *table, const struct load_result *resul
     row(table, "rates", text);
 }
 
+/* "gradients took 50.0 % of float32's bytes"; returns its length. */
+static size_t coded_text(char *text, size_t bytes, const char *what, double ratio) {
+    text[0] = '\0';
+    return ratio < 0.0 ? 0 : (size_t)snprintf(text, bytes, "%s at %.1f %% of float32's bytes", what, ratio * 100.0);
+}
+
 static void cost_rows(struct table *table, const struct load_result *result) {
     char text[256], servers[48] = "not known";
     if (result->wire) {
@@ -87,6 +93,12 @@ static void cost_rows(struct table *table, const struct load_result *result) {
                  (double)result->wire_in / result->wire_seconds / GIGA,
                  (double)result->wire_out / result->wire_seconds / GIGA);
         row(table, "wire", text);
+    }
+    if (result->coded_in >= 0.0 || result->coded_out >= 0.0) {
+        size_t length = 0;
+        length += coded_text(text, sizeof text, "gradients", result->coded_in);
+        coded_text(text + length, sizeof text - length, length > 0 ? ", weights" : "weights", result->coded_out);
+        row(table, "codec", text);
     }
     if (result->cpu_servers >= 0.0) {
         snprintf(servers, sizeof servers, "%.2f s", result->cpu_servers);
@@ -265,10 +277,12 @@ static json_t *costs_json(const struct load_plan *plan, const struct load_result
     const uint64_t *totals = result->totals;
     bool judged = plan->verify && verdict->done;
     bool undecided = judged && verdict->undecided > 0 && verdict->wrong + verdict->torn == 0;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "wire_in_bytes",
-                     result->wire ? record_unsigned(result->wire_in) : json_null(), "wire_out_bytes",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                     "wire_in_bytes", result->wire ? record_unsigned(result->wire_in) : json_null(), "wire_out_bytes",
                      result->wire ? record_unsigned(result->wire_out) : json_null(), "wire_s",
-                     result->wire ? record_number(result->wire_seconds) : json_null(), "cpu_servers_s",
+                     result->wire ? record_number(result->wire_seconds) : json_null(), "gradient_ratio",
+                     result->coded_in >= 0.0 ? record_number(result->coded_in) : json_null(), "weight_ratio",
+                     result->coded_out >= 0.0 ? record_number(result->coded_out) : json_null(), "cpu_servers_s",
                      result->cpu_servers >= 0.0 ? record_number(result->cpu_servers) : json_null(), "cpu_workers_s",
                      record_number(result->cpu_workers), "failed_calls", record_unsigned(totals[LOAD_FAILED]),
                      "unknown_calls", record_unsigned(totals[LOAD_UNKNOWN]), "refused_blocks",

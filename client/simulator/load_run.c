@@ -192,7 +192,7 @@ static void watch_gather(struct load_watch *watch) {
         }
     }
     if (!watch_failed(watch)) {
-        enum canyon_status status = load_link_open(&watch->link, watch->plan, 1, "canyon-sim load parent");
+        enum canyon_status status = load_link_open(&watch->link, watch->plan, 1, NULL, "canyon-sim load parent");
         if (status != CANYON_OK) {
             watch_fail(watch, outcome_of(status), watch->link.text);
         }
@@ -247,6 +247,11 @@ static void watch_course(struct load_watch *watch) {
     }
 }
 
+/* Negative when there is nothing to compare with. */
+static double ratio(uint64_t part, uint64_t whole) {
+    return whole == 0 ? -1.0 : (double)part / (double)whole;
+}
+
 static void watch_result(struct load_watch *watch) {
     struct load_result *result = watch->result;
     const struct load_share *share = watch->share;
@@ -265,11 +270,14 @@ static void watch_result(struct load_watch *watch) {
     for (unsigned k = 0; k < LOAD_KINDS; k++) {
         load_latencies(share, k, &result->latencies[k]);
     }
+    result->coded_in = result->coded_out = -1.0;
     result->wire = looks[0].taken && looks[1].taken && looks[1].time > looks[0].time;
     if (result->wire) {
         result->wire_seconds = (double)(looks[1].time - looks[0].time) * 1e-9;
         result->wire_in = looks[1].bytes_in - looks[0].bytes_in;
         result->wire_out = looks[1].bytes_out - looks[0].bytes_out;
+        result->coded_in = ratio(looks[1].values_in - looks[0].values_in, looks[1].single_in - looks[0].single_in);
+        result->coded_out = ratio(looks[1].values_out - looks[0].values_out, looks[1].single_out - looks[0].single_out);
     }
     bool worked = looks[0].worked && looks[1].worked;
     result->cpu_servers = worked ? (double)(looks[1].nanoseconds - looks[0].nanoseconds) * 1e-9 : -1.0;

@@ -24,9 +24,11 @@ struct load_result {
     /* What the servers counted, between two looks that lie about at the measure's ends: */
     bool wire;
     double wire_seconds;
-    uint64_t wire_in, wire_out;       /* bytes to the servers, and from them */
-    double cpu_workers;               /* seconds, within the measure */
-    double cpu_servers;               /* of local servers, between the same two looks as wire; else negative */
+    uint64_t wire_in, wire_out; /* bytes to the servers, and from them */
+    double coded_in, coded_out; /* bytes of values to and from the servers, over what they are as float32; negative when
+                                   there were none */
+    double cpu_workers;         /* seconds, within the measure */
+    double cpu_servers;         /* of local servers, between the same two looks as wire; else negative */
     char failure[LOAD_TEXT_BYTES];    /* what the first call that failed said; "" without one */
     struct load_verdict verdict;      /* of a verified load */
     char unverified[NEWS_TEXT_BYTES]; /* why there is none */

@@ -116,7 +116,9 @@ static const char *const keys[] = {"mode",
                                    "wrong_blocks",
                                    "undecided_blocks",
                                    "torn_blocks",
-                                   "latency_push_pull"};
+                                   "latency_push_pull",
+                                   "gradient_ratio",
+                                   "weight_ratio"};
 #define KEYS (sizeof keys / sizeof *keys)
 
 static void json_has_its_keys_and_they_agree(void **state) {
@@ -219,6 +221,35 @@ static void stragglers_and_thinkers_take_their_time(void **state) {
     object = run_json(0, WORDS("-w", "2", "-k", "1", "--size", "4K", "--rate", "20", "--straggle", "1:60", "-t", "1"));
     assert_true(number_of(json_object_get(object, "latency"), "p90_us") >= 60000.0);
     json_decref(object);
+}
+
+/* Each codec, one way or both, takes the bytes it says. */
+static void codecs_save_bytes(void **state) {
+    static const struct {
+        const char *text;
+        double gradients, weights;
+    } codecs[] = {{"f32", 1.0, 1.0},
+                  {"bf16", 0.5, 0.5},
+                  {"int8:stochastic/f16", 0.265625, 0.5},
+                  {"f16:feedback", 0.5, 0.5},
+                  {"topk:0.0625", 0.125, 1.0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
+        json_t *object = run_json(0, WORDS("--codec", codecs[i].text, "-w", "2", "--size", "16K", "-t", "0.3"));
+        assert_string_equal(json_string_value(json_object_get(object, "codec")), codecs[i].text);
+        /* Blocks of 1,024 elements: a header of some bytes is a hundredth at most. */
+        expect_near(number_of(object, "gradient_ratio"), codecs[i].gradients, 0.02);
+        expect_near(number_of(object, "weight_ratio"), codecs[i].weights, 0.02);
+        json_decref(object);
+    }
+    json_t *object = run_json(0, WORDS("--codec", "bf16/f16", "--verify", "-w", "4", "--size", "16K", "-t", "0.4"));
+    assert_true(json_is_true(json_object_get(object, "verified")));
+    json_decref(object);
+    struct program program;
+    program_run(&program, NULL, 1, WORDS("load", "-s", local_servers(local), "--codec", "topk:7", "--size", "16K"));
+    expect_part(program.told, "topk:7");
+    program_finish(&program);
+    expect_no_tensors();
 }
 
 static void verifying_passes(void **state) {
@@ -413,6 +444,7 @@ int main(void) {
         cmocka_unit_test(every_mode_moves_what_it_says),
         cmocka_unit_test(an_open_loop_keeps_its_rate_or_says_that_it_does_not),
         cmocka_unit_test(stragglers_and_thinkers_take_their_time),
+        cmocka_unit_test(codecs_save_bytes),
         cmocka_unit_test(verifying_passes),
         cmocka_unit_test(a_push_by_somebody_else_is_found),
         cmocka_unit_test(a_dropped_tensor_fails_calls_and_leaves_no_verdict),

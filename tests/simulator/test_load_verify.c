@@ -177,7 +177,7 @@ static void scene_open(struct scene *scene, const char *prefix, int missing) {
                                      .verify = true};
     scene->share = load_share_create(&scene->plan);
     assert_non_null(scene->share);
-    assert_int_equal(load_link_open(&scene->link, &scene->plan, 1, "test"), CANYON_OK);
+    assert_int_equal(load_link_open(&scene->link, &scene->plan, 1, NULL, "test"), CANYON_OK);
     int at = 0;
     for (uint32_t worker = 0; worker < WORKERS; worker++) {
         scene->share->begun[worker] = CALLS;
