@@ -110,6 +110,16 @@ static void driver_measure(struct load_driver *driver, uint64_t now) {
     }
 }
 
+/* What an open loop's schedule has for the time before the end and has a place is begun, even if this process got the
+ * processor too late for that: what then waits, waits for the servers. */
+static void driver_catch_up(struct load_driver *driver) {
+    uint64_t end = atomic_load(&driver->share->end), due = 0;
+    bool going = driver->plan->pace.rate > 0.0;
+    while (going && (load_agenda_first(&driver->agenda, &due), due < end)) {
+        going = driver_begin(driver, end - 1);
+    }
+}
+
 static void driver_run(struct load_driver *driver) {
     uint64_t now = news_clock(), end = 0;
     bool going = true;
@@ -123,6 +133,9 @@ static void driver_run(struct load_driver *driver) {
         until = end < until ? end : until;
         driver_take(driver, until);
         now = news_clock();
+    }
+    if (going) {
+        driver_catch_up(driver);
     }
 }
 

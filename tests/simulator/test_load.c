@@ -147,8 +147,8 @@ static void json_has_its_keys_and_they_agree(void **state) {
     expect_near(number_of(object, "gradient_gbps") * 1e9 * seconds, 40000 * calls, 100);
     expect_near(number_of(object, "weight_gbps") * 1e9 * seconds, 40000 * calls, 100);
     /* Every payload byte crosses the wire; calls that began before a look and ended after it are three at most. */
-    assert_true(number_of(object, "wire_in_bytes") > 40000 * (calls * 0.5 - 3));
-    assert_true(number_of(object, "wire_out_bytes") > 40000 * (calls * 0.5 - 3));
+    assert_true(number_of(object, "wire_in_bytes") > 40000 * (calls * 0.2 - 3));
+    assert_true(number_of(object, "wire_out_bytes") > 40000 * (calls * 0.2 - 3));
     const json_t *latency = json_object_get(object, "latency");
     double before = 0.0;
     for (size_t i = 0; i < 5; i++) {
@@ -191,7 +191,7 @@ static void an_open_loop_keeps_its_rate_or_says_that_it_does_not(void **state) {
     /* 50 are due; at the edges one may be in or out. */
     const json_t *latency = json_object_get(object, "latency");
     assert_true(number_of(latency, "count") >= 49 && number_of(latency, "count") <= 51);
-    assert_true(number_of(object, "waiting_calls") <= 1);
+    assert_true(number_of(object, "waiting_calls") <= 0);
     json_decref(object);
     object = run_json(0, WORDS("-w", "4", "-k", "1", "--size", "4K", "--rate", "2e6", "-t", "0.5"));
     assert_true(json_is_false(json_object_get(object, "kept_up")));
@@ -268,6 +268,26 @@ static void verifying_passes(void **state) {
     expect_no_tensors();
 }
 
+static uint64_t blocks_pushed(canyon_client *client) {
+    struct canyon_server_statistics *servers = NULL;
+    size_t count = 0;
+    uint64_t pushes = 0;
+    assert_int_equal(canyon_statistics(client, 0, &servers, &count), CANYON_OK);
+    for (size_t i = 0; i < count; i++) {
+        pushes += servers[i].pushes;
+    }
+    canyon_free(servers);
+    return pushes;
+}
+
+/* Waits until a load pushes, for which all of its processes must be connected. */
+static void wait_for_pushes(canyon_client *client, uint64_t before) {
+    for (unsigned turns = 0; blocks_pushed(client) == before; turns++) {
+        assert_true(turns < 3000);
+        program_pause();
+    }
+}
+
 /* Waits for the load's first tensor and opens it; *client is owned too. */
 static canyon_tensor *open_first_tensor(canyon_client *client) {
     canyon_tensor *tensor = NULL;
@@ -321,6 +341,7 @@ static void a_dropped_tensor_fails_calls_and_leaves_no_verdict(void **state) {
     struct program program;
     (void)state;
     canyon_client *client = connect_client();
+    uint64_t before = blocks_pushed(client);
     program_start(&program, NULL,
                   WORDS("load", "-s", local_servers(local), "--verify", "-w", "2", "-k", "1", "--size", "8K", "-t",
                         "1.5", "--json"));
@@ -328,9 +349,7 @@ static void a_dropped_tensor_fails_calls_and_leaves_no_verdict(void **state) {
     struct canyon_tensor_info info;
     assert_int_equal(canyon_tensor_describe(tensor, &info), CANYON_OK);
     canyon_tensor_close(tensor);
-    for (int i = 0; i < 40; i++) {
-        program_pause(); /* all of them have opened it by now, or will say that it is gone */
-    }
+    wait_for_pushes(client, before);
     assert_int_equal(canyon_tensor_drop(client, info.name, 0), CANYON_OK);
     program_wait(&program, 100);
     assert_int_equal(program.code, 1);
@@ -384,13 +403,14 @@ static void a_signal_ends_it_early_with_its_report(void **state) {
     struct program program;
     pid_t sims[PROGRAM_PROCESSES];
     (void)state;
+    canyon_client *client = connect_client();
+    uint64_t before = blocks_pushed(client);
     program_start(&program, NULL,
                   WORDS("load", "-s", local_servers(local), "-w", "4", "-p", "2", "--size", "64K", "-t", "60",
                         "--warmup", "0", "--verify", "--json"));
     size_t members = program_wait_children(program.process, "canyon-sim", 2, sims);
-    for (int i = 0; i < 100; i++) {
-        program_pause();
-    }
+    wait_for_pushes(client, before);
+    canyon_close(client);
     kill(program.process, SIGINT);
     program_wait(&program, 60);
     assert_int_equal(program.code, 128 + SIGINT);
