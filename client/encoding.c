@@ -53,15 +53,27 @@ void encoding_write(struct encoding *encoding, const struct encoding_block *bloc
     pthread_mutex_unlock(&encoding->lock);
 }
 
+static enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
+                                         struct codec_choice *of_weights, struct error *error) {
+    enum canyon_status status = codec_parse(gradient == NULL ? "f32" : gradient, true, of_gradient, error);
+    return status == CANYON_OK ? codec_parse(weights == NULL ? "f32" : weights, false, of_weights, error) : status;
+}
+
 enum canyon_status canyon_tensor_set_codec(canyon_tensor *tensor, const char *gradient, const char *weights) {
     struct error error = {.status = CANYON_OK};
     struct codec_choice of_gradient, of_weights;
     if (tensor == NULL)
         return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_tensor_set_codec: the tensor is NULL");
-    if (codec_parse(gradient == NULL ? "f32" : gradient, true, &of_gradient, &error) == CANYON_OK &&
-        codec_parse(weights == NULL ? "f32" : weights, false, &of_weights, &error) == CANYON_OK)
+    if (encoding_parse(gradient, weights, &of_gradient, &of_weights, &error) == CANYON_OK)
         encoding_choose(&tensor->encoding, &of_gradient, &of_weights, tensor->elements, &error);
     if (error.status != CANYON_OK)
         error_prefix(&error, "tensor \"%s\"", tensor->info.spec.name);
+    return last_error_set(&error);
+}
+
+enum canyon_status canyon_codec_check(const char *gradient, const char *weights) {
+    struct error error = {.status = CANYON_OK};
+    struct codec_choice of_gradient, of_weights;
+    encoding_parse(gradient, weights, &of_gradient, &of_weights, &error);
     return last_error_set(&error);
 }

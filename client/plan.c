@@ -96,7 +96,8 @@ static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t ty
 
 /* How much of a piece travels, each way. */
 static void plan_measure(const struct plan_item *item, struct plan_piece *piece) {
-    piece->kept = item->codec == CODEC_TOPK ? (uint32_t)codec_kept(item->fraction, piece->elements) : 0;
+    bool pushes = item->type == FRAME_PUSH || item->type == FRAME_PUSH_PULL;
+    piece->kept = pushes && item->codec == CODEC_TOPK ? (uint32_t)codec_kept(item->fraction, piece->elements) : 0;
     if (item->type != FRAME_PULL)
         piece->out = (uint32_t)codec_bytes(item->codec, piece->elements, piece->kept);
     if (item->type == FRAME_PULL || item->type == FRAME_PUSH_PULL)

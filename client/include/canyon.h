@@ -287,6 +287,10 @@ CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
  * - NO_MEMORY: for the residual. Nothing has changed */
 CANYON_API enum canyon_status canyon_tensor_set_codec(canyon_tensor *tensor, const char *gradient, const char *weights);
 
+/* Whether there are such codecs: OK or INVALID_ARGUMENT, as canyon_tensor_set_codec would answer. Never talks to a
+ * server. */
+CANYON_API enum canyon_status canyon_codec_check(const char *gradient, const char *weights);
+
 struct canyon_tensor_info {
     char name[CANYON_NAME_BYTES];
     uint32_t rank;

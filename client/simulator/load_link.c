@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/simulator/load_codec.h"
-
 static enum canyon_status fail(struct load_link *link, enum canyon_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -42,7 +40,7 @@ static enum canyon_status link_connect(struct load_link *link, uint32_t client, 
 }
 
 static enum canyon_status link_create(struct load_link *link, uint32_t client, uint32_t tensor,
-                                      const struct load_codec *codec) {
+                                      const struct coding *codec) {
     const struct load_plan *plan = link->plan;
     canyon_tensor **handle = &link->tensors[(size_t)client * plan->tensors + tensor];
     struct canyon_tensor_spec spec;
@@ -58,12 +56,12 @@ static enum canyon_status link_create(struct load_link *link, uint32_t client, u
     if (status != CANYON_OK) {
         return fail(link, status, "create the tensor '%s'", spec.name);
     }
-    status = codec == NULL ? CANYON_OK : load_codec_apply(codec, *handle);
+    status = codec == NULL ? CANYON_OK : coding_apply(codec, *handle);
     return status == CANYON_OK ? CANYON_OK : fail(link, status, "use the codec '%s'", plan->codec);
 }
 
 enum canyon_status load_link_open(struct load_link *link, const struct load_plan *plan, uint32_t clients,
-                                  const struct load_codec *codec, const char *name) {
+                                  const struct coding *codec, const char *name) {
     enum canyon_status status = CANYON_OK;
     memset(link, 0, sizeof *link);
     link->plan = plan;

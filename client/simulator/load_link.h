@@ -18,7 +18,7 @@ struct load_link {
 /* Connects `clients` clients under the name `name` and creates the tensors, or opens those that are there; their values
  * travel as `codec` says, as float32 when it is NULL. The plan must outlive it; load_link_close in every case. */
 enum canyon_status load_link_open(struct load_link *link, const struct load_plan *plan, uint32_t clients,
-                                  const struct load_codec *codec, const char *name);
+                                  const struct coding *codec, const char *name);
 
 /* The name of a tensor: PREFIX, "load.", its number. */
 void load_tensor_name(const struct load_plan *plan, uint32_t tensor, char name[CANYON_NAME_BYTES]);

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "canyon.h"
-#include "client/simulator/load_codec.h"
 #include "client/simulator/load_gradient.h"
 #include "client/tools/number.h"
 
@@ -184,6 +183,17 @@ static enum arguments_verdict check_mode(const struct command_line *line, const 
     return ARGUMENTS_RUN;
 }
 
+/* Whole numbers up to 3 arrive as they are, and weights that were equal as equal whole numbers: what verifying needs.
+ */
+static bool is_exact(const struct coding *coding) {
+    const char *const ways[] = {coding->gradient, coding->weights};
+    bool exact = true;
+    for (size_t i = 0; i < 2; i++) {
+        exact = exact && (strcmp(ways[i], "f32") == 0 || strcmp(ways[i], "bf16") == 0 || strcmp(ways[i], "f16") == 0);
+    }
+    return exact;
+}
+
 static enum arguments_verdict check_optimizer(const struct command_line *line, const struct raw *raw,
                                               struct load_plan *plan) {
     struct canyon_tensor_spec spec;
@@ -195,8 +205,8 @@ static enum arguments_verdict check_optimizer(const struct command_line *line, c
     if (canyon_tensor_spec_optimizer(&spec, plan->optimizer) != CANYON_OK) {
         return arguments_wrong(line, "--optimizer: %s", canyon_error_text());
     }
-    if (!load_codec_parse(plan->codec, &plan->coded, why, sizeof why)) {
-        return arguments_wrong(line, "--codec is '%s'; %s", plan->codec, why);
+    if (!coding_read(plan->codec, &plan->coded, why, sizeof why)) {
+        return arguments_wrong(line, "--codec: %s", why);
     }
     if (!raw->verify) {
         return ARGUMENTS_RUN;
@@ -207,7 +217,7 @@ static enum arguments_verdict check_optimizer(const struct command_line *line, c
     if (strcmp(plan->optimizer, "sgd:lr=1") != 0) {
         return arguments_wrong(line, "--verify knows what sgd:lr=1 makes of whole numbers, not '%s'", raw->optimizer);
     }
-    if (!load_codec_exact(&plan->coded)) {
+    if (!is_exact(&plan->coded)) {
         return arguments_wrong(line, "--verify needs whole numbers to travel as they are; --codec %s rounds them",
                                plan->codec);
     }
@@ -339,10 +349,9 @@ enum arguments_verdict load_options_parse(struct load_options *options, int argc
          .target = &raw.mix},
         {.name = "codec",
          .letter = 'c',
-         .value = "G[/W]",
-         .help =
-             "how gradients travel, and weights if otherwise: f32, bf16, f16, int8, int8:stochastic, each but f32 of "
-             "gradients also with feedback (bf16:feedback); gradients as topk:0.01, too (default f32)",
+         .value = "GRADIENT[/WEIGHTS]",
+         .help = "the form in which gradients travel, and weights: f32, bf16, f16, int8, int8:stochastic, and for "
+                 "gradients topk:FRACTION and the others with feedback, as bf16:feedback (default f32/f32)",
          .kind = ARGUMENT_TEXT,
          .target = &raw.codec},
         {.name = "optimizer",

@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/simulator/load_codec.h"
 #include "client/simulator/load_pace.h"
+#include "client/tools/coding.h"
 #include "client/tools/keys.h"
 
 #define LOAD_WORKERS_HIGH   16384
@@ -20,13 +20,13 @@ struct load_plan {
     struct load_pace pace;
     const char *servers; /* addresses, as canyon_options.servers */
     struct keys keys;
-    const char *prefix;      /* of tensor names */
-    const char *optimizer;   /* "NAME[:key=value,...]" */
-    const char *codec;       /* as it was given, */
-    struct load_codec coded; /* and what it means */
-    const char *mode;        /* "push_pull", "push", "pull", "mixed" */
-    uint32_t processes;      /* worker w is in process w % processes */
-    uint32_t clients;        /* of each process; a client has one connection to every server thread */
+    const char *prefix;    /* of tensor names */
+    const char *optimizer; /* "NAME[:key=value,...]" */
+    const char *codec;     /* as it was given, */
+    struct coding coded;   /* and what it means */
+    const char *mode;      /* "push_pull", "push", "pull", "mixed" */
+    uint32_t processes;    /* worker w is in process w % processes */
+    uint32_t clients;      /* of each process; a client has one connection to every server thread */
     uint32_t tensors;
     uint64_t elements;         /* of each tensor; one dimension */
     uint64_t warmup, duration; /* nanoseconds: not measured, then measured */

@@ -64,7 +64,7 @@ int main(int argc, char **argv) {
                    "  train          train a model with worker processes, once for every optimizer\n"
                    "  trace          push gradients from standard input, print each step's weights\n"
                    "  surface        let optimizers descend a function of two variables\n"
-                   "  load           put a load on servers, measure and verify it; two numbers without arguments\n"
+                   "  load           put a load on servers, measure it, verify that nothing is lost\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"

@@ -159,6 +159,17 @@ double parameters_rate(const struct parameters *parameters) {
     return -1.0;
 }
 
+enum canyon_status parameters_encode(struct parameters *parameters) {
+    const struct coding *coding = &parameters->plan->coding;
+    for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {
+        enum canyon_status status = coding_apply(coding, parameters->tensors[t]);
+        if (status != CANYON_OK) {
+            return fail(parameters, status, "use the codec '%s/%s'", coding->gradient, coding->weights);
+        }
+    }
+    return CANYON_OK;
+}
+
 enum canyon_status parameters_drop(struct parameters *parameters) {
     enum canyon_status result = CANYON_OK;
     for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {

@@ -48,6 +48,9 @@ enum canyon_status parameters_end(struct parameters *parameters, size_t layer);
 /* Waits for all that was begun, without a last layer: after a failure. The first failure is the result. */
 enum canyon_status parameters_await(struct parameters *parameters);
 
+/* From now on the tensors' values travel as plan->coding says. */
+enum canyon_status parameters_encode(struct parameters *parameters);
+
 /* The learning rate in force, or -1 when the optimizer has no setting "lr". */
 double parameters_rate(const struct parameters *parameters);
 

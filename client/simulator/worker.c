@@ -111,10 +111,30 @@ static enum canyon_status worker_step(struct worker *worker, const uint32_t *ind
     return status;
 }
 
+/* With the bytes of values that moved since `before`. */
+static bool worker_tell_done(const struct worker *worker, const struct canyon_client_counters *before) {
+    struct news news = {.kind = NEWS_DONE, .nanoseconds = news_clock()};
+    struct canyon_client_counters now;
+    if (canyon_client_counters(worker->parameters.client, &now) == CANYON_OK) {
+        news.sent = now.sent - before->sent;
+        news.received = now.received - before->received;
+        news.single = now.sent_single - before->sent_single + now.received_single - before->received_single;
+    }
+    return news_write(worker->news, &news);
+}
+
 static enum canyon_status worker_train(struct worker *worker) {
     const struct plan *plan = worker->plan;
     const uint32_t *indices = NULL;
+    struct canyon_client_counters before;
     size_t count = 0;
+    enum canyon_status begun = parameters_encode(&worker->parameters);
+    if (begun == CANYON_OK) {
+        begun = canyon_client_counters(worker->parameters.client, &before);
+    }
+    if (begun != CANYON_OK) {
+        return begun;
+    }
     sampler_init(&worker->sampler, plan->split, worker->index, plan->workers, plan->batch, plan->epochs, plan->seed);
     bool told = worker_tell(worker, NEWS_BEGUN);
     while (told && (count = sampler_next(&worker->sampler, &indices)) > 0) {
@@ -123,7 +143,7 @@ static enum canyon_status worker_train(struct worker *worker) {
             return status;
         }
     }
-    return told && worker_tell(worker, NEWS_DONE) ? CANYON_OK : CANYON_CLOSED;
+    return told && worker_tell_done(worker, &before) ? CANYON_OK : CANYON_CLOSED;
 }
 
 int worker_task(void *context, uint32_t index, int news, int orders) {

@@ -309,6 +309,10 @@ static void choices_that_are_none(void **state) {
     const float values[4] = {1.001f, 2.0f, 3.0f, 4.0f};
     (void)state;
     check_status(canyon_tensor_set_codec(NULL, "f32", "f32"), CANYON_INVALID_ARGUMENT);
+    check_ok(canyon_codec_check("topk:0.5", NULL));
+    check_ok(canyon_codec_check(NULL, "int8:stochastic"));
+    check_status(canyon_codec_check("bf16", "zip"), CANYON_INVALID_ARGUMENT);
+    check_text("'zip' is no codec of weights");
     check_status(canyon_tensor_set_codec(tensor, "f64", "f32"), CANYON_INVALID_ARGUMENT);
     check_text("tensor \"w\": 'f64' is no codec of gradients");
     check_status(canyon_tensor_set_codec(tensor, "bf16", "topk:0.1"), CANYON_INVALID_ARGUMENT);

@@ -229,9 +229,9 @@ static void codecs_save_bytes(void **state) {
         const char *text;
         double gradients, weights;
     } codecs[] = {{"f32", 1.0, 1.0},
-                  {"bf16", 0.5, 0.5},
+                  {"bf16", 0.5, 1.0},
                   {"int8:stochastic/f16", 0.265625, 0.5},
-                  {"f16:feedback", 0.5, 0.5},
+                  {"f16:feedback/int8", 0.5, 0.265625},
                   {"topk:0.0625", 0.125, 1.0}};
     (void)state;
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
@@ -246,7 +246,7 @@ static void codecs_save_bytes(void **state) {
     assert_true(json_is_true(json_object_get(object, "verified")));
     json_decref(object);
     struct program program;
-    program_run(&program, NULL, 1, WORDS("load", "-s", local_servers(local), "--codec", "topk:7", "--size", "16K"));
+    program_run(&program, NULL, 2, WORDS("load", "-s", local_servers(local), "--codec", "topk:7", "--size", "16K"));
     expect_part(program.told, "topk:7");
     program_finish(&program);
     expect_no_tensors();

@@ -177,26 +177,6 @@ static void sizes_are_numbers_with_units(void **state) {
     }
 }
 
-static void codecs_go_both_ways_where_they_can(void **state) {
-    static const char *const texts[][3] = {{"f32", "f32", "f32"},
-                                           {"bf16", "bf16", "bf16"},
-                                           {"int8:stochastic", "int8:stochastic", "int8:stochastic"},
-                                           {"int8:stochastic,feedback", "int8:stochastic,feedback", "int8:stochastic"},
-                                           {"f16:feedback", "f16:feedback", "f16"},
-                                           {"topk:0.01", "topk:0.01", "f32"},
-                                           {"topk:0.01/int8", "topk:0.01", "int8"},
-                                           {"f32/bf16", "f32", "bf16"}};
-    struct load_codec codec;
-    char why[256];
-    (void)state;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        assert_true(load_codec_parse(texts[i][0], &codec, why, sizeof why));
-        assert_string_equal(codec.gradients, texts[i][1]);
-        assert_string_equal(codec.weights, texts[i][2]);
-        assert_int_equal(load_codec_exact(&codec), i < 2 || i == 7);
-    }
-}
-
 static void memory_is_counted_in_places(void **state) {
     struct load_options options;
     struct load_plan *plan = &options.plan;
@@ -222,7 +202,6 @@ int main(void) {
         cmocka_unit_test(words_mean_what_they_say),
         cmocka_unit_test(nonsense_is_refused),
         cmocka_unit_test(sizes_are_numbers_with_units),
-        cmocka_unit_test(codecs_go_both_ways_where_they_can),
         cmocka_unit_test(memory_is_counted_in_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

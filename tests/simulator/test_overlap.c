@@ -51,6 +51,7 @@ static struct plan plan_of(const char *prefix, const char *optimizer, enum model
                         .epochs = EPOCHS,
                         .seed = 1,
                         .clip_norm = clip_norm,
+                        .coding = {"f32", "f32"},
                         .timeout_ms = 10000};
     model_init(&plan.model, kind, 40);
     return plan;
