@@ -119,7 +119,7 @@ static void random_operations(void **state) {
     (void)state;
     uint64_t seed = seed_begin("random_operations");
     for (unsigned round = 0; round < 24; round++) {
-        struct pool *pool = pool_create();
+        struct pool *pool = pool_create(NULL);
         struct row_index index;
         struct model model = {0};
         uint64_t hint = seed_below(&seed, 3) * 700, most = 0, crowded = 0;
@@ -160,7 +160,7 @@ static void random_operations(void **state) {
 static void growth_at_every_step(void **state) {
     (void)state;
     uint64_t seed = seed_begin("growth_at_every_step");
-    struct pool *pool = pool_create();
+    struct pool *pool = pool_create(NULL);
     struct row_index index;
     struct model model = {0};
     uint64_t growths = 0;
@@ -188,7 +188,7 @@ static void work_and_memory_are_bounded(void **state) {
     enum { ROWS = 600000 };
     uint64_t seed = seed_begin("work_and_memory_are_bounded"), moves = 0, shifts = 0, longest = 0;
     double most = 0, sum = 0;
-    struct pool *pool = pool_create();
+    struct pool *pool = pool_create(NULL);
     struct row_index index;
     assert_true(row_index_init(&index, pool, 0));
     for (uint64_t i = 1; i <= ROWS; i++) {
@@ -218,7 +218,7 @@ static void a_crowd_is_refused(void **state) {
     enum { OTHERS = 20000 };
     uint64_t seed = seed_begin("a_crowd_is_refused"), refused = 0;
     struct rowkey rowkey;
-    struct pool *pool = pool_create();
+    struct pool *pool = pool_create(NULL);
     struct row_index index;
     struct model model = {0};
     rowkey_init(&rowkey, secret);
@@ -266,7 +266,7 @@ static void a_crowd_is_refused(void **state) {
 /* A run of full lines: refused before it is moved a long way, line by line. */
 static void a_long_run_is_not_moved(void **state) {
     (void)state;
-    struct pool *pool = pool_create();
+    struct pool *pool = pool_create(NULL);
     struct row_index index;
     enum row_insert result = ROW_INSERTED;
     assert_true(row_index_init(&index, pool, 20000));
