@@ -7,8 +7,9 @@
 #include "server/row_index.h"
 
 #define LINE       64
-#define FIRST_ROOM 16 /* chunks that are noted without growing the list */
-#define LEAST_ROWS 4  /* of a chunk */
+#define FIRST_ROOM 16                 /* chunks that are noted without growing the list */
+#define LEAST_ROWS 4                  /* of a chunk */
+#define USUAL      ((size_t)32 << 10) /* bytes of a chunk, once there are as many: smaller ones waste more at their ends */
 
 void row_layout_init(struct row_layout *layout, const struct optimizer *optimizer, size_t dim) {
     layout->dim = dim;
@@ -32,7 +33,7 @@ static size_t row_bytes(const struct row_store *store) {
 /* Of the chunk that is taken next, when so many bytes are there. */
 static size_t chunk_bytes(const struct row_store *store, uint64_t bytes) {
     size_t size = pool_size(LEAST_ROWS * row_bytes(store));
-    while (size < POOL_MOST && size * 128 <= bytes) {
+    while (size < POOL_MOST && (size * 256 <= bytes || (size < USUAL && size <= bytes))) {
         size *= 2;
     }
     return size;

@@ -9,9 +9,9 @@
  * that no row touches a cache line more than it must. Dim 16 with Adam is 192 bytes, dim 1 with FTRL 16. Beside them
  * each row has its last-touch clock, a u32.
  *
- * Records lie in chunks from the pool, each at most a 64th of what is there already (4 KiB to 2 MiB), so growth copies
- * nothing and little is taken before it is used. Places are dealt in order; one that was given back is dealt again
- * first, the last first. Not thread-safe. */
+ * Records lie in chunks from the pool, each about a 200th of what is there already (4 KiB to 2 MiB), so growth
+ * copies nothing and little is taken before it is used. Places are dealt in order; one that was given back is dealt
+ * again first, the last first. Not thread-safe. */
 #ifndef CANYON_SERVER_ROW_STORE_H
 #define CANYON_SERVER_ROW_STORE_H
 

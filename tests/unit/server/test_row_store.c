@@ -161,7 +161,7 @@ static void little_is_wasted(void **state) {
         }
     }
     printf("bytes a row beyond its record: at most %.2f\n", worst);
-    assert_true(worst < 8.5);
+    assert_true(worst < 6.0);
     row_store_finish(&store);
     pool_destroy(pool);
 }
