@@ -136,3 +136,9 @@ void rowkey_of(const struct rowkey *rowkey, const uint64_t *ids, size_t count, u
     static all_function *const functions[OPTIMIZER_SETS] = {all_baseline, all_avx2, all_avx512};
     functions[optimizer_set_chosen()](rowkey, ids, count, keys);
 }
+
+void rowkey_ids(const struct rowkey *rowkey, const uint64_t *keys, size_t count, uint64_t *ids) {
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = rowkey_id(rowkey, keys[i]);
+    }
+}

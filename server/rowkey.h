@@ -25,7 +25,8 @@ void rowkey_init(struct rowkey *rowkey, const uint8_t secret[ROWKEY_SECRET_BYTES
  * chose. */
 void rowkey_of(const struct rowkey *rowkey, const uint64_t *ids, size_t count, uint64_t *keys);
 
-/* One key back to its id. */
+/* One key back to its id; several, as above. */
 uint64_t rowkey_id(const struct rowkey *rowkey, uint64_t key);
+void rowkey_ids(const struct rowkey *rowkey, const uint64_t *keys, size_t count, uint64_t *ids);
 
 #endif
