@@ -16,6 +16,7 @@ static bool look_up(const struct table *table, struct table_batch *batch, const 
     const struct row_index *index = &table->index;
     uint32_t twice = 0;
     batch->missing = 0;
+    batch->marked = true;
     for (size_t i = 0; i < batch->count && i < BATCH_AHEAD_INDEX; i++) {
         row_index_prefetch(index, keys[i]);
     }
@@ -36,11 +37,12 @@ static bool look_up(const struct table *table, struct table_batch *batch, const 
 }
 
 void batch_unmark(struct table_batch *batch) {
-    for (size_t i = 0; i < batch->count; i++) {
+    for (size_t i = 0; batch->marked && i < batch->count; i++) {
         if (batch->entries[i] != NULL) {
             batch->entries[i]->place &= ~BATCH_MET;
         }
     }
+    batch->marked = false;
 }
 
 /* ---- The same row twice ---- */

@@ -15,13 +15,13 @@
 #define BATCH_MET ROW_PLACES
 
 struct table_batch {
-    size_t count;        /* rows, each once */
-    const uint64_t *ids; /* of them */
-    struct row_entry *
-        *entries;           /* NULL where there is no row; borrowed until the index changes. Some may be marked met */
-    const float *gradients; /* [count x dim], or NULL */
-    const uint32_t *which;  /* of each id that was given: its row's place in here; NULL where they are the same */
+    size_t count;               /* rows, each once */
+    const uint64_t *ids;        /* of them */
+    struct row_entry **entries; /* NULL where there is no row; borrowed until the index changes */
+    const float *gradients;     /* [count x dim], or NULL */
+    const uint32_t *which;      /* of each id that was given: its row's place in here; NULL where they are the same */
     size_t given, missing;
+    bool marked; /* the entries are */
 };
 
 /* Looks ids up and adds up what is there twice. NO_MEMORY; NOT_FINITE where gradients are given, are not finite after
@@ -35,7 +35,7 @@ enum canyon_status batch_create(struct table *table, struct table_batch *batch, 
 /* Removes a row. False when it is not there. */
 bool batch_unmake(struct table *table, uint64_t key);
 
-/* Takes the marks off, for those who do not do so in passing. */
+/* Takes the marks off, if there are any, for those who do not do so in passing. */
 void batch_unmark(struct table_batch *batch);
 
 /* Weights and slots of a row that is asked for, ahead of time. */

@@ -659,7 +659,7 @@ static void without_memory_nothing_happens(void **state) {
     struct error error;
     uint64_t next = 0, pushes = 0, refusals = 0;
     assert_non_null(table);
-    while (pushes < 10) {
+    while (pushes < 30) {
         for (size_t i = 0; i < BATCH; i++) {
             ids[i] = next + i;
         }
