@@ -22,3 +22,7 @@ foreach(pair flood:flooded greedy:greedy idle:idle secure:secure)
   target_link_libraries(bench_${name} PRIVATE canyon_bench_support)
   add_dependencies(bench_${name} canyon-server)
 endforeach()
+
+# Tables in memory, without a server.
+add_executable(bench_table EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/table.c ${CMAKE_CURRENT_LIST_DIR}/measure.c)
+target_link_libraries(bench_table PRIVATE canyon_server_core canyon_shared m)
