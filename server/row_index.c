@@ -1,0 +1,330 @@
+#include "server/row_index.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LINE_BYTES sizeof(struct row_line)
+/* Insertions keep closer to the homes than searches may go: growth can take a key four lines further from its home, as
+ * the homes' borders fall elsewhere then. So the last line of an array is never full, and every search ends in it. */
+#define INSERT_PROBE (ROW_INDEX_PROBE - 6)
+
+/* The load at which the index begins to grow, in eighths of an entry a line: 0.875. */
+#define FULL(homes) ((homes) / 2 * 7 + (homes) % 2 * 3)
+
+_Static_assert(sizeof(struct row_entry) == 16 && LINE_BYTES == 64, "a line of entries is a cache line");
+
+/* ---- Arrays of lines ---- */
+
+/* Segments are a 64th of the array, within what the pool has: small ones waste little, large ones need few pointers. */
+static unsigned segment_shift(uint64_t lines) {
+    size_t bytes = POOL_LEAST;
+    while (bytes < POOL_MOST && bytes * 64 <= lines * LINE_BYTES / 2) {
+        bytes *= 2;
+    }
+    unsigned shift = 0;
+    while (LINE_BYTES << shift < bytes) {
+        shift++;
+    }
+    return shift;
+}
+
+static uint64_t lines_of(const struct row_lines *array) {
+    return (uint64_t)array->segments << array->shift;
+}
+
+static size_t segment_bytes(const struct row_lines *array) {
+    return LINE_BYTES << array->shift;
+}
+
+/* Whole segments for at least so many homes; the last lines are nobody's home. */
+static bool array_init(struct row_lines *array, uint64_t homes) {
+    uint64_t lines = homes + ROW_INDEX_PROBE;
+    array->shift = segment_shift(lines);
+    array->segments = (size_t)((lines + (UINT64_C(1) << array->shift) - 1) >> array->shift);
+    array->homes = lines_of(array) - ROW_INDEX_PROBE;
+    array->bytes = 0;
+    array->lines = calloc(array->segments, sizeof *array->lines);
+    return array->lines != NULL;
+}
+
+static void drop_segment(struct row_lines *array, struct pool *pool, size_t segment) {
+    if (array->lines[segment] != NULL) {
+        pool_give(pool, array->lines[segment], segment_bytes(array));
+        array->lines[segment] = NULL;
+        array->bytes -= segment_bytes(array);
+    }
+}
+
+static void array_finish(struct row_lines *array, struct pool *pool) {
+    for (size_t i = 0; array->lines != NULL && i < array->segments; i++) {
+        drop_segment(array, pool, i);
+    }
+    free(array->lines);
+    memset(array, 0, sizeof *array);
+}
+
+/* The line, with an empty segment made for it where there is none. NULL when memory cannot be had. */
+static struct row_line *line_for(struct row_lines *array, struct pool *pool, uint64_t line) {
+    struct row_line **segment = &array->lines[line >> array->shift];
+    if (*segment == NULL) {
+        *segment = pool_take(pool, segment_bytes(array));
+        if (*segment == NULL) {
+            return NULL;
+        }
+        memset(*segment, 0xff, segment_bytes(array)); /* no entries */
+        array->bytes += segment_bytes(array);
+    }
+    return row_lines_at(array, line);
+}
+
+/* ---- Lines ---- */
+
+static size_t used(const struct row_line *line) {
+    size_t count = 0;
+    while (count < ROW_LINE_ENTRIES && line->entries[count].place != ROW_NONE) {
+        count++;
+    }
+    return count;
+}
+
+static bool is_full(const struct row_line *line) {
+    return line != NULL && line->entries[ROW_LINE_ENTRIES - 1].place != ROW_NONE;
+}
+
+static void put(struct row_line *line, size_t at, const struct row_entry *entry) {
+    memmove(&line->entries[at + 1], &line->entries[at], (ROW_LINE_ENTRIES - 1 - at) * sizeof *entry);
+    line->entries[at] = *entry;
+}
+
+static void take_out(struct row_line *line, size_t at) {
+    memmove(&line->entries[at], &line->entries[at + 1], (ROW_LINE_ENTRIES - 1 - at) * sizeof line->entries[0]);
+    memset(&line->entries[ROW_LINE_ENTRIES - 1], 0xff, sizeof line->entries[0]);
+}
+
+/* ---- Growth ---- */
+
+static bool grows(const struct row_index *index) {
+    return index->next.lines != NULL;
+}
+
+/* Behind all that `next` holds: its key is larger. The segment is there. */
+static void append(struct row_index *index, const struct row_entry *entry) {
+    struct row_lines *next = &index->next;
+    uint64_t home = row_lines_home(next, entry->key), at = home;
+    while (is_full(row_lines_at(next, at))) {
+        at++;
+    }
+    assert(at - home <= ROW_INDEX_PROBE);
+    struct row_line *line = row_lines_at(next, at);
+    line->entries[used(line)] = *entry;
+}
+
+/* Segments for all places where the line's entries can come to be. */
+static bool make_room(struct row_index *index, const struct row_line *line) {
+    struct row_lines *next = &index->next;
+    uint64_t first = row_lines_home(next, line->entries[0].key);
+    uint64_t last = row_lines_home(next, line->entries[used(line) - 1].key) + ROW_INDEX_PROBE;
+    for (uint64_t segment = first >> next->shift; segment <= last >> next->shift; segment++) {
+        if (line_for(next, index->pool, segment << next->shift) == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Moves the lowest line that is left. False when memory cannot be had; nothing was moved then. */
+static bool move_line(struct row_index *index) {
+    struct row_line *line = row_lines_at(&index->now, index->front);
+    size_t entries = line == NULL ? 0 : used(line);
+    if (entries > 0 && !make_room(index, line)) {
+        return false;
+    }
+    for (size_t i = 0; i < entries; i++) {
+        append(index, &line->entries[i]);
+    }
+    index->front++;
+    index->moved++;
+    if (entries > 0) {
+        index->boundary = line->entries[entries - 1].key + 1;
+        memset(line, 0xff, sizeof *line);
+        if (index->boundary == 0) { /* that was the highest key there is: the other lines are empty */
+            index->front = lines_of(&index->now);
+        }
+    }
+    if (index->front % (UINT64_C(1) << index->now.shift) == 0 && index->front < lines_of(&index->now)) {
+        drop_segment(&index->now, index->pool, (size_t)(index->front >> index->now.shift) - 1);
+    }
+    return true;
+}
+
+static void finish_growth(struct row_index *index) {
+    array_finish(&index->now, index->pool);
+    index->now = index->next;
+    memset(&index->next, 0, sizeof index->next);
+    index->front = index->boundary = 0;
+}
+
+/* A new row's share of the growth that is under way, or the begin of one. */
+static bool go_on_growing(struct row_index *index) {
+    uint64_t homes = index->now.homes;
+    if (!grows(index) && index->count >= FULL(homes) && !array_init(&index->next, homes + homes / 16 + 1)) {
+        return false;
+    }
+    for (unsigned i = 0; i < ROW_INDEX_MOVES && grows(index); i++) {
+        if (!move_line(index)) {
+            return false;
+        }
+        if (index->front == lines_of(&index->now)) {
+            finish_growth(index);
+        }
+    }
+    return true;
+}
+
+/* ---- What the header promises ---- */
+
+static uint64_t homes_for(uint64_t rows) {
+    uint64_t homes = POOL_LEAST / LINE_BYTES;
+    while (FULL(homes) <= rows) {
+        homes += homes / 16 + 1;
+    }
+    return homes;
+}
+
+uint64_t row_index_bytes_for(uint64_t rows) {
+    struct row_lines array;
+    uint64_t lines = homes_for(rows) + ROW_INDEX_PROBE;
+    array.shift = segment_shift(lines);
+    return ((lines + (UINT64_C(1) << array.shift) - 1) >> array.shift) * (uint64_t)segment_bytes(&array);
+}
+
+bool row_index_init(struct row_index *index, struct pool *pool, uint64_t rows) {
+    memset(index, 0, sizeof *index);
+    index->pool = pool;
+    bool done = array_init(&index->now, homes_for(rows));
+    for (size_t i = 0; done && i < index->now.segments; i++) {
+        done = line_for(&index->now, pool, (uint64_t)i << index->now.shift) != NULL;
+    }
+    if (!done) {
+        row_index_finish(index);
+    }
+    return done;
+}
+
+void row_index_finish(struct row_index *index) {
+    array_finish(&index->now, index->pool);
+    array_finish(&index->next, index->pool);
+}
+
+/* Whether every entry may move one line on, from the line `at` to the first that has room, which `end` receives. */
+static bool may_shift(const struct row_lines *array, uint64_t at, uint64_t *end) {
+    const uint64_t lines = lines_of(array);
+    const struct row_line *line = row_lines_at(array, at);
+    for (*end = at; is_full(line); line = row_lines_at(array, *end)) {
+        uint64_t home = row_lines_home(array, line->entries[ROW_LINE_ENTRIES - 1].key);
+        ++*end;
+        if (*end == lines || *end - at > ROW_INDEX_SHIFT || (*end > home && *end - home > INSERT_PROBE)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum row_insert row_index_insert(struct row_index *index, uint64_t key, uint32_t place) {
+    const struct row_entry entry = {.key = key, .place = place};
+    uint64_t begin, end, at;
+    if (!go_on_growing(index)) {
+        return ROW_NO_MEMORY;
+    }
+    struct row_lines *array = key < index->boundary ? &index->next : &index->now;
+    (void)row_index_begin(index, key, &begin);
+    const struct row_line *found = row_lines_at(array, at = begin);
+    while (found != NULL && row_line_below(found, key) == ROW_LINE_ENTRIES) {
+        found = row_lines_at(array, ++at);
+        if (at - begin > INSERT_PROBE) {
+            return ROW_CROWDED;
+        }
+    }
+    if (!may_shift(array, at, &end)) {
+        return ROW_CROWDED;
+    }
+    struct row_line *line = line_for(array, index->pool, end);
+    if (line == NULL) {
+        return ROW_NO_MEMORY;
+    }
+    for (index->shifted += end - at; end > at; end--) {
+        struct row_line *before = row_lines_at(array, end - 1);
+        put(line, 0, &before->entries[ROW_LINE_ENTRIES - 1]);
+        memset(&before->entries[ROW_LINE_ENTRIES - 1], 0xff, sizeof entry);
+        line = before;
+    }
+    put(line, row_line_below(line, key), &entry);
+    index->count++;
+    return ROW_INSERTED;
+}
+
+void row_index_erase(struct row_index *index, struct row_entry *entry) {
+    const uint64_t key = entry->key;
+    struct row_lines *array = key < index->boundary ? &index->next : &index->now;
+    uint64_t at;
+    (void)row_index_begin(index, key, &at);
+    struct row_line *line = row_lines_at(array, at);
+    while (entry < line->entries || entry >= line->entries + ROW_LINE_ENTRIES) {
+        line = row_lines_at(array, ++at);
+    }
+    /* What had to move on for want of room moves back. */
+    bool pulls = is_full(line);
+    take_out(line, (size_t)(entry - line->entries));
+    while (pulls && at + 1 < lines_of(array)) {
+        struct row_line *behind = row_lines_at(array, at + 1);
+        if (behind == NULL || behind->entries[0].place == ROW_NONE ||
+            row_lines_home(array, behind->entries[0].key) > at) {
+            break;
+        }
+        pulls = is_full(behind);
+        line->entries[ROW_LINE_ENTRIES - 1] = behind->entries[0];
+        take_out(behind, 0);
+        line = behind;
+        at++;
+    }
+    index->count--;
+}
+
+/* The lowest key from `from` on that is in the array at or behind a line. */
+static struct row_entry *next_in(const struct row_lines *array, uint64_t at, uint64_t from) {
+    for (const uint64_t lines = lines_of(array); at < lines; at++) {
+        struct row_line *line = row_lines_at(array, at);
+        for (size_t i = 0; line != NULL && i < ROW_LINE_ENTRIES && line->entries[i].place != ROW_NONE; i++) {
+            if (line->entries[i].key >= from) {
+                return &line->entries[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+struct row_entry *row_index_next(const struct row_index *index, uint64_t from) {
+    uint64_t at;
+    struct row_entry *entry = NULL;
+    const struct row_lines *array = row_index_begin(index, from, &at);
+    if (array == &index->next) {
+        entry = next_in(array, at, from);
+        at = index->front;
+    }
+    return entry != NULL ? entry : next_in(&index->now, at, from);
+}
+
+uint64_t row_index_bytes(const struct row_index *index) {
+    return index->now.bytes + index->next.bytes;
+}
+
+uint64_t row_index_room(const struct row_index *index, uint64_t rows) {
+    uint64_t total = index->count + rows, have = row_index_bytes(index);
+    if (!grows(index) && total <= FULL(index->now.homes)) {
+        return 0;
+    }
+    /* Both arrays of the last growth, whose lines are taken and given back side by side, and a segment's rounding. */
+    uint64_t most = row_index_bytes_for(total + total / 4) + 4 * (uint64_t)POOL_MOST / 64;
+    return most > have ? most - have : 0;
+}
