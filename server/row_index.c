@@ -9,10 +9,12 @@
  * the homes' borders fall elsewhere then. So the last line of an array is never full, and every search ends in it. */
 #define INSERT_PROBE (ROW_INDEX_PROBE - 6)
 
-/* The load at which the index begins to grow, in eighths of an entry a line: 0.875. */
-#define FULL(homes) ((homes) / 2 * 7 + (homes) % 2 * 3)
+#define INSERT_LINES 6 /* that an insertion usually reads */
 
-_Static_assert(sizeof(struct row_entry) == 16 && LINE_BYTES == 64, "a line of entries is a cache line");
+/* The entries with which the index begins to grow: nine tenths of those that the homes have room for. */
+#define FULL(homes) ((homes) / 2 * 9 + (homes) % 2 * 4)
+
+_Static_assert(LINE_BYTES == 64, "a line of entries is a cache line");
 
 /* ---- Arrays of lines ---- */
 
@@ -82,24 +84,33 @@ static struct row_line *line_for(struct row_lines *array, struct pool *pool, uin
 
 static size_t used(const struct row_line *line) {
     size_t count = 0;
-    while (count < ROW_LINE_ENTRIES && line->entries[count].place != ROW_NONE) {
-        count++;
+    for (size_t i = 0; i < ROW_LINE_ENTRIES; i++) {
+        count += line->places[i] != ROW_NONE;
     }
     return count;
 }
 
 static bool is_full(const struct row_line *line) {
-    return line != NULL && line->entries[ROW_LINE_ENTRIES - 1].place != ROW_NONE;
+    return line != NULL && line->places[ROW_LINE_ENTRIES - 1] != ROW_NONE;
 }
 
-static void put(struct row_line *line, size_t at, const struct row_entry *entry) {
-    memmove(&line->entries[at + 1], &line->entries[at], (ROW_LINE_ENTRIES - 1 - at) * sizeof *entry);
-    line->entries[at] = *entry;
+/* What stands last is lost. No branch depends on where it goes. */
+static void put(struct row_line *line, size_t at, uint64_t key, uint32_t place) {
+    for (size_t i = ROW_LINE_ENTRIES - 1; i > 0; i--) {
+        line->keys[i] = i > at ? line->keys[i - 1] : line->keys[i];
+        line->places[i] = i > at ? line->places[i - 1] : line->places[i];
+    }
+    line->keys[at] = key;
+    line->places[at] = place;
 }
 
 static void take_out(struct row_line *line, size_t at) {
-    memmove(&line->entries[at], &line->entries[at + 1], (ROW_LINE_ENTRIES - 1 - at) * sizeof line->entries[0]);
-    memset(&line->entries[ROW_LINE_ENTRIES - 1], 0xff, sizeof line->entries[0]);
+    for (size_t i = at; i + 1 < ROW_LINE_ENTRIES; i++) {
+        line->keys[i] = line->keys[i + 1];
+        line->places[i] = line->places[i + 1];
+    }
+    line->keys[ROW_LINE_ENTRIES - 1] = UINT64_MAX;
+    line->places[ROW_LINE_ENTRIES - 1] = ROW_NONE;
 }
 
 /* ---- Growth ---- */
@@ -109,22 +120,26 @@ static bool grows(const struct row_index *index) {
 }
 
 /* Behind all that `next` holds: its key is larger. The segment is there. */
-static void append(struct row_index *index, const struct row_entry *entry) {
+static void append(struct row_index *index, uint64_t key, uint32_t place) {
     struct row_lines *next = &index->next;
-    uint64_t home = row_lines_home(next, entry->key), at = home;
+    uint64_t home = row_lines_home(next, key), at = home;
     while (is_full(row_lines_at(next, at))) {
         at++;
     }
     assert(at - home <= ROW_INDEX_PROBE);
     struct row_line *line = row_lines_at(next, at);
-    line->entries[used(line)] = *entry;
+    put(line, used(line), key, place);
 }
 
 /* Segments for all places where the line's entries can come to be. */
 static bool make_room(struct row_index *index, const struct row_line *line) {
     struct row_lines *next = &index->next;
-    uint64_t first = row_lines_home(next, line->entries[0].key);
-    uint64_t last = row_lines_home(next, line->entries[used(line) - 1].key) + ROW_INDEX_PROBE;
+    uint64_t first = row_lines_home(next, line->keys[0]), end = first;
+    uint64_t last = row_lines_home(next, line->keys[used(line) - 1]);
+    while (is_full(row_lines_at(next, end))) {
+        end++;
+    }
+    last = (end > last ? end : last) + 1; /* a line's entries fill what is left of one line, and part of another */
     for (uint64_t segment = first >> next->shift; segment <= last >> next->shift; segment++) {
         if (line_for(next, index->pool, segment << next->shift) == NULL) {
             return false;
@@ -141,12 +156,12 @@ static bool move_line(struct row_index *index) {
         return false;
     }
     for (size_t i = 0; i < entries; i++) {
-        append(index, &line->entries[i]);
+        append(index, line->keys[i], line->places[i]);
     }
     index->front++;
     index->moved++;
     if (entries > 0) {
-        index->boundary = line->entries[entries - 1].key + 1;
+        index->boundary = line->keys[entries - 1] + 1;
         memset(line, 0xff, sizeof *line);
         if (index->boundary == 0) { /* that was the highest key there is: the other lines are empty */
             index->front = lines_of(&index->now);
@@ -222,7 +237,7 @@ static bool may_shift(const struct row_lines *array, uint64_t at, uint64_t *end)
     const uint64_t lines = lines_of(array);
     const struct row_line *line = row_lines_at(array, at);
     for (*end = at; is_full(line); line = row_lines_at(array, *end)) {
-        uint64_t home = row_lines_home(array, line->entries[ROW_LINE_ENTRIES - 1].key);
+        uint64_t home = row_lines_home(array, line->keys[ROW_LINE_ENTRIES - 1]);
         ++*end;
         if (*end == lines || *end - at > ROW_INDEX_SHIFT || (*end > home && *end - home > INSERT_PROBE)) {
             return false;
@@ -232,7 +247,6 @@ static bool may_shift(const struct row_lines *array, uint64_t at, uint64_t *end)
 }
 
 enum row_insert row_index_insert(struct row_index *index, uint64_t key, uint32_t place) {
-    const struct row_entry entry = {.key = key, .place = place};
     uint64_t begin, end, at;
     if (!go_on_growing(index)) {
         return ROW_NO_MEMORY;
@@ -249,70 +263,89 @@ enum row_insert row_index_insert(struct row_index *index, uint64_t key, uint32_t
     if (!may_shift(array, at, &end)) {
         return ROW_CROWDED;
     }
-    struct row_line *line = line_for(array, index->pool, end);
-    if (line == NULL) {
+    if (line_for(array, index->pool, end) == NULL) {
         return ROW_NO_MEMORY;
     }
-    for (index->shifted += end - at; end > at; end--) {
-        struct row_line *before = row_lines_at(array, end - 1);
-        put(line, 0, &before->entries[ROW_LINE_ENTRIES - 1]);
-        memset(&before->entries[ROW_LINE_ENTRIES - 1], 0xff, sizeof entry);
-        line = before;
+    index->shifted += end - at;
+    struct row_line *line = row_lines_at(array, at);
+    size_t slot = row_line_below(line, key);
+    for (; at < end; slot = 0) {
+        uint64_t last = line->keys[ROW_LINE_ENTRIES - 1];
+        uint32_t its = line->places[ROW_LINE_ENTRIES - 1];
+        put(line, slot, key, place);
+        key = last;
+        place = its;
+        line = row_lines_at(array, ++at);
     }
-    put(line, row_line_below(line, key), &entry);
+    put(line, slot, key, place);
     index->count++;
     return ROW_INSERTED;
 }
 
-void row_index_erase(struct row_index *index, struct row_entry *entry) {
-    const uint64_t key = entry->key;
+void row_index_prefetch_insert(const struct row_index *index, uint64_t key) {
+    uint64_t at;
+    const struct row_lines *array = row_index_begin(index, key, &at);
+    const struct row_line *line = row_lines_at(array, at);
+    for (size_t i = 0; i < INSERT_LINES; i++) {
+        __builtin_prefetch(line + i, 1);
+    }
+}
+
+uint32_t row_index_erase(struct row_index *index, uint64_t key) {
     struct row_lines *array = key < index->boundary ? &index->next : &index->now;
     uint64_t at;
+    size_t below = ROW_LINE_ENTRIES;
     (void)row_index_begin(index, key, &at);
     struct row_line *line = row_lines_at(array, at);
-    while (entry < line->entries || entry >= line->entries + ROW_LINE_ENTRIES) {
+    while (line != NULL && (below = row_line_below(line, key)) == ROW_LINE_ENTRIES) {
         line = row_lines_at(array, ++at);
     }
+    if (line == NULL || line->keys[below] != key || line->places[below] == ROW_NONE) {
+        return ROW_NONE;
+    }
+    uint32_t place = line->places[below];
     /* What had to move on for want of room moves back. */
     bool pulls = is_full(line);
-    take_out(line, (size_t)(entry - line->entries));
+    take_out(line, below);
     while (pulls && at + 1 < lines_of(array)) {
         struct row_line *behind = row_lines_at(array, at + 1);
-        if (behind == NULL || behind->entries[0].place == ROW_NONE ||
-            row_lines_home(array, behind->entries[0].key) > at) {
+        if (behind == NULL || behind->places[0] == ROW_NONE || row_lines_home(array, behind->keys[0]) > at) {
             break;
         }
         pulls = is_full(behind);
-        line->entries[ROW_LINE_ENTRIES - 1] = behind->entries[0];
+        put(line, ROW_LINE_ENTRIES - 1, behind->keys[0], behind->places[0]);
         take_out(behind, 0);
         line = behind;
         at++;
     }
     index->count--;
+    return place;
 }
 
 /* The lowest key from `from` on that is in the array at or behind a line. */
-static struct row_entry *next_in(const struct row_lines *array, uint64_t at, uint64_t from) {
+static bool next_in(const struct row_lines *array, uint64_t at, uint64_t from, uint64_t *key, uint32_t *place) {
     for (const uint64_t lines = lines_of(array); at < lines; at++) {
-        struct row_line *line = row_lines_at(array, at);
-        for (size_t i = 0; line != NULL && i < ROW_LINE_ENTRIES && line->entries[i].place != ROW_NONE; i++) {
-            if (line->entries[i].key >= from) {
-                return &line->entries[i];
-            }
+        const struct row_line *line = row_lines_at(array, at);
+        size_t below = line == NULL ? ROW_LINE_ENTRIES : row_line_below(line, from);
+        if (below < ROW_LINE_ENTRIES && line->places[below] != ROW_NONE) {
+            *key = line->keys[below];
+            *place = line->places[below];
+            return true;
         }
     }
-    return NULL;
+    return false;
 }
 
-struct row_entry *row_index_next(const struct row_index *index, uint64_t from) {
+bool row_index_next(const struct row_index *index, uint64_t from, uint64_t *key, uint32_t *place) {
     uint64_t at;
-    struct row_entry *entry = NULL;
     const struct row_lines *array = row_index_begin(index, from, &at);
     if (array == &index->next) {
-        entry = next_in(array, at, from);
+        if (next_in(array, at, from, key, place)) {
+            return true;
+        }
         at = index->front;
     }
-    return entry != NULL ? entry : next_in(&index->now, at, from);
+    return next_in(&index->now, at, from, key, place);
 }
 
 uint64_t row_index_bytes(const struct row_index *index) {

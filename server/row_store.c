@@ -9,7 +9,7 @@
 #define LINE       64
 #define FIRST_ROOM 16                 /* chunks that are noted without growing the list */
 #define LEAST_ROWS 4                  /* of a chunk */
-#define USUAL      ((size_t)32 << 10) /* bytes of a chunk, once there are as many: smaller ones waste more at their ends */
+#define USUAL      ((size_t)64 << 10) /* bytes of a chunk, once there are as many: smaller ones waste more at their ends */
 
 void row_layout_init(struct row_layout *layout, const struct optimizer *optimizer, size_t dim) {
     layout->dim = dim;
@@ -27,13 +27,13 @@ void row_layout_init(struct row_layout *layout, const struct optimizer *optimize
 }
 
 static size_t row_bytes(const struct row_store *store) {
-    return store->layout.record + sizeof(uint32_t);
+    return store->layout.record + sizeof(struct row_marks);
 }
 
 /* Of the chunk that is taken next, when so many bytes are there. */
 static size_t chunk_bytes(const struct row_store *store, uint64_t bytes) {
     size_t size = pool_size(LEAST_ROWS * row_bytes(store));
-    while (size < POOL_MOST && (size * 256 <= bytes || (size < USUAL && size <= bytes))) {
+    while (size < POOL_MOST && (size * 128 <= bytes || (size < USUAL && size <= bytes))) {
         size *= 2;
     }
     return size;
@@ -50,9 +50,25 @@ void row_store_init(struct row_store *store, struct pool *pool, const struct row
     assert(row_bytes(store) <= POOL_MOST);
 }
 
+/* Bytes of the marks of so many rows, which the records follow. */
+static size_t marks_bytes(size_t rows) {
+    return (rows * sizeof(struct row_marks) + LINE - 1) / LINE * LINE;
+}
+
+static size_t rows_of(const struct row_store *store, size_t bytes) {
+    size_t rows = bytes / row_bytes(store);
+    while (marks_bytes(rows) + rows * store->layout.record > bytes) {
+        rows--;
+    }
+    return rows;
+}
+
 void row_store_finish(struct row_store *store) {
+    uint64_t bytes = 0;
     for (size_t i = 0; i < store->chunk_count; i++) {
-        pool_give(store->pool, store->chunks[i].records, store->chunks[i].bytes);
+        size_t size = chunk_bytes(store, bytes);
+        pool_give(store->pool, store->chunks[i] - marks_bytes(rows_of(store, size)), size);
+        bytes += size;
     }
     free(store->chunks);
     memset(store, 0, sizeof *store);
@@ -64,7 +80,7 @@ static bool make_room(struct row_store *store) {
         return true;
     }
     size_t room = store->chunk_room == 0 ? FIRST_ROOM : 2 * store->chunk_room;
-    struct row_chunk *chunks = realloc(store->chunks, room * sizeof *chunks);
+    uint8_t **chunks = realloc(store->chunks, room * sizeof(uint8_t *));
     if (chunks != NULL) {
         store->chunks = chunks;
         store->chunk_room = room;
@@ -73,7 +89,7 @@ static bool make_room(struct row_store *store) {
 }
 
 static bool add_chunk(struct row_store *store) {
-    size_t bytes = chunk_bytes(store, store->bytes), rows = bytes / row_bytes(store);
+    size_t bytes = chunk_bytes(store, store->bytes), rows = rows_of(store, bytes);
     if (store->chunk_count >= ROW_PLACES >> store->shift || !make_room(store)) {
         return false;
     }
@@ -81,8 +97,7 @@ static bool add_chunk(struct row_store *store) {
     if (memory == NULL) {
         return false;
     }
-    store->chunks[store->chunk_count] =
-        (struct row_chunk){memory, (uint32_t *)(void *)(memory + rows * store->layout.record), bytes};
+    store->chunks[store->chunk_count] = memory + marks_bytes(rows);
     store->next = (uint32_t)store->chunk_count << store->shift;
     store->next_end = store->next + (uint32_t)rows;
     store->chunk_count++;
@@ -114,7 +129,7 @@ uint64_t row_store_room(const struct row_store *store, uint64_t rows) {
     uint64_t left = store->next_end - store->next, bytes = store->bytes;
     while (left < rows) {
         size_t size = chunk_bytes(store, bytes);
-        uint64_t in_chunk = size / row_bytes(store), chunks = 1;
+        uint64_t in_chunk = rows_of(store, size), chunks = 1;
         if (size == POOL_MOST) {
             chunks = (rows - left + in_chunk - 1) / in_chunk;
         }

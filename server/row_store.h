@@ -6,8 +6,8 @@
  *     w[dim] | slot 0 | slot 1 ... | scalar 0 ...
  *
  * float32 but the scalars; rounded up to a multiple of 64 bytes and aligned to it, or below that to a power of two, so
- * that no row touches a cache line more than it must. Dim 16 with Adam is 192 bytes, dim 1 with FTRL 16. Beside them
- * each row has its last-touch clock, a u32.
+ * that no row touches a cache line more than it must. Dim 16 with Adam is 192 bytes, dim 1 with FTRL 16. Beside it
+ * each row has 8 bytes of marks: its count of updates and its last-touch clock.
  *
  * Records lie in chunks from the pool, each about a 200th of what is there already (4 KiB to 2 MiB), so growth
  * copies nothing and little is taken before it is used. Places are dealt in order; one that was given back is dealt
@@ -33,16 +33,14 @@ struct row_layout {
     size_t record;       /* bytes */
 };
 
-struct row_chunk {
-    uint8_t *records;
-    uint32_t *clocks;
-    size_t bytes;
+struct row_marks {
+    uint32_t step, clock;
 };
 
 struct row_store {
     struct pool *pool;
     struct row_layout layout;
-    struct row_chunk *chunks;
+    uint8_t **chunks; /* where the records begin; the marks stand before them, backwards */
     size_t chunk_count, chunk_room;
     unsigned shift;          /* place = chunk << shift | index within it */
     uint32_t free;           /* the place given back last, ROW_NONE for none; its record holds the next one */
@@ -63,12 +61,13 @@ uint32_t row_store_take(struct row_store *store);
 void row_store_give(struct row_store *store, uint32_t place);
 
 static inline float *row_store_at(const struct row_store *store, uint32_t place) {
-    const struct row_chunk *chunk = &store->chunks[place >> store->shift];
-    return (float *)(void *)(chunk->records + (place & ((1u << store->shift) - 1)) * store->layout.record);
+    uint8_t *records = store->chunks[place >> store->shift];
+    return (float *)(void *)(records + (place & ((1u << store->shift) - 1)) * store->layout.record);
 }
 
-static inline uint32_t *row_store_clock(const struct row_store *store, uint32_t place) {
-    return &store->chunks[place >> store->shift].clocks[place & ((1u << store->shift) - 1)];
+static inline struct row_marks *row_store_marks(const struct row_store *store, uint32_t place) {
+    uint8_t *records = store->chunks[place >> store->shift];
+    return (struct row_marks *)(void *)records - 1 - (place & ((1u << store->shift) - 1));
 }
 
 /* Of a record: a slot, and its scalars (NULL where the optimizer has none). */

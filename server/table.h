@@ -13,7 +13,7 @@
  * what is not finite in the sum is treated as the policy says. So it makes no difference whether a client adds them up.
  *
  * State is what table_digest covers: rows by id, and counts. Where rows lie, the order of places, the index and its
- * secret are not. Memory a row beyond weights and slots: index 18.7 bytes, clock 4, chunks not yet full (row_store.h).
+ * secret are not. Memory a row beyond weights and slots: index 14.5 bytes, step and clock 8, chunks not yet full.
  * Pure, not thread-safe. */
 #ifndef CANYON_SERVER_TABLE_H
 #define CANYON_SERVER_TABLE_H

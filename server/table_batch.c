@@ -10,39 +10,47 @@
 
 /* ---- Looking up ---- */
 
-/* Fills the entries of all keys. Found ones are marked: one that is marked already is there twice. Returns whether
- * there was such a one. */
-static bool look_up(const struct table *table, struct table_batch *batch, const uint64_t *keys) {
+/* Fills the places of all keys. */
+static void look_up(const struct table *table, struct table_batch *batch) {
     const struct row_index *index = &table->index;
-    uint32_t twice = 0;
+    const uint64_t *keys = batch->keys;
+    const size_t count = batch->count, near = BATCH_AHEAD_INDEX / 2;
     batch->missing = 0;
-    batch->marked = true;
-    for (size_t i = 0; i < batch->count && i < BATCH_AHEAD_INDEX; i++) {
+    for (size_t i = 0; i < count && i < BATCH_AHEAD_INDEX; i++) {
         row_index_prefetch(index, keys[i]);
     }
-    for (size_t i = 0; i < batch->count; i++) {
-        if (i + BATCH_AHEAD_INDEX < batch->count) {
+    for (size_t i = 0; i < count; i++) {
+        if (i + BATCH_AHEAD_INDEX < count) {
             row_index_prefetch(index, keys[i + BATCH_AHEAD_INDEX]);
         }
-        struct row_entry *entry = row_index_find(index, keys[i]);
-        batch->entries[i] = entry;
-        if (entry == NULL) {
-            batch->missing++;
-        } else {
-            twice |= entry->place;
-            entry->place |= BATCH_MET;
+        if (i + near < count) {
+            row_index_prefetch_behind(index, keys[i + near]);
         }
+        batch->places[i] = row_index_find(index, keys[i]);
+        batch->missing += batch->places[i] == ROW_NONE;
     }
-    return (twice & BATCH_MET) != 0;
 }
 
-void batch_unmark(struct table_batch *batch) {
-    for (size_t i = 0; batch->marked && i < batch->count; i++) {
-        if (batch->entries[i] != NULL) {
-            batch->entries[i]->place &= ~BATCH_MET;
-        }
+/* Whether two of the places are the same. Each is put where its lowest bits say in a table four times as large, or
+ * behind. */
+static bool has_twins(struct workspace_scratch *scratch, const struct table_batch *batch) {
+    size_t slots = 4;
+    while (slots < 2 * batch->count) {
+        slots *= 2;
     }
-    batch->marked = false;
+    memset(scratch->table, 0xff, slots * sizeof *scratch->table);
+    for (size_t i = 0; i < batch->count; i++) {
+        const uint32_t place = batch->places[i];
+        size_t slot = (place * UINT32_C(0x9e3779b1) >> 12) & (slots - 1);
+        while (scratch->table[slot] != UINT32_MAX && scratch->table[slot] != place) {
+            slot = (slot + 1) & (slots - 1);
+        }
+        if (scratch->table[slot] == place) {
+            return true;
+        }
+        scratch->table[slot] = place;
+    }
+    return false;
 }
 
 /* ---- The same row twice ---- */
@@ -136,16 +144,18 @@ enum canyon_status batch_begin(struct table *table, const uint64_t *ids, size_t 
     if (status != CANYON_OK) {
         return status;
     }
-    *batch = (struct table_batch){
-        .count = count, .ids = ids, .entries = scratch->entries, .gradients = gradients, .given = count};
+    *batch = (struct table_batch){.count = count,
+                                  .ids = ids,
+                                  .keys = scratch->keys,
+                                  .places = scratch->places,
+                                  .gradients = gradients,
+                                  .given = count};
     rowkey_of(&workspace->rowkey, ids, count, scratch->keys);
-    bool twice = look_up(table, batch, scratch->keys);
-    if (!twice && batch->missing == 0) {
+    look_up(table, batch);
+    if (batch->missing == 0 && !has_twins(scratch, batch)) {
         return CANYON_OK;
     }
-    /* Rows that are not there have no mark to be known by. */
-    batch_unmark(batch);
-    find_rows(scratch, batch);
+    find_rows(scratch, batch); /* by their keys: rows that are not there have no place to be known by */
     batch->ids = scratch->ids;
     if (batch->count < count) {
         batch->which = scratch->which;
@@ -159,9 +169,8 @@ enum canyon_status batch_begin(struct table *table, const uint64_t *ids, size_t 
             status = refuses ? check_finite(table, batch->ids, batch->count, batch->gradients, error) : CANYON_OK;
         }
     }
-    if (status == CANYON_OK && batch->which != NULL) { /* else every row is where it was */
-        (void)look_up(table, batch, scratch->keys);
-        batch_unmark(batch);
+    if (status == CANYON_OK && batch->which != NULL) { /* else every row has its number still */
+        look_up(table, batch);
     }
     return status;
 }
@@ -180,14 +189,16 @@ static void fill(const struct table *table, uint64_t id, uint32_t place) {
     for (size_t i = 0; i < layout->scalars; i++) {
         row_scalars(layout, record)[i] = table->rule.optimizer->scalar_initial[i];
     }
-    *row_store_clock(&table->store, place) = 0;
+    *row_store_marks(&table->store, place) = (struct row_marks){0, 0};
 }
 
-static enum canyon_status create_row(struct table *table, uint64_t id, uint64_t key, struct error *error) {
+static enum canyon_status create_row(struct table *table, uint64_t id, uint64_t key, uint32_t *made,
+                                     struct error *error) {
     uint32_t place = row_store_take(&table->store);
     enum row_insert result = place == ROW_NONE ? ROW_NO_MEMORY : row_index_insert(&table->index, key, place);
     if (result == ROW_INSERTED) {
         fill(table, id, place);
+        *made = place;
         return CANYON_OK;
     }
     if (place != ROW_NONE) {
@@ -208,19 +219,18 @@ static enum canyon_status create_row(struct table *table, uint64_t id, uint64_t 
 }
 
 bool batch_unmake(struct table *table, uint64_t key) {
-    struct row_entry *entry = row_index_find(&table->index, key);
-    if (entry != NULL) {
-        row_store_give(&table->store, entry->place);
-        row_index_erase(&table->index, entry);
+    uint32_t place = row_index_erase(&table->index, key);
+    if (place != ROW_NONE) {
+        row_store_give(&table->store, place);
     }
-    return entry != NULL;
+    return place != ROW_NONE;
 }
 
-enum canyon_status batch_create(struct table *table, struct table_batch *batch, struct error *error) {
-    struct workspace_scratch *scratch = &table->workspace->scratch;
+enum canyon_status batch_create(struct table *table, struct table_batch *batch, size_t *new, struct error *error) {
+    uint64_t rows = table_rows(table), *made = table->workspace->scratch.made;
     enum canyon_status status = CANYON_OK;
-    uint64_t rows = table_rows(table);
-    size_t made = 0;
+    size_t at = 0, count = 0;
+    *new = 0;
     if (batch->missing == 0) {
         return CANYON_OK;
     }
@@ -230,23 +240,22 @@ enum canyon_status batch_create(struct table *table, struct table_batch *batch, 
                          "): of a batch with %zu more none of the rows here was changed",
                          table->key.name, rows, table->shard, table->cap, table->spec.row_cap, batch->missing);
     }
-    for (size_t i = 0; status == CANYON_OK && i < batch->count; i++) {
-        if (batch->entries[i] == NULL) {
-            status = create_row(table, batch->ids[i], scratch->keys[i], error);
-            /* Entries move now: what was found is not looked at any more, but which were missing is. */
-            made += status == CANYON_OK;
+    for (size_t i = 0; i < batch->count && i < BATCH_AHEAD_NEW; i++) {
+        row_index_prefetch_insert(&table->index, batch->keys[i]);
+    }
+    for (; status == CANYON_OK && at < batch->count; at++) {
+        if (at + BATCH_AHEAD_NEW < batch->count && batch->places[at + BATCH_AHEAD_NEW] == ROW_NONE) {
+            row_index_prefetch_insert(&table->index, batch->keys[at + BATCH_AHEAD_NEW]);
+        }
+        if (batch->places[at] == ROW_NONE) {
+            status = create_row(table, batch->ids[at], batch->keys[at], &batch->places[at], error);
+            made[count] = batch->keys[at];
+            count += status == CANYON_OK;
         }
     }
-    for (size_t i = 0; status != CANYON_OK && made > 0; i++) {
-        if (batch->entries[i] == NULL) {
-            (void)batch_unmake(table, scratch->keys[i]);
-            made--;
-        }
+    while (status != CANYON_OK && count > 0) {
+        (void)batch_unmake(table, made[--count]);
     }
-    if (status == CANYON_OK) {
-        (void)look_up(table, batch, scratch->keys);
-        batch_unmark(batch);
-        assert(batch->missing == 0);
-    }
+    *new = count;
     return status;
 }

@@ -1,5 +1,4 @@
 /* The operations that change a table: see server/table.h. */
-#include <assert.h>
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -17,23 +16,15 @@ enum canyon_status table_reserve(struct table *table, const uint64_t *ids, size_
     if (status != CANYON_OK) {
         return status;
     }
-    batch_unmark(&batch);
-    if (batch.missing == 0) {
-        return CANYON_OK;
-    }
-    uint64_t *keys = malloc(batch.missing * sizeof *keys);
-    if (keys == NULL) {
+    size_t made = 0;
+    uint64_t *keys = batch.missing > 0 ? malloc(batch.missing * sizeof *keys) : NULL;
+    if (batch.missing > 0 && keys == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to note %zu new rows of table '%s'", batch.missing,
                          table->key.name);
     }
-    size_t made = 0;
-    for (size_t i = 0; i < batch.count; i++) {
-        if (batch.entries[i] == NULL) {
-            keys[made++] = table->workspace->scratch.keys[i];
-        }
-    }
-    status = batch_create(table, &batch, error);
-    if (status == CANYON_OK) {
+    status = batch_create(table, &batch, &made, error);
+    if (status == CANYON_OK && made > 0) {
+        memcpy(keys, table->workspace->scratch.made, made * sizeof *keys);
         table->reserved = keys;
         table->reserved_count = made;
     } else {
@@ -88,25 +79,25 @@ static const float *tame(const struct push *push, const float *gradient, uint64_
     return push->tamed;
 }
 
-static inline float *update_row(const struct push *push, struct row_entry *entry, const float *gradient) {
+static inline float *update_row(const struct push *push, uint32_t place, const float *gradient) {
     struct table *table = push->table;
     const struct row_layout *layout = &table->store.layout;
-    float *weights = row_store_at(&table->store, entry->place), *slots[OPTIMIZER_SLOTS] = {NULL};
-    uint32_t *clock = row_store_clock(&table->store, entry->place);
+    float *weights = row_store_at(&table->store, place), *slots[OPTIMIZER_SLOTS] = {NULL};
+    struct row_marks *marks = row_store_marks(&table->store, place);
     uint64_t skipped = 0;
     for (size_t slot = 0; slot < layout->slots; slot++) {
         slots[slot] = row_slot(layout, weights, slot);
     }
-    entry->step += entry->step < UINT32_MAX;
+    marks->step += marks->step < UINT32_MAX;
     const float *constants =
-        push->common != NULL ? push->common : prepared_at(push->prepared, entry->step, row_scalars(layout, weights));
+        push->common != NULL ? push->common : prepared_at(push->prepared, marks->step, row_scalars(layout, weights));
     if (push->tamed != NULL) {
         gradient = tame(push, gradient, &skipped);
     }
     /* The update counts what it leaves alone, what overflowed and what was to be skipped together. */
     table->kept += push->update(constants, table->dim, gradient, weights, slots) - skipped;
     table->skipped += skipped;
-    *clock = *clock < push->clock ? push->clock : *clock;
+    marks->clock = marks->clock < push->clock ? push->clock : marks->clock;
     return weights;
 }
 
@@ -114,15 +105,13 @@ static void update_rows(const struct push *push, const struct table_batch *batch
     const struct table *table = push->table;
     const size_t dim = table->dim, bytes = dim * sizeof(float);
     for (size_t i = 0; i < batch->count && i < BATCH_AHEAD_ROWS; i++) {
-        batch_prefetch(table, batch->entries[i]);
+        batch_prefetch(table, batch->places[i]);
     }
     for (size_t i = 0; i < batch->count; i++) {
-        struct row_entry *entry = batch->entries[i];
         if (i + BATCH_AHEAD_ROWS < batch->count) {
-            batch_prefetch(table, batch->entries[i + BATCH_AHEAD_ROWS]);
+            batch_prefetch(table, batch->places[i + BATCH_AHEAD_ROWS]);
         }
-        entry->place &= ~BATCH_MET;
-        const float *weights = update_row(push, entry, batch->gradients + i * dim);
+        const float *weights = update_row(push, batch->places[i], batch->gradients + i * dim);
         if (out != NULL && batch->which == NULL) {
             memcpy(out + i * dim, weights, bytes);
         }
@@ -132,8 +121,8 @@ static void update_rows(const struct push *push, const struct table_batch *batch
 /* The rows of ids that were given several times: every time as they are in the end. */
 static void copy_out(const struct table *table, const struct table_batch *batch, float *out) {
     for (size_t i = 0; i < batch->given; i++) {
-        const struct row_entry *entry = batch->entries[batch->which[i]];
-        memcpy(out + i * table->dim, row_store_at(&table->store, entry->place), table->dim * sizeof *out);
+        const float *weights = row_store_at(&table->store, batch->places[batch->which[i]]);
+        memcpy(out + i * table->dim, weights, table->dim * sizeof *out);
     }
 }
 
@@ -161,16 +150,16 @@ enum canyon_status table_push(struct table *table, const uint64_t *ids, size_t c
                               uint64_t clock, float *out, struct error *error) {
     struct table_batch batch;
     struct push push;
+    size_t made;
     enum canyon_status status = batch_begin(table, ids, count, gradients, &batch, error);
     if (status != CANYON_OK) {
         return status;
     }
     status = prepare(table, &batch, clock, &push, error);
     if (status == CANYON_OK) {
-        status = batch_create(table, &batch, error);
+        status = batch_create(table, &batch, &made, error);
     }
     if (status != CANYON_OK) {
-        batch_unmark(&batch);
         return status;
     }
     forget_reserved(table);
@@ -193,24 +182,23 @@ enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t 
                                bool *changed, struct error *error) {
     struct table_batch batch;
     const uint32_t now = saturated(clock);
+    size_t made;
     enum canyon_status status = batch_begin(table, ids, count, NULL, &batch, error);
     if (status != CANYON_OK) {
         return status;
     }
-    batch_unmark(&batch);
     *changed = batch.missing > 0 || table->reserved_count > 0;
-    status = batch_create(table, &batch, error);
+    status = batch_create(table, &batch, &made, error);
     if (status != CANYON_OK) {
         return status;
     }
     forget_reserved(table);
     for (size_t i = 0; i < batch.count; i++) {
-        uint32_t *touched = row_store_clock(&table->store, batch.entries[i]->place);
+        uint32_t *touched = &row_store_marks(&table->store, batch.places[i])->clock;
         *changed = *changed || *touched < now;
         *touched = *touched < now ? now : *touched;
         if (out != NULL && batch.which == NULL) {
-            memcpy(out + i * table->dim, row_store_at(&table->store, batch.entries[i]->place),
-                   table->dim * sizeof *out);
+            memcpy(out + i * table->dim, row_store_at(&table->store, batch.places[i]), table->dim * sizeof *out);
         }
     }
     if (out != NULL && batch.which != NULL) {
@@ -226,14 +214,9 @@ enum canyon_status table_erase(struct table *table, const uint64_t *ids, size_t 
     if (status != CANYON_OK) {
         return status;
     }
-    batch_unmark(&batch);
     *erased = batch.count - batch.missing;
-    /* Entries move as others go, so each is looked up again. */
     for (size_t i = 0; i < batch.count; i++) {
-        if (batch.entries[i] != NULL) {
-            bool there = batch_unmake(table, table->workspace->scratch.keys[i]);
-            assert(there);
-        }
+        (void)batch_unmake(table, batch.keys[i]);
     }
     return CANYON_OK;
 }
@@ -243,7 +226,6 @@ enum canyon_status table_missing(struct table *table, const uint64_t *ids, size_
     struct table_batch batch;
     enum canyon_status status = batch_begin(table, ids, count, NULL, &batch, error);
     if (status == CANYON_OK) {
-        batch_unmark(&batch);
         *missing = batch.missing;
     }
     return status;

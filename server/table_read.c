@@ -18,7 +18,7 @@ enum canyon_status table_pull(const struct table *table, const uint64_t *ids, si
                          table->key.name);
     }
     uint64_t *keys = workspace->scratch.keys;
-    struct row_entry **entries = workspace->scratch.entries;
+    uint32_t *places = workspace->scratch.places;
     rowkey_of(&workspace->rowkey, ids, count, keys);
     for (size_t i = 0; i < count + BATCH_AHEAD_INDEX + BATCH_AHEAD_ROWS; i++) {
         if (i < count) {
@@ -26,14 +26,13 @@ enum canyon_status table_pull(const struct table *table, const uint64_t *ids, si
         }
         size_t found = i - BATCH_AHEAD_INDEX, copied = found - BATCH_AHEAD_ROWS; /* too large before their turn */
         if (found < count) {
-            entries[found] = row_index_find(index, keys[found]);
-            if (entries[found] != NULL) {
-                batch_prefetch_weights(table, entries[found]);
+            places[found] = row_index_find(index, keys[found]);
+            if (places[found] != ROW_NONE) {
+                batch_prefetch_weights(table, places[found]);
             }
         }
-        if (copied < count && entries[copied] != NULL) {
-            memcpy(out + copied * table->dim, row_store_at(&table->store, entries[copied]->place),
-                   table->dim * sizeof *out);
+        if (copied < count && places[copied] != ROW_NONE) {
+            memcpy(out + copied * table->dim, row_store_at(&table->store, places[copied]), table->dim * sizeof *out);
         } else if (copied < count) {
             initializer_row(&table->recipe, ids[copied], table->dim, out + copied * table->dim);
         }
@@ -43,11 +42,12 @@ enum canyon_status table_pull(const struct table *table, const uint64_t *ids, si
 
 /* ---- One row, and all of them ---- */
 
-static void view(const struct table *table, uint64_t id, const struct row_entry *entry, struct table_row *row) {
-    float *record = row_store_at(&table->store, entry->place);
+static void view(const struct table *table, uint64_t id, uint32_t place, struct table_row *row) {
+    float *record = row_store_at(&table->store, place);
+    const struct row_marks *marks = row_store_marks(&table->store, place);
     *row = (struct table_row){.id = id,
-                              .step = entry->step,
-                              .clock = *row_store_clock(&table->store, entry->place),
+                              .step = marks->step,
+                              .clock = marks->clock,
                               .values = record,
                               .scalars = row_scalars(&table->store.layout, record)};
 }
@@ -55,18 +55,18 @@ static void view(const struct table *table, uint64_t id, const struct row_entry 
 bool table_row(const struct table *table, uint64_t id, struct table_row *row) {
     uint64_t key;
     rowkey_of(&table->workspace->rowkey, &id, 1, &key);
-    const struct row_entry *entry = row_index_find(&table->index, key);
-    if (entry != NULL) {
-        view(table, id, entry, row);
+    uint32_t place = row_index_find(&table->index, key);
+    if (place != ROW_NONE) {
+        view(table, id, place, row);
     }
-    return entry != NULL;
+    return place != ROW_NONE;
 }
 
 /* A walk through the index, in the order of keys, which is nobody's. */
 struct walk {
     const struct table *table;
-    const struct row_entry *entries[PAGE];
     uint64_t keys[PAGE], ids[PAGE];
+    uint32_t places[PAGE];
     uint64_t from;
     bool ended;
 };
@@ -76,13 +76,12 @@ static size_t walk_on(struct walk *walk) {
     const struct row_index *index = &walk->table->index;
     size_t count = 0;
     while (!walk->ended && count < PAGE) {
-        const struct row_entry *entry = row_index_next(index, walk->from);
-        if (entry != NULL) {
-            walk->entries[count] = entry;
-            walk->keys[count++] = entry->key;
-            walk->from = entry->key + 1;
+        if (row_index_next(index, walk->from, &walk->keys[count], &walk->places[count])) {
+            walk->from = walk->keys[count++] + 1;
+        } else {
+            walk->ended = true;
         }
-        walk->ended = entry == NULL || entry->key == UINT64_MAX;
+        walk->ended = walk->ended || walk->from == 0; /* that was the highest key there is */
     }
     rowkey_ids(&walk->table->workspace->rowkey, walk->keys, count, walk->ids);
     return count;
@@ -144,7 +143,7 @@ void table_sum(const struct table *table, uint64_t sum[HASH_BYTES / 8]) {
             struct table_row row;
             struct hash hash;
             uint64_t words[HASH_BYTES / 8];
-            view(table, walk.ids[i], walk.entries[i], &row);
+            view(table, walk.ids[i], walk.places[i], &row);
             hash_init(&hash);
             hash_u64(&hash, row.id);
             hash_u32(&hash, row.step);

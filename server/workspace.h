@@ -12,7 +12,6 @@
 #include "server/memory.h"
 #include "server/pool.h"
 #include "server/prepared.h"
-#include "server/row_index.h"
 #include "server/rowkey.h"
 
 #define WORKSPACE_PREPARED 8 /* sets of prepared constants kept at a time, 100 KiB each */
@@ -21,9 +20,8 @@
 struct workspace_scratch {
     size_t rows, floats, slots; /* how many there is room for */
     uint64_t *keys;
-    struct row_entry **entries;
-    uint32_t *which, *first, *table;
-    uint64_t *ids;
+    uint32_t *places, *which, *table;
+    uint64_t *ids, *made;
     float *values;
 };
 

@@ -7,9 +7,10 @@
  * is 4,096 draws by Zipf's law (1.05), merged to unique ids before anything is timed (about 2,300). Enough batches are
  * drawn that what they touch is far larger than caches. A push returns the rows.
  *
- * The limit is a loop over the same batches that knows where everything is: for each row it reads and writes its index
- * entry, its clock and its record, reads the gradient, and writes the row out; it neither permutes ids, nor searches,
- * nor computes. Both ask for memory ahead. Time is the thread's own, and the two take turns.
+ * The limit is a loop over the same batches that knows where everything is: for each row it reads the first
+ * line of its search, reads and writes its marks and its record, reads the gradient, and writes the row out; it neither
+ * permutes ids, nor searches, nor computes. Both ask for memory ahead. Time is the thread's own, and the two take
+ * turns.
  *
  * Growth: pushes while the rows of a table double, from a million, beside pushes to the same table that find all rows
  * there; in one kind of push a tenth of the rows is new, in the other all are. Its figures are 99.9 % quantiles. */
@@ -45,7 +46,8 @@ struct batch {
     size_t count;
     size_t *begins; /* of each shard, and the end */
     uint64_t *ids;
-    void **entries, **records, **clocks; /* for the limit */
+    const void **lines; /* of the index, and records and marks of the rows: for the limit */
+    void **records, **marks;
 };
 
 struct bench {
@@ -167,9 +169,9 @@ static void split(struct bench *bench, struct batch *batch, const uint64_t *ids)
 static void free_batch(struct batch *batch) {
     free(batch->begins);
     free(batch->ids);
-    free(batch->entries);
+    free(batch->lines);
     free(batch->records);
-    free(batch->clocks);
+    free(batch->marks);
 }
 
 static void draw_batches(struct bench *bench) {
@@ -221,19 +223,21 @@ static void push(struct bench *bench, const struct batch *batch) {
 }
 
 static void find_memory(struct bench *bench, struct batch *batch) {
-    batch->entries = malloc(batch->count * sizeof(void *));
+    batch->lines = malloc(batch->count * sizeof(void *));
     batch->records = malloc(batch->count * sizeof(void *));
-    batch->clocks = malloc(batch->count * sizeof(void *));
-    bench_must(batch->entries != NULL && batch->records != NULL && batch->clocks != NULL, "memory");
+    batch->marks = malloc(batch->count * sizeof(void *));
+    bench_must(batch->lines != NULL && batch->records != NULL && batch->marks != NULL, "memory");
     for (size_t i = 0; i < batch->count; i++) {
         struct table *table = bench->tables[shard_of(bench, batch->ids[i])];
         uint64_t key;
         rowkey_of(&bench->workspace->rowkey, &batch->ids[i], 1, &key);
-        struct row_entry *entry = row_index_find(&table->index, key);
-        bench_must(entry != NULL, "a row");
-        batch->entries[i] = &entry->step;
-        batch->records[i] = row_store_at(&table->store, entry->place);
-        batch->clocks[i] = row_store_clock(&table->store, entry->place);
+        uint32_t place = row_index_find(&table->index, key);
+        uint64_t line = 0;
+        bench_must(place != ROW_NONE, "a row");
+        const struct row_lines *array = row_index_begin(&table->index, key, &line);
+        batch->lines[i] = row_lines_at(array, line);
+        batch->records[i] = row_store_at(&table->store, place);
+        batch->marks[i] = row_store_marks(&table->store, place);
     }
 }
 
@@ -241,11 +245,11 @@ static void find_memory(struct bench *bench, struct batch *batch) {
 static void pass(struct bench *bench, const struct batch *batch) {
     for (size_t i = 0; i < batch->count; i++) {
         if (i + 2 * AHEAD < batch->count) {
-            __builtin_prefetch(batch->entries[i + 2 * AHEAD], 1);
+            __builtin_prefetch(batch->lines[i + 2 * AHEAD]);
         }
         if (i + AHEAD < batch->count) {
             const char *record = batch->records[i + AHEAD];
-            __builtin_prefetch(batch->clocks[i + AHEAD], 1);
+            __builtin_prefetch(batch->marks[i + AHEAD], 1);
             __builtin_prefetch(record, 1);
             __builtin_prefetch(record + 64, 1);
             __builtin_prefetch(record + 128, 1);
@@ -257,8 +261,9 @@ static void pass(struct bench *bench, const struct batch *batch) {
                 record[slot * DIM + k] += 1e-30f * gradient[k];
             }
         }
-        ++*(uint32_t *)batch->entries[i];
-        *(uint32_t *)batch->clocks[i] += 1;
+        struct row_marks *marks = batch->marks[i];
+        marks->step += ((const struct row_line *)batch->lines[i])->places[0] < ROW_NONE;
+        marks->clock++;
         memcpy(bench->out + i * DIM, record, DIM * sizeof(float));
     }
 }

@@ -373,7 +373,7 @@ static void steps_stay_at_their_limit(void **state) {
     single_init(&single, "adam", 1, 0);
     assert_int_equal(table_push(single.table, &id, 1, &gradient, UINT64_MAX, NULL, NULL), CANYON_OK);
     rowkey_of(&single.workspace->rowkey, &id, 1, &key);
-    row_index_find(&single.table->index, key)->step = UINT32_MAX - 1;
+    row_store_marks(&single.table->store, row_index_find(&single.table->index, key))->step = UINT32_MAX - 1;
     for (unsigned i = 0; i < 3; i++) {
         assert_int_equal(table_push(single.table, &id, 1, &gradient, 0, NULL, NULL), CANYON_OK);
         assert_true(table_row(single.table, id, &row) && isfinite(row.values[0]));
@@ -472,8 +472,9 @@ static void everything_is_in_the_digest(void **state) {
     single_init(&single, "nadam", 2, 0);
     assert_int_equal(table_push(single.table, ids, 3, gradients, 9, NULL, NULL), CANYON_OK);
     rowkey_of(&single.workspace->rowkey, ids, 1, &key);
-    struct row_entry *entry = row_index_find(&single.table->index, key);
-    float *record = row_store_at(&single.table->store, entry->place);
+    uint32_t place = row_index_find(&single.table->index, key);
+    float *record = row_store_at(&single.table->store, place);
+    struct row_marks *marks = row_store_marks(&single.table->store, place);
     struct digest before = fixture_table_digest(single.table);
     for (size_t i = 0; i < 6; i++) {
         float old = record[i];
@@ -485,7 +486,7 @@ static void everything_is_in_the_digest(void **state) {
     *scalar = nextafter(old, 10.0);
     assert_false(fixture_same(before, fixture_table_digest(single.table)));
     *scalar = old;
-    uint32_t *small[] = {&entry->step, row_store_clock(&single.table->store, entry->place)};
+    uint32_t *small[] = {&marks->step, &marks->clock};
     for (size_t i = 0; i < 2; i++) {
         *small[i] ^= 1;
         assert_false(fixture_same(before, fixture_table_digest(single.table)));
@@ -570,29 +571,30 @@ static void growth_is_spread_over_pushes(void **state) {
     single_finish(&single);
 }
 
-/* As many rows a shard as 10 million have in 256 of them. */
+/* With as many rows as a shard has of 10 million in 256 shards, give or take what chance gives and takes. What is counted
+ * is taken; half a chunk of it is not yet touched, which is 0.8 bytes a row. */
 static void memory_a_row_is_as_stated(void **state) {
     (void)state;
-    enum { BATCH = 1000 };
+    enum { BATCH = 62, FEW = 38462, MANY = 39662 };
     uint64_t ids[BATCH], next = 0;
-    double worst = 0, sum = 0;
+    double worst = 0, sum = 0, count = 0;
     struct single single;
     bool changed;
     single_init(&single, "adam", 16, 0);
-    while (next < 60000) {
+    while (next < MANY) {
         for (size_t i = 0; i < BATCH; i++) {
             ids[i] = next++;
         }
         assert_int_equal(table_touch(single.table, ids, BATCH, 1, NULL, &changed, NULL), CANYON_OK);
         double beyond = (double)(table_bytes(single.table) - next * 192) / (double)next;
-        if (next > 30000) {
+        if (next >= FEW) {
             worst = beyond > worst ? beyond : worst;
             sum += beyond;
+            count++;
         }
     }
-    printf("bytes a row beyond weights and slots, of 30,000 to 60,000 rows: at most %.2f, on average %.2f\n", worst,
-           sum / 30);
-    assert_true(sum / 30 <= 24.0);
+    printf("bytes a row beyond weights and slots: at most %.2f, on average %.2f\n", worst, sum / count);
+    assert_true(sum / count <= 24.4);
     single_finish(&single);
 }
 
