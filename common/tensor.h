@@ -88,7 +88,7 @@ struct optimizer_spec {
     struct setting settings[LIMIT_SETTINGS];
 };
 
-/* Stable numbers: they are in commands. */
+/* Stable numbers: they are on the wire and in commands. */
 enum tensor_kind {
     TENSOR_DENSE = 0, /* a tensor proper: blocks of elements */
     TENSOR_TABLE = 1  /* rows by id, created when they are first touched */

@@ -20,9 +20,11 @@ SPEC.loader.exec_module(make)
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
          "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
-         "optimizer_request", "optimizer"]
+         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
-                 "optimizer": "optimizer_is", "optimizer_request": "optimizer"}
+                 "optimizer": "optimizer_is", "optimizer_request": "optimizer", "rows": "table_push_pull",
+                 "rows_done": "table_pushed", "table_query": "table_info", "table_totals": "table_info_is",
+                 "row_query": "table_rows", "row_page": "table_rows_are"}
 
 
 def whole(name, **change):
