@@ -265,13 +265,15 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
     if (session->state != SESSION_READY)
         return 0;
     uint64_t in_flight = session->in_flight;
-    for (const struct session_request *request = session->queue.first; request != NULL && count < most;
+    for (struct session_request *request = session->queue.first; request != NULL && count < most;
          request = request->next) {
         if (request->sent == 0) {
             uint64_t cost = request_cost(request);
             if (in_flight > 0 && in_flight + cost > session->options.window_bytes)
                 break;
             in_flight += cost;
+            if (request->prepare != NULL)
+                request->prepare(request);
         }
         count = slice_request(request, slices, count, most);
     }

@@ -40,6 +40,9 @@ struct session_request {
     uint32_t reply_bytes; /* payload the reply is expected to carry: counts in the window */
     uint64_t deadline;    /* monotonic ns; UINT64_MAX for none */
     bool changes_state;   /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
+    /* NULL, or called when it is about to be sent, from session_output: the last moment to write its payload, whose
+     * length stays. Called again while no byte of it went out. */
+    void (*prepare)(struct session_request *request);
     session_done done;
     void *user;
     /* The session's own: */

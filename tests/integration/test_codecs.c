@@ -250,6 +250,34 @@ static void an_unknown_outcome_leaves_its_rest(void **state) {
     cluster_stop(cluster);
 }
 
+/* A push that is not sent before its deadline leaves no trace: its window is taken by one that waits for its answer. */
+static void a_push_that_was_not_sent_leaves_nothing(void **state) {
+    const float first[4] = {8.0f, 4.0f, 2.0f, 1.0f}, late[4] = {100.0f, 100.0f, 100.0f, 100.0f}, none[4] = {0};
+    const float sum[4] = {-8.0f, -4.0f, -2.0f, -1.0f};
+    struct cluster *cluster = cluster_start(NULL);
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    canyon_future *future = NULL;
+    (void)state;
+    cluster_client(cluster, &options);
+    options.window_bytes = 1; /* one request at a time */
+    check_ok(canyon_connect(&options, &client));
+    canyon_tensor *tensor = client_vector(client, "w", 4, "sgd:lr=1");
+    check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
+    cluster_pause(cluster, 0);
+    struct canyon_item item = {.tensor = tensor, .gradient = first};
+    check_ok(canyon_step_async(client, &item, 1, PATIENCE_MS, &future));
+    check_status(canyon_push(tensor, late, 200), CANYON_TIMEOUT);
+    cluster_resume(cluster, 0);
+    check_ok(canyon_future_wait(future, UINT32_MAX));
+    canyon_future_release(future);
+    check_ok(canyon_push_pull(tensor, none, weights, PATIENCE_MS));
+    check_same("all but what was not sent", weights, sum, 4);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* Both sides count the same bytes. */
 static void bytes_are_counted(void **state) {
     enum { N = 3 * BLOCK };
@@ -335,6 +363,7 @@ int main(void) {
         integration_test(feedback_over_many_pushes),
         integration_test(a_refused_push_leaves_its_rest),
         integration_test(an_unknown_outcome_leaves_its_rest),
+        integration_test(a_push_that_was_not_sent_leaves_nothing),
         integration_test(bytes_are_counted),
         integration_test(state_is_exact),
         integration_test(choices_that_are_none),
