@@ -56,6 +56,7 @@ struct connection {
     bool hurried;   /* it is to be gone within a second */
     bool last_sent; /* we sent our last record: no byte may follow */
     bool scheduled; /* in the host's ready list */
+    bool resting;   /* its buffers' pages went back to the system; nothing has come since */
     uv_poll_t poll;
     int events; /* of poll, as armed */
     struct frame_reader reader;

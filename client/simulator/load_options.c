@@ -6,7 +6,8 @@
 #include <unistd.h>
 
 #include "canyon.h"
-#include "client/simulator/load_gradient.h"
+#include "client/simulator/load_help.h"
+#include "client/simulator/load_words.h"
 #include "client/tools/number.h"
 
 #define MILLISECONDS(ms) ((uint64_t)((ms)*1e6 + 0.5))
@@ -23,124 +24,6 @@ struct raw {
     bool verify;
 };
 
-static const char details[] = "A logical worker is a loop that makes calls; a call moves all of --tensors, as\n"
-                              "a model's step does: gradients in, fresh weights out, or one of the two.\n"
-                              "Workers share the connections of their process: a client has one to every\n"
-                              "server thread.\n"
-                              "\n"
-                              "  closed loop (--rate max) Each worker keeps --in-flight calls under way, and\n"
-                              "              thinks for --think after each. Latency counts from when a call\n"
-                              "              is begun.\n"
-                              "  open loop   (--rate R) R calls a second of all workers together are due,\n"
-                              "              evenly, whether or not earlier ones have ended. One that cannot\n"
-                              "              begin because --in-flight are under way waits its turn, and none\n"
-                              "              is left out. Latency counts from when a call was due, so waiting\n"
-                              "              is part of it; calls that still wait at the end count with what\n"
-                              "              they waited, and the report says how many.\n"
-                              "\n"
-                              "The ramp-up is not measured: throughput is of what ended within --duration\n"
-                              "after it, latencies are of the calls that began (or were due) within it. GB\n"
-                              "are 10^9 bytes, of float32 whatever the codec. Bytes on the wire are as the\n"
-                              "servers count them, everything included. Where a codec has feedback, the\n"
-                              "workers of a client share its residuals.\n"
-                              "\n"
-                              "--verify pushes whole numbers under sgd with learning rate 1, so that every\n"
-                              "weight must be an exact sum. At the end all weights are compared with what the\n"
-                              "counts of the calls say, and on the way blocks that come are checked to be of\n"
-                              "one moment. A push that was lost or doubled is told with tensor, block,\n"
-                              "expected and found, and the exit code is 1; so it is when calls failed with an\n"
-                              "unknown outcome, whose blocks nobody can judge. It ends early after 5,592,405\n"
-                              "pushing calls, beyond which float32 has gaps.\n"
-                              "\n"
-                              "The exit code is 1 also when any call failed or any block was refused. Ended\n"
-                              "by a signal, it reports what it has and exits with 128 and the signal's\n"
-                              "number.\n"
-                              "\n"
-                              "Keys of --json:\n"
-                              "  workload    mode, codec, optimizer, workers, processes, clients, in_flight,\n"
-                              "              tensors, tensor_bytes, rate (0: max), verify, encrypted,\n"
-                              "              servers, server_threads, warmup_s, duration_s, interrupted\n"
-                              "  rates       calls, calls_per_s, pushes_per_s (gradients of one tensor),\n"
-                              "              blocks_pushed_per_s, blocks_pulled_per_s, gradient_gbps,\n"
-                              "              weight_gbps\n"
-                              "  latencies   latency, latency_push_pull, latency_push, latency_pull: objects\n"
-                              "              of count, mean_us, p50_us, p90_us, p99_us, p99_9_us, max_us;\n"
-                              "              null without such calls\n"
-                              "  costs       wire_in_bytes, wire_out_bytes, wire_s; gradient_ratio and\n"
-                              "              weight_ratio (bytes of values as they travelled over those of\n"
-                              "              float32, null without any); cpu_servers_s (null for servers\n"
-                              "              elsewhere), cpu_workers_s\n"
-                              "  faults      failed_calls, unknown_calls, refused_blocks, waiting_calls,\n"
-                              "              kept_up (null in a closed loop), failure (text of the first)\n"
-                              "  verdict     verified (true, false, or null when nobody asked or can say),\n"
-                              "              wrong_blocks, undecided_blocks, torn_blocks (null when not\n"
-                              "              verifying)";
-
-bool load_options_bytes(const char *text, uint64_t *bytes) {
-    static const char units[] = "KMG";
-    char number[32];
-    double value = 0.0, unit = 1.0;
-    size_t length = strlen(text);
-    if (length == 0 || length >= sizeof number) {
-        return false;
-    }
-    memcpy(number, text, length + 1);
-    const char *found = strchr(units, number[length - 1]);
-    if (found != NULL) {
-        number[length - 1] = '\0';
-        for (const char *u = units; u <= found; u++) {
-            unit *= 1024.0;
-        }
-    }
-    if (!arguments_double(number, &value) || !(value >= 0.0) || value * unit > 9e15 ||
-        value * unit != (double)(uint64_t)(value * unit)) {
-        return false;
-    }
-    *bytes = (uint64_t)(value * unit);
-    return true;
-}
-
-/* The text up to `end`, which is skipped; false without it, or when that is no number. */
-static bool take_number(const char **text, char end, uint64_t *value) {
-    char number[24];
-    const char *stop = strchr(*text, end);
-    size_t length = stop == NULL ? 0 : (size_t)(stop - *text);
-    if (stop == NULL || length >= sizeof number) {
-        return false;
-    }
-    memcpy(number, *text, length);
-    number[length] = '\0';
-    *text = end == '\0' ? stop : stop + 1;
-    return arguments_unsigned(number, value);
-}
-
-bool load_options_mix(const char *text, uint32_t mix[LOAD_KINDS]) {
-    uint64_t shares[LOAD_KINDS];
-    if (!take_number(&text, '/', &shares[0]) || !take_number(&text, '/', &shares[1]) ||
-        !take_number(&text, '\0', &shares[2])) {
-        return false;
-    }
-    for (unsigned k = 0; k < LOAD_KINDS; k++) {
-        if (shares[k] > 100) {
-            return false;
-        }
-        mix[k] = (uint32_t)shares[k];
-    }
-    return mix[0] + mix[1] + mix[2] == 100;
-}
-
-bool load_options_straggle(const char *text, uint32_t *stragglers, uint64_t *nanoseconds) {
-    uint64_t count = 0;
-    double ms = 0.0;
-    if (!take_number(&text, ':', &count) || count > LOAD_WORKERS_HIGH || !arguments_double(text, &ms) || !(ms >= 0.0) ||
-        ms > 3600000.0) {
-        return false;
-    }
-    *stragglers = (uint32_t)count;
-    *nanoseconds = MILLISECONDS(ms);
-    return true;
-}
-
 /* ---- what a table of options cannot say ---- */
 
 static enum arguments_verdict check_rate(const struct command_line *line, const struct raw *raw,
@@ -154,7 +37,7 @@ static enum arguments_verdict check_rate(const struct command_line *line, const 
                                raw->rate);
     }
     pace->think = MILLISECONDS(raw->think);
-    if (raw->straggle != NULL && !load_options_straggle(raw->straggle, &pace->stragglers, &pace->straggle)) {
+    if (raw->straggle != NULL && !load_words_straggle(raw->straggle, &pace->stragglers, &pace->straggle)) {
         return arguments_wrong(
             line, "--straggle is '%s'; it must be K:MS, so many workers and by how many milliseconds", raw->straggle);
     }
@@ -173,7 +56,7 @@ static enum arguments_verdict check_mode(const struct command_line *line, const 
     if (raw->mix != NULL && !mixed) {
         return arguments_wrong(line, "--mix is for --mode mixed, not %s", raw->mode);
     }
-    if (mixed && !load_options_mix(raw->mix == NULL ? "50/25/25" : raw->mix, mix)) {
+    if (mixed && !load_words_mix(raw->mix == NULL ? "50/25/25" : raw->mix, mix)) {
         return arguments_wrong(line, "--mix is '%s'; it must be the percents of push_pull, push and pull, as 50/25/25",
                                raw->mix);
     }
@@ -231,7 +114,7 @@ static enum arguments_verdict check_size(const struct command_line *line, const 
                                          struct load_plan *plan) {
     char needed[NUMBER_BYTES], there[NUMBER_BYTES];
     uint64_t bytes = 0;
-    if (!load_options_bytes(raw->size, &bytes) || bytes < 4 || bytes > LOAD_SIZE_HIGH || bytes % 4 != 0) {
+    if (!load_words_bytes(raw->size, &bytes) || bytes < 4 || bytes > LOAD_SIZE_HIGH || bytes % 4 != 0) {
         return arguments_wrong(
             line, "--size is '%s'; it must be a multiple of 4 bytes, at most 1024G, as 65536, 64K or 4M", raw->size);
     }
@@ -423,7 +306,7 @@ enum arguments_verdict load_options_parse(struct load_options *options, int argc
         .options = arguments,
         .option_count = sizeof arguments / sizeof *arguments,
         .usage = "[--servers LIST | --local N] [OPTION...]",
-        .details = details,
+        .details = load_details,
         .examples = "  canyon-sim load\n"
                     "  canyon-sim load --local 2 --threads 2 -w 8 -k 8 --size 16M --duration 20\n"
                     "  canyon-sim load -w 1000 -k 1 --size 4K --rate 5000 --optimizer adagrad\n"

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "client/simulator/load_options.h"
+#include "client/simulator/load_words.h"
 
 #define MS     UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
@@ -167,11 +168,11 @@ static void sizes_are_numbers_with_units(void **state) {
     uint64_t bytes = 0;
     (void)state;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(load_options_bytes(good[i].text, &bytes));
+        assert_true(load_words_bytes(good[i].text, &bytes));
         assert_int_equal(bytes, good[i].bytes);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        if (load_options_bytes(bad[i], &bytes)) {
+        if (load_words_bytes(bad[i], &bytes)) {
             fail_msg("'%s' was taken for %llu", bad[i], (unsigned long long)bytes);
         }
     }

@@ -71,15 +71,19 @@ static void data(FILE *out, const struct sweep *sweep, unsigned threads, const c
 
 static bool script(FILE *out, const void *context) {
     const struct sweep *sweep = context;
+    char text[800];
     fputs("set title ", out);
-    gnuplot_quoted(out,
-                   "push_pull of one float32 tensor (adam, one worker), beside echo + kernel with as many threads");
+    gnuplot_quoted(
+        out,
+        "push_pull of one float32 tensor (adam, one worker): medians, least and most; roofline: echo + arithmetic");
     fputs("\nset xlabel 'size of the tensor (MiB)'\nset ylabel 'gradient bytes a second (GB/s)'\n"
           "set logscale x 2\nset format x '%g'\nset yrange [0:*]\nset xrange [0.2:320]\n"
           "set grid xtics ytics lt 1 lw 1 dt 1 lc rgb '#D8D8D8'\nset border 3\nset tics nomirror\n"
           "set key tmargin left vertical maxrows 2 Left reverse samplen 4\nset label 1 ",
           out);
-    gnuplot_quoted(out, machine_text());
+    snprintf(text, sizeof text, "%s; used: %s", machine_text(),
+             sweep->plan->congestion[0] != '\0' ? sweep->plan->congestion : "the host's");
+    gnuplot_quoted(out, text);
     fputs(" at graph 0, screen 0.015 left font ',9' tc rgb '#606060'\nset bmargin 5\n", out);
     for (size_t t = 0; t < sweep->threads; t++) {
         data(out, sweep, threads_tried[t], "gbps");
@@ -88,12 +92,12 @@ static bool script(FILE *out, const void *context) {
     for (size_t t = 0; t < sweep->threads; t++) {
         const unsigned threads = threads_tried[t];
         const char *plural = threads == 1 ? "" : "s";
-        fprintf(out,
-                "%s $gbps_%u using 1:2:3:4 with yerrorlines lw 2.2 pt 7 lc rgb '%s' title 'Canyon, %u server thread%s "
-                "(median, least and most)', $roofline_gbps_%u using 1:2 with lines lw 1.6 dt (8,5) lc rgb '%s' title "
-                "'roofline, %u thread%s'",
-                t == 0 ? "plot" : ",", threads, gnuplot_colour(t), threads, plural, threads, gnuplot_colour(t), threads,
-                plural);
+        fprintf(
+            out,
+            "%s $gbps_%u using 1:2:3:4 with yerrorlines lw 2.2 pt 7 lc rgb '%s' title 'Canyon, %u server thread%s', "
+            "$roofline_gbps_%u using 1:2 with lines lw 1.6 dt (8,5) lc rgb '%s' title 'roofline, %u thread%s'",
+            t == 0 ? "plot" : ",", threads, gnuplot_colour(t), threads, plural, threads, gnuplot_colour(t), threads,
+            plural);
     }
     fputs("\n", out);
     return true;
