@@ -202,6 +202,31 @@ static void feedback_over_many_pushes(void **state) {
     cluster_stop(cluster);
 }
 
+/* More than sockets take at once: blocks that are offered to them again are not encoded again. */
+static void feedback_of_large_pushes(void **state) {
+    enum { LARGE = 3000000, PUSHES = 3 };
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.threads = 2, .block = 65536});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", LARGE, "sgd:lr=1");
+    float *ones = malloc(LARGE * sizeof *ones);
+    (void)state;
+    check(ones != NULL);
+    for (size_t i = 0; i < LARGE; i++)
+        ones[i] = 1.0f;
+    check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
+    for (int i = 0; i < PUSHES; i++)
+        check_ok(canyon_push(tensor, ones, PATIENCE_MS));
+    memset(ones, 0, LARGE * sizeof *ones);
+    check_ok(canyon_tensor_set_codec(tensor, "topk:1", NULL));
+    check_ok(canyon_push_pull(tensor, ones, ones, PATIENCE_MS));
+    for (size_t i = 0; i < LARGE; i++)
+        check(ones[i] == -(float)PUSHES);
+    free(ones);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* A push that is refused has sent what it sent; the rest is in the residual and comes with the next ones. */
 static void a_refused_push_leaves_its_rest(void **state) {
     const float poisoned[8] = {5.0f, NAN, 3.0f, 1.0f, 2.0f, 4.0f, 0.0f, 0.0f}, none[8] = {0};
@@ -361,6 +386,7 @@ int main(void) {
         integration_test(a_step_of_many_forms),
         integration_test(stochastic_weights_belong_to_a_version),
         integration_test(feedback_over_many_pushes),
+        integration_test(feedback_of_large_pushes),
         integration_test(a_refused_push_leaves_its_rest),
         integration_test(an_unknown_outcome_leaves_its_rest),
         integration_test(a_push_that_was_not_sent_leaves_nothing),
