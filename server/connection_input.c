@@ -40,6 +40,7 @@ static enum receipt receive(struct connection *connection, uint8_t *at, size_t r
     }
     const bool begins = connection_input_idle(connection);
     connection->dry = (size_t)got < room;
+    ++connection->host->events;
     connection->progress = clock_now();
     connection->resting = false;
     connection->begun = begins ? connection->progress : connection->begun;
