@@ -114,6 +114,9 @@ bool session_tick(struct session *session, uint64_t now);
 /* When session_tick wants to be called: never later than the earliest deadline; UINT64_MAX when nothing waits. */
 uint64_t session_wakeup(const struct session *session);
 
+/* Payload bytes that are still to come for requests that were wholly sent, if all of them are answered as they hope. */
+uint64_t session_awaited(const struct session *session);
+
 /* Requests not ended yet, and those among them of which not all bytes were sent. */
 size_t session_outstanding(const struct session *session);
 size_t session_unsent(const struct session *session);

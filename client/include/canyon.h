@@ -121,7 +121,7 @@ struct canyon_options {
     const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1 MiB to servers on this machine, where
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine, where
                               more would only leave the processor's caches, and 8 MiB to others */
     canyon_log_callback log; /* NULL for none */
     void *log_user;

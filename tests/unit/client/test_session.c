@@ -565,6 +565,31 @@ static void test_window_counts_expected_replies_and_lets_one_go_alone(void **sta
     close_world(&world);
 }
 
+static void test_awaited_is_what_sent_requests_hope_for(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome outcomes[3];
+    struct session_request requests[3];
+    struct error error;
+    open_world(&world, 1 << 20);
+    greet(&world);
+    for (size_t i = 0; i < 3; i++) {
+        requests[i] = request_of(FRAME_PULL, &outcomes[i]);
+        requests[i].reply_bytes = 1000;
+        session_submit(world.session, &requests[i]);
+        assert_int_equal(session_awaited(world.session), 1000 * i);
+        assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+        assert_int_equal(session_awaited(world.session), 1000 * (i + 1));
+    }
+    assert_int_equal(reply(&world, FRAME_PULLED, requests[1].id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(session_awaited(world.session), 2000);
+    assert_true(session_cancel(world.session, &requests[0], CANYON_TIMEOUT, "late"));
+    assert_int_equal(session_awaited(world.session), 1000);
+    session_fail(world.session, CANYON_UNAVAILABLE, "gone");
+    assert_int_equal(session_awaited(world.session), 0);
+    close_world(&world);
+}
+
 /* ---- the end of requests ---- */
 
 static void test_deadlines_before_during_and_after_sending(void **state) {
@@ -781,6 +806,7 @@ int main(void) {
         cmocka_unit_test(test_payload_slices_go_out_in_order_and_unchanged),
         cmocka_unit_test(test_window_bounds_what_is_unanswered),
         cmocka_unit_test(test_a_payload_is_prepared_when_its_turn_comes),
+        cmocka_unit_test(test_awaited_is_what_sent_requests_hope_for),
         cmocka_unit_test(test_window_counts_expected_replies_and_lets_one_go_alone),
         cmocka_unit_test(test_deadlines_before_during_and_after_sending),
         cmocka_unit_test(test_deadline_of_a_half_sent_request_costs_the_connection),
