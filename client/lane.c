@@ -13,6 +13,7 @@
 #include "common/clock.h"
 
 #define STUCK_MS   500      /* without a byte, in the middle of a record, when a request's deadline passes */
+#define LOOKS      8        /* into the socket, until the loop is asked */
 #define FRESH_NS   1000000u /* since the last byte came: nobody looks whether the server is still there */
 #define MUCH_BYTES 65536    /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
@@ -46,7 +47,9 @@ void lane_defer(struct lane *lane, struct lane_task *task) {
 /* Ends the turn. A timer that is due when the turn begins fires before the loop waits: without the stop it would then
  * wait with no timer left. */
 static void lane_on_timer(uv_timer_t *timer) {
-    ((struct lane *)timer->loop->data)->stirred = true;
+    struct lane *lane = timer->loop->data;
+    lane->stirred = true;
+    lane->hasty = true;
     uv_stop(timer->loop);
 }
 
@@ -101,12 +104,14 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
         if (lane->state == LANE_DOWN)
             until = 0; /* it failed at once: no event will come of it */
     }
-    lane_poll_link(lane);
+    const bool in_bulk = lane_poll_link(lane);
     lane->wakeup = session_wakeup(lane->session);
     if (lane_is_shaking_hands(lane) && lane->attempt_deadline < lane->wakeup)
         lane->wakeup = lane->attempt_deadline;
     if (until < lane->wakeup)
         lane->wakeup = until;
+    if (in_bulk && clock_now() + LANE_BULK_NS < lane->wakeup)
+        lane->wakeup = clock_now() + LANE_BULK_NS;
     uv_timer_stop(&lane->timer);
     if (lane->wakeup != UINT64_MAX) {
         uint64_t now = clock_now();
@@ -129,13 +134,31 @@ static void lane_run_tasks(struct lane *lane, unsigned callers) {
     lane->waiters += callers;
 }
 
-/* Runs the loop until something happens: without sleeping at first, where that was asked for. Others get the processor
- * between two looks, among them perhaps the server. */
+/* Looks into the socket itself; true when there was something, or it is of no use any more. */
+static bool lane_look(struct lane *lane) {
+    pthread_mutex_lock(&lane->lock);
+    const uint64_t before = lane->heard;
+    const bool usable = lane->state == LANE_UP && !lane->blocked;
+    if (usable)
+        lane_read(lane);
+    const bool found = lane->heard != before || (usable && lane->state != LANE_UP);
+    if (found && lane->state == LANE_UP)
+        lane_flush(lane);
+    pthread_mutex_unlock(&lane->lock);
+    return found;
+}
+
+/* Runs the loop until something happens: without sleeping at first, where that was asked for. Looking into the socket
+ * is sooner than asking the loop, which is asked now and then for all else. Others get the processor between two looks,
+ * among them perhaps the server. */
 static void lane_run_loop(struct lane *lane, bool spins) {
     uint64_t until = spins ? clock_now() + lane->options.spin_us * 1000ull : 0;
     lane->stirred = false;
-    while (spins) {
-        uv_run(&lane->loop, UV_RUN_NOWAIT);
+    for (unsigned looks = 0; spins; looks++) {
+        if (lane_look(lane))
+            return;
+        if (looks % LOOKS == LOOKS - 1)
+            uv_run(&lane->loop, UV_RUN_NOWAIT);
         if (lane->stirred)
             return;
         sched_yield();

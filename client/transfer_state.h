@@ -20,6 +20,8 @@ struct transfer_frame {
     struct session_request request;
     struct transfer *transfer;
     const struct plan_frame *plan;
+    uint8_t *room; /* for its gradients that are to be encoded, which is done when it is about to be sent: once */
+    bool encoded;
 };
 
 /* Why blocks were refused: the first reason, except that a missing tensor goes before all others. */

@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define HUGE_BYTES   ((size_t)2 * 1024 * 1024)
-#define REGION_BYTES ((size_t)64 * 1024 * 1024) /* of address space: what is not touched takes no memory */
+#define HUGE_BYTES ((size_t)2 * 1024 * 1024)
+/* Of address space: what is not touched takes no memory, and what does not fill the last huge page of a region is
+ * little beside it. */
+#define REGION_BYTES ((size_t)512 * 1024 * 1024)
 #define UNIT_BYTES   ((size_t)4096)
 #define SMALL_BYTES  (4 * UNIT_BYTES) /* less is the C library's affair */
 
@@ -111,9 +113,14 @@ static void *cut(struct pages *pages, size_t bytes) {
 }
 
 static bool add_region(struct pages *pages, size_t least) {
-    size_t bytes = least > REGION_BYTES ? round_up(least, HUGE_BYTES) : REGION_BYTES;
+    const size_t enough = round_up(least, HUGE_BYTES);
+    size_t bytes = enough > REGION_BYTES ? enough : REGION_BYTES;
     struct region *region = malloc(sizeof *region);
     uint8_t *begin = region != NULL ? map_aligned(bytes) : NULL;
+    if (begin == NULL && region != NULL && bytes > enough) {
+        bytes = enough; /* where address space is counted as memory */
+        begin = map_aligned(bytes);
+    }
     if (begin == NULL) {
         free(region);
         return false;

@@ -23,6 +23,8 @@
 #define PARTIAL_FRAME_SECONDS 30ull
 #define UNREAD_SECONDS        20ull /* before the kernel gives up, which tells nobody why */
 #define SWEEP_STOPPING_MS     5
+#define SPIN_SOCKETS          4
+#define SPIN_LOOKS            8 /* into sockets, until the loop is asked */
 #define SECOND                1000000000ull
 #define MICROSECOND           1000ull
 
@@ -343,14 +345,32 @@ no_memory:
     return NULL;
 }
 
+/* Where there are few connections, looking into their sockets is sooner than asking the loop, which is asked now and
+ * then for all else. */
+static void look_into_sockets(struct connection_host *host) {
+    struct connection *connection = TAILQ_FIRST(&host->all);
+    while (connection != NULL && host->count <= SPIN_SOCKETS) {
+        struct connection *next = TAILQ_NEXT(connection, all);
+        if (connection->state == CONNECTION_OPEN && !connection->scheduled) {
+            connection_turn(connection);
+        }
+        connection = next;
+    }
+}
+
 /* The loop without its sleep, until for `patience` nanoseconds nothing has come; then it sleeps once. Others get the
  * processor between two looks: the client may need this very one to write what we wait for. */
 static void run_spinning(struct reactor *reactor, uint64_t patience) {
     uint64_t seen = 0, since = clock_now();
     bool alive = true;
-    while (alive) {
+    for (unsigned looks = 0; alive; looks++) {
         bool patient = clock_now() - since < patience;
-        alive = uv_run(&reactor->loop, patient ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+        if (patient) {
+            look_into_sockets(&reactor->host);
+        }
+        if (!patient || reactor->host.count > SPIN_SOCKETS || looks % SPIN_LOOKS == 0) {
+            alive = uv_run(&reactor->loop, patient ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
+        }
         if (reactor->host.events != seen) {
             seen = reactor->host.events;
             since = clock_now();

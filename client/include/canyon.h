@@ -121,7 +121,7 @@ struct canyon_options {
     const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1 MiB to servers on this machine, where
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine, where
                               more would only leave the processor's caches, and 8 MiB to others */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
@@ -275,11 +275,12 @@ CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
  *
  * ERROR FEEDBACK. With topk the client keeps what was not sent, in a residual of the tensor's size with this handle,
  * and adds it to the next gradient; "bf16:feedback", "f16:feedback", "int8:feedback" and "int8:stochastic,feedback" do
- * the same with what rounding lost. The residual changes once for every push, when its gradient is encoded, which is
- * when the call begins; from then on what was encoded is on its own. So a push that fails, is refused, or whose outcome
- * is not known loses at most what it sent, like a push without codec, and the rest is in the residual: do not push the
- * same gradient again, it would count twice. Elements that are NaN or infinite are sent as they are, for the server to
- * judge, and leave the residual as it was. The residual goes with the handle, or when a codec without feedback is
+ * the same with what rounding lost. The residual changes once for every block of a push: when the block is encoded,
+ * just before its first byte is sent. From then on what was encoded is on its own. So of blocks that are refused, or
+ * whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
+ * not push the same gradient again, that would count twice. What is never sent, because the deadline passed before its
+ * turn came, leaves the residual as it was. Elements that are NaN or infinite are sent as they are, for the server to
+ * judge, and leave the residual as it was too. The residual goes with the handle, or when a codec without feedback is
  * chosen.
  *
  * May be called from any thread at any time; calls that have begun go on as they began.

@@ -48,6 +48,36 @@ static void sizes(void **state) {
     with_each(sizes_with);
 }
 
+/* A channel that rests between records goes on as if it had not; in the middle of one it does not rest. */
+static void rest_with(enum channel_cipher cipher) {
+    struct channel_pair pair;
+    enum channel_result result;
+    channel_pair_make(&pair, cipher, 3);
+    for (size_t round = 0; round < 20; round++) {
+        const size_t count = 5000 * round + 1;
+        const size_t written = seal_one(pair.client, plain + round, count, wire, sizeof wire);
+        const size_t first = written / 2;
+        size_t got = hear(pair.server, wire, first, MANY / 4, &result);
+        assert_memory_equal(heard, plain + round, got);
+        channel_rest(pair.server);
+        const size_t rest = hear(pair.server, wire + first, written - first, MANY / 4, &result);
+        assert_memory_equal(heard, plain + round + got, rest);
+        assert_int_equal(got + rest, count);
+        assert_true(channel_idle(pair.server));
+        channel_rest(pair.server);
+        for (size_t i = 0; i < written && i < CHANNEL_SCRATCH_BYTES; i++) {
+            if (pair.server->scratch[i] != 0)
+                fail_msg("byte %zu of the scratch still holds something", i);
+        }
+    }
+    channel_pair_finish(&pair);
+}
+
+static void rest(void **state) {
+    (void)state;
+    with_each(rest_with);
+}
+
 /* ---- What shares a record ---------------------------------------------------------------------------------------- */
 
 /* The plaintext lengths of the records in a sealed stream. */
@@ -383,6 +413,7 @@ static void nothing_is_left(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes),
+        cmocka_unit_test(rest),
         cmocka_unit_test(what_shares_a_record),
         cmocka_unit_test(straight_to_where_it_belongs),
         cmocka_unit_test(room_to_seal),

@@ -336,6 +336,31 @@ static void a_frame_that_trickles_in_has_a_deadline(void **state) {
     close(client);
 }
 
+/* Two seconds after it was used last a connection gives its buffers' memory back; and works when it is used again. */
+static void who_rests_takes_no_memory(void **state) {
+    (void)state;
+    struct connection *connection;
+    struct error error;
+    int client = come("anna", &connection);
+    for (int round = 0; round < 3; round++) {
+        send_push(client, LIMIT);
+        assert_int_equal(receive(client, &error), FRAME_PUSHED);
+        uint64_t used = connection->progress;
+        assert_true(stage.host.received >= LIMIT);
+        connection_sweep(connection, used + 1999999999ull);
+        assert_true(stage.host.received >= LIMIT);
+        connection_sweep(connection, used + 2000000000ull);
+        assert_int_equal(stage.host.received, 0);
+        assert_true(connection->resting);
+    }
+    /* Not in the middle of a frame. */
+    send_push(client, LIMIT / 2);
+    assert_false(connection->resting);
+    connection_sweep(connection, connection->progress + 3000000000ull);
+    assert_true(stage.host.received >= LIMIT);
+    close(client);
+}
+
 /* Who pushed more than its share is not read for long, but is not kept for long when it is gone. */
 static void who_is_gone_is_let_go_whatever_its_pace(void **state) {
     (void)state;
@@ -371,6 +396,7 @@ int main(void) {
         TEST(who_reads_nothing_is_cut_off),
         TEST(who_reads_slowly_is_not),
         TEST(a_frame_that_trickles_in_has_a_deadline),
+        TEST(who_rests_takes_no_memory),
         TEST(who_is_gone_is_let_go_whatever_its_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
