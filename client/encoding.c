@@ -53,8 +53,8 @@ void encoding_write(struct encoding *encoding, const struct encoding_block *bloc
     pthread_rwlock_unlock(&encoding->lock);
 }
 
-static enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
-                                         struct codec_choice *of_weights, struct error *error) {
+enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
+                                  struct codec_choice *of_weights, struct error *error) {
     enum canyon_status status = codec_parse(gradient == NULL ? "f32" : gradient, true, of_gradient, error);
     return status == CANYON_OK ? codec_parse(weights == NULL ? "f32" : weights, false, of_weights, error) : status;
 }

@@ -24,6 +24,10 @@ void encoding_finish(struct encoding *encoding);
 enum canyon_status encoding_choose(struct encoding *encoding, const struct codec_choice *gradient,
                                    const struct codec_choice *weights, uint64_t elements, struct error *error);
 
+/* Reads what people write; NULL for "f32". INVALID_ARGUMENT. */
+enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
+                                  struct codec_choice *of_weights, struct error *error);
+
 /* What is chosen now. */
 void encoding_look(struct encoding *encoding, struct codec_choice *gradient, struct codec_choice *weights);
 

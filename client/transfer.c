@@ -19,7 +19,7 @@ static void transfer_give(void *room, const void *few) {
 static struct transfer *transfer_create(void) {
     struct transfer *transfer = malloc(sizeof *transfer);
     if (transfer != NULL)
-        memset(transfer, 0, offsetof(struct transfer, question_bytes));
+        memset(transfer, 0, offsetof(struct transfer, missing.message));
     return transfer;
 }
 

@@ -4,6 +4,7 @@
 #define CANYON_CLIENT_TRANSFER_STATE_H
 
 #include "client/batch.h"
+#include "client/missing.h"
 #include "client/transfer.h"
 
 /* What became of one item. */
@@ -51,11 +52,8 @@ struct transfer {
     uint8_t *messages;    /* of all frames, one after another */
     bool applied;         /* something was changed on a server */
     struct transfer_refusal refusal;
-    bool asked; /* shard 0, what it knows of the missing tensor */
-    struct session_request question;
-    struct error answer;
-    /* From here on nothing is zeroed at first. */
-    uint8_t question_bytes[LIMIT_MESSAGE_BYTES];
+    /* Zeroed at first up to its message, and nothing from there on. */
+    struct missing missing;
     struct transfer_item few_items[TRANSFER_FEW];
     struct transfer_tally few_tallies[TRANSFER_FEW];
     struct transfer_frame few_frames[TRANSFER_FEW];

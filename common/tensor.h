@@ -94,6 +94,10 @@ enum tensor_kind {
     TENSOR_TABLE = 1  /* rows by id, created when they are first touched */
 };
 
+static inline const char *tensor_kind_name(enum tensor_kind kind) {
+    return kind == TENSOR_TABLE ? "table" : "tensor";
+}
+
 /* Of a tensor or a table: both stand in the catalogue. */
 struct tensor_spec {
     char name[LIMIT_NAME_BYTES];
