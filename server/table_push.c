@@ -228,15 +228,16 @@ enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t 
     struct table_batch batch;
     const uint32_t now = saturated(clock);
     size_t made;
+    *changed = false;
     enum canyon_status status = batch_begin(table, ids, count, NULL, &batch, error);
     if (status != CANYON_OK) {
         return status;
     }
-    *changed = batch.missing > 0 || table->reserved_count > 0;
     status = batch_create(table, &batch, &made, error);
     if (status != CANYON_OK) {
         return status;
     }
+    *changed = made > 0 || table->reserved_count > 0;
     forget_reserved(table);
     for (size_t i = 0; i < batch.count; i++) {
         uint32_t *touched = &row_store_marks(&table->store, batch.places[i])->clock;
