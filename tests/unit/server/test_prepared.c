@@ -73,7 +73,7 @@ static void scratch_room_grows(void **state) {
     (void)state;
     static const uint8_t secret[ROWKEY_SECRET_BYTES];
     struct workspace *workspace = workspace_create(NULL, secret);
-    for (size_t rows = 0; rows <= LIMIT_BATCH_ROWS; rows = 3 * rows + 1) {
+    for (size_t rows = 1; rows <= LIMIT_BATCH_ROWS; rows = 3 * rows + 1) {
         assert_true(workspace_rows(workspace, rows) && workspace_floats(workspace, 2 * rows));
         struct workspace_scratch *scratch = &workspace->scratch;
         assert_true(scratch->rows >= rows && scratch->slots >= 2 * rows && scratch->floats >= 2 * rows);
