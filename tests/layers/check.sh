@@ -36,7 +36,7 @@ sources() {
         '(common/([^h]|h[^i])|common/include|server|client/[a-z_]+\.h)' \
         $(sources client/cli) $(sources client/simulator) $(sources client/tools) $(sources client/examples)
     forbid "uv.h outside the network layers" 'uv\.h' \
-        $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|connection|main)\.[ch]$') \
+        $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|spin|connection|main)\.[ch]$') \
         $(sources client '^client/lane[a-z_]*\.[ch]$')
     forbid "sodium.h outside hash, random, secret, key and channel" 'sodium' \
         $(sources common '^common/(hash|random|secret|key|channel[a-z_]*)\.c$') $(sources server) $(sources client)
