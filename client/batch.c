@@ -81,7 +81,7 @@ static void batch_settle(void *user) {
 
 enum canyon_status batch_init(struct batch *batch, struct canyon_client *client, struct error *error) {
     *batch = (struct batch){.client = client};
-    batch->lanes = calloc(client->lane_count, sizeof *batch->lanes);
+    batch->lanes = client->lane_count <= BATCH_FEW ? batch->few : calloc(client->lane_count, sizeof *batch->lanes);
     if (batch->lanes == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a call on %zu connections", client->lane_count);
     future_init(&batch->future, &batch_work);
@@ -90,7 +90,8 @@ enum canyon_status batch_init(struct batch *batch, struct canyon_client *client,
 }
 
 void batch_finish(struct batch *batch) {
-    free(batch->lanes);
+    if (batch->lanes != batch->few)
+        free(batch->lanes);
     future_finish(&batch->future);
 }
 

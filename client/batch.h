@@ -14,11 +14,15 @@ struct batch_lane {
     size_t pending;                       /* submitted, not ended */
 };
 
+/* Lanes of a small job have their place in the batch itself. */
+#define BATCH_FEW 8
+
 struct batch {
     struct canyon_future future; /* first: its lock guards `pending` and `error` */
     struct lane_task task;
     struct canyon_client *client;
     struct batch_lane *lanes; /* one for each of the client's, owned */
+    struct batch_lane few[BATCH_FEW];
     size_t pending;
     bool begun;         /* submitted once: it holds a reference to itself and to the client until it is over */
     struct error error; /* the first failure; CANYON_OK while there is none */

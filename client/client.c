@@ -37,10 +37,23 @@ void client_leave(struct canyon_client *client) {
     pthread_mutex_unlock(&client->lock);
 }
 
+/* The spare that fits best: the smallest that is large enough, else the largest, which is then replaced. */
+static struct client_room *best_spare(struct canyon_client *client, uint64_t elements) {
+    struct client_room *best = &client->spares[0];
+    for (size_t i = 1; i < CLIENT_SPARES; i++) {
+        struct client_room *room = &client->spares[i];
+        bool enough = best->elements >= elements;
+        if (enough ? room->elements >= elements && room->elements < best->elements : room->elements > best->elements)
+            best = room;
+    }
+    return best;
+}
+
 bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room) {
     pthread_mutex_lock(&client->lock);
-    *room = client->spare;
-    client->spare = (struct client_room){.values = NULL};
+    struct client_room *spare = best_spare(client, elements);
+    *room = *spare;
+    *spare = (struct client_room){.values = NULL};
     pthread_mutex_unlock(&client->lock);
     if (room->elements < elements) {
         free(room->values);
@@ -51,10 +64,16 @@ bool client_take_room(struct canyon_client *client, uint64_t elements, struct cl
 }
 
 void client_give_room(struct canyon_client *client, struct client_room *room) {
+    if (room->values == NULL)
+        return;
     pthread_mutex_lock(&client->lock);
-    if (room->elements > client->spare.elements) {
-        struct client_room smaller = client->spare;
-        client->spare = *room;
+    struct client_room *least = &client->spares[0];
+    for (size_t i = 1; i < CLIENT_SPARES; i++)
+        if (client->spares[i].elements < least->elements)
+            least = &client->spares[i];
+    if (room->elements > least->elements) {
+        struct client_room smaller = *least;
+        *least = *room;
         *room = smaller;
     }
     pthread_mutex_unlock(&client->lock);
@@ -98,7 +117,11 @@ enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_c
                                  client == NULL ? "client is" : "counters are");
     *counters = (struct canyon_client_counters){.checked = atomic_load(&client->checked),
                                                 .clipped = atomic_load(&client->clipped),
-                                                .not_finite = atomic_load(&client->not_finite)};
+                                                .not_finite = atomic_load(&client->not_finite),
+                                                .sent = atomic_load(&client->sent),
+                                                .sent_single = atomic_load(&client->sent_single),
+                                                .received = atomic_load(&client->received),
+                                                .received_single = atomic_load(&client->received_single)};
     return CANYON_OK;
 }
 

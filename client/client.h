@@ -16,11 +16,13 @@
 #include "common/log.h"
 #include "common/message.h"
 
-/* Memory for a copy of a step's gradients. */
+/* Memory for a step's gradients, copied or encoded: words of 4 bytes. */
 struct client_room {
     float *values;
     uint64_t elements;
 };
+
+#define CLIENT_SPARES 16
 
 struct canyon_client {
     struct job job;
@@ -50,12 +52,14 @@ struct canyon_client {
 
     /* Steps whose gradients were measured before they were sent, and what came of it. */
     _Atomic uint64_t checked, clipped, not_finite;
+    /* Bytes of values in frames that were answered, and what they would have been as float32. */
+    _Atomic uint64_t sent, sent_single, received, received_single;
 
     pthread_mutex_t lock; /* of the three below */
     pthread_cond_t idle;
     size_t calls; /* public calls and futures under way: the client lives until they have ended */
     bool closing;
-    struct client_room spare; /* what the last copy of gradients left, for the next one */
+    struct client_room spares[CLIENT_SPARES]; /* what steps that ended have left for the next ones */
 };
 
 /* A public call begins: CLOSED when the client is being closed, INVALID_ARGUMENT when it is NULL, CONFLICT when it
@@ -66,8 +70,9 @@ enum canyon_status client_begin(struct canyon_client *client, bool blocks, struc
 void client_enter(struct canyon_client *client);
 void client_leave(struct canyon_client *client);
 
-/* Room for `elements` numbers, the spare one when it is large enough; false when there is no memory. Every room that
- * was taken is given back; the client keeps one, and frees it with itself. A zeroed room may be given back too. */
+/* Room for `elements` numbers, a spare one when one is large enough; false when there is no memory. Every room that
+ * was taken is given back; the client keeps the CLIENT_SPARES largest, and frees them with itself. So steps that repeat
+ * take no memory after the first ones. A zeroed room may be given back too. */
 bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room);
 void client_give_room(struct canyon_client *client, struct client_room *room);
 

@@ -8,6 +8,7 @@
 #include "client/error.h"
 #include "client/options.h"
 #include "common/address.h"
+#include "common/codec.h"
 #include "common/random.h"
 
 static void client_log(void *user, enum log_level level, const char *text) {
@@ -52,7 +53,8 @@ static void client_destroy(struct canyon_client *client) {
     free(client->absent);
     free(client->first_lanes);
     free(client->versions);
-    free(client->spare.values);
+    for (size_t i = 0; i < CLIENT_SPARES; i++)
+        free(client->spares[i].values);
     identity_destroy(client->identity);
     job_finish(&client->job);
     pthread_cond_destroy(&client->idle);
@@ -358,6 +360,7 @@ enum canyon_status canyon_connect(const struct canyon_options *given, canyon_cli
     *client = NULL;
     if (options_take(given, &options, &error) != CANYON_OK || random_start(&error) != CANYON_OK)
         goto out;
+    codec_start();
     made = client_create(&options);
     if (made == NULL) {
         error_set(&error, CANYON_NO_MEMORY, "no memory for a client");

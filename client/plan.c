@@ -68,20 +68,23 @@ static void plan_add_piece(struct plan *plan, struct plan_frame *frame, const st
         plan->pieces[frame->last].next = index;
     frame->last = index;
     frame->count++;
-    frame->bytes += piece->elements * (uint32_t)sizeof(float);
+    frame->out += piece->out;
+    frame->in += piece->in;
+    frame->single += CODEC_SINGLE((uint64_t)piece->elements);
 }
 
 /* `open` holds, per lane and kind, the index of the shared frame that may still take pieces. */
 static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t type, const struct plan_piece *piece) {
-    uint32_t bytes = piece->elements * (uint32_t)sizeof(float);
-    if (bytes >= PLAN_ALONE_BYTES) {
+    if (piece->out >= PLAN_ALONE_BYTES || piece->in >= PLAN_ALONE_BYTES) {
         plan_add_piece(plan, plan_new_frame(plan, lane, type), piece);
         return;
     }
     size_t *slot = &open[lane * PLAN_KINDS + plan_kind(type)];
     if (*slot != PLAN_NONE) {
         const struct plan_frame *frame = &plan->frames[*slot];
-        if (frame->count == LIMIT_PIECES || frame->bytes + bytes > PLAN_FRAME_BYTES)
+        if (frame->count == LIMIT_PIECES || frame->out + piece->out > PLAN_FRAME_BYTES ||
+            frame->in + piece->in > PLAN_FRAME_BYTES ||
+            frame->single + CODEC_SINGLE((uint64_t)piece->elements) > PLAN_SINGLE_BYTES)
             *slot = PLAN_NONE;
     }
     if (*slot == PLAN_NONE) {
@@ -91,16 +94,29 @@ static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t ty
     plan_add_piece(plan, &plan->frames[*slot], piece);
 }
 
+/* How much of a piece travels, each way. */
+static void plan_measure(const struct plan_item *item, struct plan_piece *piece) {
+    bool pushes = item->type == FRAME_PUSH || item->type == FRAME_PUSH_PULL;
+    piece->kept = pushes && item->codec == CODEC_TOPK ? (uint32_t)codec_kept(item->fraction, piece->elements) : 0;
+    if (item->type != FRAME_PULL)
+        piece->out = (uint32_t)codec_bytes(item->codec, piece->elements, piece->kept);
+    if (item->type == FRAME_PULL || item->type == FRAME_PUSH_PULL)
+        piece->in = (uint32_t)codec_bytes(item->reply, piece->elements, 0);
+}
+
+/* Lanes with an open shared frame each, of every kind, in place: more than that is rare. */
+enum { PLAN_FEW_OPEN = 16 * PLAN_KINDS };
+
 static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const struct plan_layout *layout,
                                         const struct plan_item *items, size_t count, struct error *error) {
     uint64_t blocks = 0;
     for (size_t i = 0; i < count; i++)
         blocks += job_block_count(layout->job, items[i].elements);
     size_t slots = layout->lane_count * PLAN_KINDS;
-    size_t room = (size_t)blocks + 1; /* never zero bytes */
-    plan->frames = calloc(room, sizeof *plan->frames);
-    plan->pieces = calloc(room, sizeof *plan->pieces);
-    *open = calloc(slots, sizeof **open);
+    bool few = blocks <= PLAN_FEW;
+    plan->frames = few ? plan->few_frames : calloc((size_t)blocks, sizeof *plan->frames);
+    plan->pieces = few ? plan->few_pieces : calloc((size_t)blocks, sizeof *plan->pieces);
+    *open = slots <= PLAN_FEW_OPEN ? *open : malloc(slots * sizeof **open);
     if (plan->frames == NULL || plan->pieces == NULL || *open == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory to plan a step of %llu blocks",
                          (unsigned long long)blocks);
@@ -111,8 +127,10 @@ static enum canyon_status plan_allocate(struct plan *plan, size_t **open, const 
 
 enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout, const struct plan_item *items,
                              size_t count, struct error *error) {
-    size_t *open = NULL;
-    memset(plan, 0, sizeof *plan);
+    size_t few_open[PLAN_FEW_OPEN], *open = few_open;
+    plan->frames = NULL;
+    plan->pieces = NULL;
+    plan->frame_count = plan->piece_count = 0;
     enum canyon_status status = plan_check_unique(items, count, error);
     if (status != CANYON_OK)
         goto out;
@@ -132,18 +150,24 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
                 piece.offset = block * SLOT_NUMBER_WORDS;
                 piece.elements = SLOT_NUMBER_WORDS;
             }
+            plan_measure(&items[i], &piece);
             plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
         }
     }
 out:
-    free(open);
+    if (open != few_open)
+        free(open);
     return status;
 }
 
 void plan_finish(struct plan *plan) {
     if (plan == NULL)
         return;
-    free(plan->frames);
-    free(plan->pieces);
-    memset(plan, 0, sizeof *plan);
+    if (plan->frames != plan->few_frames)
+        free(plan->frames);
+    if (plan->pieces != plan->few_pieces)
+        free(plan->pieces);
+    plan->frames = NULL;
+    plan->pieces = NULL;
+    plan->frame_count = plan->piece_count = 0;
 }

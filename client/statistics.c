@@ -51,6 +51,10 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->clipped += part->clipped;
     sum->turned_away += part->turned_away;
     sum->aborted += part->aborted;
+    sum->values_in += part->values_in;
+    sum->values_in_single += part->values_in_single;
+    sum->values_out += part->values_out;
+    sum->values_out_single += part->values_out_single;
 }
 
 /* How this client speaks to it: it knows by itself, and a server's word would be worth nothing here. */

@@ -137,6 +137,7 @@ struct canyon_tensor *tensor_create(struct canyon_client *client, const struct t
         free(tensor);
         return NULL;
     }
+    encoding_init(&tensor->encoding);
     tensor->client = client;
     tensor->info = *info;
     tensor->elements = elements;
@@ -152,6 +153,7 @@ struct canyon_tensor *tensor_create(struct canyon_client *client, const struct t
 void tensor_destroy(struct canyon_tensor *tensor) {
     if (tensor == NULL)
         return;
+    encoding_finish(&tensor->encoding);
     free(tensor->versions);
     free(tensor);
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "client/client.h"
+#include "client/encoding.h"
 #include "common/tensor.h"
 
 struct canyon_tensor {
@@ -14,6 +15,7 @@ struct canyon_tensor {
     uint64_t elements, blocks, home;
     uint32_t restarts;          /* of shard 0's server when the handle was opened */
     _Atomic uint64_t *versions; /* of the weights of each block received last; of its first values before that */
+    struct encoding encoding;
 };
 
 /* A handle for a complete tensor. NULL with NO_MEMORY or PROTOCOL (a shape that cannot be). */

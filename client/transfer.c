@@ -1,17 +1,35 @@
 #include "client/transfer.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/transfer_state.h"
 
+/* Memory for `count` of something, in the transfer where there are few. */
+static void *transfer_room(size_t count, size_t bytes, void *few) {
+    return count <= TRANSFER_FEW ? few : malloc(count * bytes);
+}
+
+static void transfer_give(void *room, const void *few) {
+    if (room != few)
+        free(room);
+}
+
+static struct transfer *transfer_create(void) {
+    struct transfer *transfer = malloc(sizeof *transfer);
+    if (transfer != NULL)
+        memset(transfer, 0, offsetof(struct transfer, question_bytes));
+    return transfer;
+}
+
 static void transfer_free(struct transfer *transfer) {
     plan_finish(&transfer->plan);
-    free(transfer->items);
-    free(transfer->tallies);
-    free(transfer->frames);
-    free(transfer->slices);
-    free(transfer->messages);
+    transfer_give(transfer->items, transfer->few_items);
+    transfer_give(transfer->tallies, transfer->few_tallies);
+    transfer_give(transfer->frames, transfer->few_frames);
+    transfer_give(transfer->slices, transfer->few_slices);
+    transfer_give(transfer->messages, transfer->few_messages);
     free(transfer);
 }
 
@@ -22,7 +40,8 @@ static void transfer_destroy(struct batch *batch) {
 }
 
 static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon_client *client, struct error *error) {
-    struct plan_item *items = calloc(transfer->count + 1, sizeof *items);
+    struct plan_item few[TRANSFER_FEW];
+    struct plan_item *items = transfer_room(transfer->count, sizeof *items, few);
     if (items == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", transfer->count);
     for (size_t i = 0; i < transfer->count; i++)
@@ -30,66 +49,136 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
                                       .home = transfer->items[i].tensor->home,
                                       .elements = transfer->items[i].tensor->elements,
                                       .per_block = slot_is_number(transfer->items[i].slot),
-                                      .type = transfer->items[i].type};
+                                      .type = transfer->items[i].type,
+                                      .codec = transfer->items[i].codec.codec,
+                                      .fraction = transfer->items[i].codec.fraction,
+                                      .reply = transfer->items[i].reply.codec};
     enum canyon_status status = plan_make(&transfer->plan, &client->layout, items, transfer->count, error);
-    free(items);
+    transfer_give(items, few);
     return status;
 }
 
-/* Room for the messages: a piece packs into at most this. */
-#define PIECE_MESSAGE_BYTES 40
+_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
+
+static bool type_pushes(uint16_t type) {
+    return type == FRAME_PUSH || type == FRAME_PUSH_PULL;
+}
+
+/* Optimizer state and what is assigned travel as float32. */
+static void transfer_choose(struct transfer_item *item) {
+    struct codec_choice gradient, weights;
+    encoding_look(&item->tensor->encoding, &gradient, &weights);
+    item->codec = type_pushes(item->type) ? gradient : (struct codec_choice){.codec = CODEC_F32};
+    item->reply = item->in != NULL && item->slot == SLOT_WEIGHTS ? weights : (struct codec_choice){.codec = CODEC_F32};
+}
+
+/* Room for the gradients that are to be encoded. */
+static enum canyon_status transfer_take_room(struct transfer *transfer, struct canyon_client *client,
+                                             struct error *error) {
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < transfer->plan.piece_count; i++) {
+        const struct plan_piece *piece = &transfer->plan.pieces[i];
+        bytes += transfer->items[piece->item].codec.codec != CODEC_F32 ? piece->out : 0;
+    }
+    if (bytes > 0 && !client_take_room(client, bytes / sizeof(float), &transfer->encoded))
+        return error_set(error, CANYON_NO_MEMORY, "no memory for %llu bytes of encoded gradients",
+                         (unsigned long long)bytes);
+    return CANYON_OK;
+}
 
 static enum canyon_status transfer_allocate(struct transfer *transfer, const struct transfer_item *items, size_t count,
                                             struct canyon_client *client, struct error *error) {
     transfer->count = count;
-    transfer->items = calloc(count + 1, sizeof *transfer->items);
-    transfer->tallies = calloc(count + 1, sizeof *transfer->tallies);
+    transfer->items = transfer_room(count, sizeof *transfer->items, transfer->few_items);
+    transfer->tallies = transfer_room(count, sizeof *transfer->tallies, transfer->few_tallies);
     if (transfer->items == NULL || transfer->tallies == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu tensors", count);
     for (size_t i = 0; i < count; i++) {
         transfer->items[i] = items[i];
-        transfer->tallies[i].version = UINT64_MAX;
+        transfer_choose(&transfer->items[i]);
+        transfer->tallies[i] = (struct transfer_tally){.version = UINT64_MAX};
     }
     enum canyon_status status = transfer_plan(transfer, client, error);
     if (status != CANYON_OK)
         return status;
-    transfer->frames = calloc(transfer->plan.frame_count + 1, sizeof *transfer->frames);
-    transfer->slices = calloc(transfer->plan.piece_count + 1, sizeof *transfer->slices);
-    transfer->messages = malloc(transfer->plan.piece_count * PIECE_MESSAGE_BYTES + 1);
+    size_t pieces = transfer->plan.piece_count;
+    transfer->frames = transfer_room(transfer->plan.frame_count, sizeof *transfer->frames, transfer->few_frames);
+    transfer->slices = transfer_room(pieces, sizeof *transfer->slices, transfer->few_slices);
+    transfer->messages = transfer_room(pieces, TRANSFER_MESSAGE_BYTES, transfer->few_messages);
     if (transfer->frames == NULL || transfer->slices == NULL || transfer->messages == NULL)
-        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", transfer->plan.piece_count);
-    return CANYON_OK;
+        return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", pieces);
+    return transfer_take_room(transfer, client, error);
 }
 
 /* iovec has no const; nothing writes through it. */
-static struct iovec slice_of(const float *values, size_t elements) {
+static struct iovec slice_of(const void *bytes, size_t count) {
     union {
-        const float *from;
+        const void *from;
         void *to;
-    } base = {values};
-    return (struct iovec){.iov_base = base.to, .iov_len = elements * sizeof(float)};
+    } base = {bytes};
+    return (struct iovec){.iov_base = base.to, .iov_len = count};
+}
+
+/* The values of a piece where they are, or where they will be encoded: at *room, which is moved on. */
+static struct iovec transfer_slice(const struct transfer *transfer, const struct plan_piece *piece, uint8_t **room) {
+    const struct transfer_item *item = &transfer->items[piece->item];
+    if (item->codec.codec == CODEC_F32)
+        return slice_of(item->out + piece->offset, piece->out);
+    uint8_t *to = *room;
+    *room += piece->out;
+    return slice_of(to, piece->out);
+}
+
+/* A session_request's `prepare`: encodes late, so that the first blocks are applied while the last ones are encoded,
+ * and a push that is never sent leaves no trace in a residual. Under the lock of the lane, which is the only one that
+ * has these blocks. */
+static void transfer_encode(struct session_request *request) {
+    struct transfer_frame *frame = request->user;
+    const struct transfer *transfer = frame->transfer;
+    uint64_t worker;
+    uint8_t *room = frame->room;
+    if (frame->encoded)
+        return;
+    frame->encoded = true;
+    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
+    for (size_t index = frame->plan->first; index != PLAN_NONE; index = transfer->plan.pieces[index].next) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        const struct transfer_item *item = &transfer->items[piece->item];
+        if (item->codec.codec == CODEC_F32)
+            continue;
+        const struct encoding_block block = {.codec = item->codec.codec,
+                                             .values = item->out + piece->offset,
+                                             .offset = piece->offset,
+                                             .elements = piece->elements,
+                                             .kept = piece->kept,
+                                             .seed = codec_seed(item->tensor->home, piece->block, worker)};
+        encoding_write(&item->tensor->encoding, &block, room);
+        room += piece->out;
+    }
 }
 
 /* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. */
 static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *plan, struct iovec *slices,
-                            uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+                            uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
     size_t index = plan->first;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
         const struct transfer_item *item = &transfer->items[piece->item];
-        bool pushes = item->type == FRAME_PUSH || item->type == FRAME_PUSH_PULL;
         uint64_t version = 0;
-        if (pushes)
+        if (type_pushes(item->type))
             version = atomic_load_explicit(&item->tensor->versions[piece->block], memory_order_relaxed);
         message.pieces[i] = (struct message_piece){.tensor = item->tensor->info.id,
                                                    .block = piece->block,
                                                    .elements = piece->elements,
                                                    .version = version,
-                                                   .slot = item->slot};
+                                                   .slot = item->slot,
+                                                   .codec = item->codec.codec,
+                                                   .reply = item->reply.codec,
+                                                   .kept = piece->kept};
         if (item->out != NULL)
-            slices[i] = slice_of(item->out + piece->offset, piece->elements);
+            slices[i] = transfer_slice(transfer, piece, room);
         index = piece->next;
     }
     return message_pack_pieces(&message, bytes);
@@ -97,14 +186,16 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
 
 static void transfer_fill(struct transfer *transfer) {
     struct iovec *slices = transfer->slices;
-    uint8_t *messages = transfer->messages;
+    uint8_t *messages = transfer->messages, *room = (uint8_t *)transfer->encoded.values;
     for (size_t i = 0; i < transfer->plan.frame_count; i++) {
         const struct plan_frame *plan = &transfer->plan.frames[i];
         const struct plan_piece *piece = &transfer->plan.pieces[plan->first];
         const struct transfer_item *item = &transfer->items[piece->item];
         struct transfer_frame *frame = &transfer->frames[i];
         uint8_t packed[LIMIT_MESSAGE_BYTES];
-        size_t bytes = transfer_pack(transfer, plan, slices, packed);
+        frame->room = room;
+        frame->encoded = false;
+        size_t bytes = transfer_pack(transfer, plan, slices, &room, packed);
         memcpy(messages, packed, bytes);
         frame->transfer = transfer;
         frame->plan = plan;
@@ -115,16 +206,18 @@ static void transfer_fill(struct transfer *transfer) {
                                                   .changes_state = type_changes_state(plan->type),
                                                   .done = transfer_done,
                                                   .user = frame};
+        if (room != frame->room)
+            frame->request.prepare = transfer_encode;
         if (item->out != NULL) {
             frame->request.payload = slices;
             frame->request.payload_count = plan->count;
-            frame->request.payload_bytes = plan->bytes;
+            frame->request.payload_bytes = plan->out;
         }
-        if (item->in != NULL)
-            frame->request.reply_bytes = plan->bytes;
-        if (item->in != NULL && plan->count == 1) {
+        frame->request.reply_bytes = plan->in;
+        /* Several, or encoded: they are brought to their places from where they arrive. */
+        if (item->in != NULL && plan->count == 1 && item->reply.codec == CODEC_F32) {
             frame->request.destination = item->in + piece->offset;
-            frame->request.destination_bytes = plan->bytes;
+            frame->request.destination_bytes = plan->in;
         }
         batch_add(&transfer->batch, plan->lane, &frame->request);
         slices += plan->count;
@@ -136,7 +229,7 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
                                   struct canyon_future **future, struct error *error) {
     enum canyon_status status = CANYON_NO_MEMORY;
     struct client_room copy = order->copy;
-    struct transfer *transfer = calloc(1, sizeof *transfer);
+    struct transfer *transfer = transfer_create();
     if (transfer == NULL) {
         error_set(error, status, "no memory for a step of %zu tensors", order->count);
         goto no_transfer;
@@ -156,6 +249,7 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
     batch_submit(&transfer->batch, attended);
     return CANYON_OK;
 not_begun:
+    client_give_room(client, &transfer->encoded);
     transfer_free(transfer);
 no_transfer:
     client_give_room(client, &copy);

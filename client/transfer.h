@@ -12,6 +12,8 @@ struct transfer_item {
     uint8_t slot;     /* what is assigned or pulled: enum slot, or between; for a push SLOT_WEIGHTS */
     const float *out; /* values to assign or the gradient; borrowed until the future is done; NULL for a pull */
     float *in;        /* where weights go; borrowed until the future is done; NULL when none are wanted */
+    /* Of gradients and of weights, as the tensor's handle has them when the transfer begins, which fills them in: */
+    struct codec_choice codec, reply;
 };
 
 /* A slot that is a number for each block travels as 8 bytes a block, in the order of the blocks: `out` and `in` then

@@ -53,7 +53,7 @@ static enum canyon_status transfer_check_reply(const struct transfer_frame *fram
     for (uint32_t i = 0; i < results->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
         if (has_values && results->results[i].status == CANYON_OK)
-            expected += (uint64_t)piece->elements * sizeof(float);
+            expected += piece->in;
         index = piece->next;
     }
     if (expected != reply->header.payload_bytes)
@@ -62,22 +62,42 @@ static enum canyon_status transfer_check_reply(const struct transfer_frame *fram
     return CANYON_OK;
 }
 
-/* Copies what did not land in the caller's memory by itself. */
-static void transfer_copy(const struct transfer_frame *frame, const struct frame *reply,
-                          const struct message_piece_results *results) {
+/* Brings to its place what did not land in the caller's memory by itself. */
+static enum canyon_status transfer_decode(const struct transfer_frame *frame, const struct frame *reply,
+                                          const struct message_piece_results *results, struct error *error) {
     const struct transfer *transfer = frame->transfer;
     const uint8_t *values = reply->payload;
+    enum canyon_status status = CANYON_OK;
     if (reply->header.payload_bytes == 0 || values == frame->request.destination)
-        return;
+        return CANYON_OK;
     size_t index = frame->plan->first;
-    for (uint32_t i = 0; i < results->count; i++) {
+    for (uint32_t i = 0; i < results->count && status == CANYON_OK; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
+        const struct transfer_item *item = &transfer->items[piece->item];
         index = piece->next;
         if (results->results[i].status != CANYON_OK)
             continue;
-        size_t bytes = piece->elements * sizeof(float);
-        memcpy(transfer->items[piece->item].in + piece->offset, values, bytes);
-        values += bytes;
+        status =
+            codec_decode(item->reply.codec, values, piece->in, piece->elements, 0, item->in + piece->offset, error);
+        values += piece->in;
+    }
+    if (status != CANYON_OK) {
+        error->status = status = CANYON_PROTOCOL;
+        error_prefix(error, "weights from %s", transfer_address(transfer, frame->plan->lane));
+    }
+    return status;
+}
+
+/* What the client's counters say of a frame that was answered. */
+static void transfer_count_bytes(const struct transfer_frame *frame, const struct frame *reply) {
+    struct canyon_client *client = frame->transfer->batch.client;
+    const struct plan_frame *plan = frame->plan;
+    bool whole = reply->header.payload_bytes == plan->in;
+    atomic_fetch_add_explicit(&client->sent, plan->out, memory_order_relaxed);
+    atomic_fetch_add_explicit(&client->sent_single, plan->out > 0 ? plan->single : 0, memory_order_relaxed);
+    if (plan->in > 0 && whole) {
+        atomic_fetch_add_explicit(&client->received, plan->in, memory_order_relaxed);
+        atomic_fetch_add_explicit(&client->received_single, plan->single, memory_order_relaxed);
     }
 }
 
@@ -94,7 +114,10 @@ static enum canyon_status transfer_take_reply(struct transfer_frame *frame, cons
     status = transfer_check_reply(frame, reply, &results, error);
     if (status != CANYON_OK)
         return status;
-    transfer_copy(frame, reply, &results);
+    status = transfer_decode(frame, reply, &results, error);
+    if (status != CANYON_OK)
+        return status;
+    transfer_count_bytes(frame, reply);
     pthread_mutex_lock(&transfer->batch.future.lock);
     size_t index = frame->plan->first;
     for (uint32_t i = 0; i < results.count; i++) {
@@ -153,6 +176,7 @@ static void transfer_judge_refusal(struct transfer *transfer, struct error *erro
 static void transfer_conclude(struct transfer *transfer) {
     struct error *error = &transfer->batch.error;
     client_give_room(transfer->batch.client, &transfer->copy);
+    client_give_room(transfer->batch.client, &transfer->encoded);
     bool unreached = error->status == CANYON_TIMEOUT || error->status == CANYON_UNAVAILABLE;
     if (unreached && transfer->applied) {
         error->status = CANYON_OUTCOME_UNKNOWN;

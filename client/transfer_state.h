@@ -20,6 +20,8 @@ struct transfer_frame {
     struct session_request request;
     struct transfer *transfer;
     const struct plan_frame *plan;
+    uint8_t *room; /* for its gradients that are to be encoded, which is done when it is about to be sent: once */
+    bool encoded;
 };
 
 /* Why blocks were refused: the first reason, except that a missing tensor goes before all others. */
@@ -30,6 +32,10 @@ struct transfer_refusal {
     char text[ERROR_TEXT_BYTES];
 };
 
+/* What a step of few tensors needs, in one piece with the transfer. */
+#define TRANSFER_FEW           PLAN_FEW
+#define TRANSFER_MESSAGE_BYTES 49 /* a piece packs into at most this */
+
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
     size_t count;
@@ -37,6 +43,7 @@ struct transfer {
     struct transfer_tally *tallies;
     struct canyon_item *results; /* the caller's, or NULL */
     struct client_room copy;     /* of the gradients, or nothing */
+    struct client_room encoded;  /* gradients in another form than float32 */
     uint64_t deadline;
     struct plan plan;
     struct transfer_frame *frames;
@@ -46,8 +53,14 @@ struct transfer {
     struct transfer_refusal refusal;
     bool asked; /* shard 0, what it knows of the missing tensor */
     struct session_request question;
-    uint8_t question_bytes[LIMIT_MESSAGE_BYTES];
     struct error answer;
+    /* From here on nothing is zeroed at first. */
+    uint8_t question_bytes[LIMIT_MESSAGE_BYTES];
+    struct transfer_item few_items[TRANSFER_FEW];
+    struct transfer_tally few_tallies[TRANSFER_FEW];
+    struct transfer_frame few_frames[TRANSFER_FEW];
+    struct iovec few_slices[TRANSFER_FEW];
+    uint8_t few_messages[TRANSFER_FEW * TRANSFER_MESSAGE_BYTES];
 };
 
 static inline bool type_changes_state(uint16_t type) {

@@ -140,6 +140,10 @@ enum frame_reader_result frame_reader_next(struct frame_reader *reader, struct f
 /* Gives the payload buffer back, unless a payload is under way in it. The last frame is no longer valid. */
 void frame_reader_trim(struct frame_reader *reader);
 
+/* Between frames: as trim, and the scratch's pages go back to the system until they are needed again. Elsewhere it does
+ * nothing. */
+void frame_reader_rest(struct frame_reader *reader);
+
 /* True between frames: nothing of a next frame has been received. */
 int frame_reader_idle(const struct frame_reader *reader);
 

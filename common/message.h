@@ -86,7 +86,10 @@ struct message_piece {
     uint64_t tensor;
     uint32_t block, elements;
     uint64_t version;
-    uint32_t slot; /* enum slot, or between; at most SLOT_HIGH */
+    uint32_t slot;  /* enum slot, or between; at most SLOT_HIGH */
+    uint32_t codec; /* enum codec, or a number that is none: of the values in the request's payload, */
+    uint32_t reply; /* and of those in the reply's */
+    uint32_t kept;  /* of topk; at most LIMIT_BLOCK_HIGH */
 };
 
 struct message_pieces {
@@ -121,7 +124,7 @@ struct message_barrier {
 struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
         parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped,
-        turned_away, aborted;
+        turned_away, aborted, values_in, values_in_single, values_out, values_out_single;
 };
 
 struct message_hyperparameter {

@@ -28,7 +28,11 @@
     X(skipped)                                                                                                         \
     X(clipped)                                                                                                         \
     X(turned_away)                                                                                                     \
-    X(aborted)
+    X(aborted)                                                                                                         \
+    X(values_in)                                                                                                       \
+    X(values_in_single)                                                                                                \
+    X(values_out)                                                                                                      \
+    X(values_out_single)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 

@@ -16,6 +16,9 @@ size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[L
         pieces[i].elements = message->pieces[i].elements;
         pieces[i].version = message->pieces[i].version;
         pieces[i].slot = message->pieces[i].slot;
+        pieces[i].codec = message->pieces[i].codec;
+        pieces[i].reply = message->pieces[i].reply;
+        pieces[i].kept = message->pieces[i].kept;
         list[i] = &pieces[i];
     }
     wire.n_pieces = message->count;
@@ -41,6 +44,9 @@ enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, str
             (uint32_t)message_take_number(&unpacking, "pieces.elements", from->elements, 0, LIMIT_BLOCK_HIGH);
         piece->version = from->version;
         piece->slot = (uint32_t)message_take_number(&unpacking, "pieces.slot", from->slot, SLOT_WEIGHTS, SLOT_HIGH);
+        piece->codec = from->codec;
+        piece->reply = from->reply;
+        piece->kept = (uint32_t)message_take_number(&unpacking, "pieces.kept", from->kept, 0, LIMIT_BLOCK_HIGH);
     }
     return unpacking.status;
 }

@@ -32,7 +32,8 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->workers = workers_create();
     handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (handler->workers == NULL || handler->sessions == NULL || handler->shards == NULL) {
+    if (!codecs_init(&handler->codecs, job) || handler->workers == NULL || handler->sessions == NULL ||
+        handler->shards == NULL) {
         goto failed;
     }
     for (uint32_t shard = 0; shard < job->shards; shard++) {
@@ -65,6 +66,7 @@ void handler_destroy(struct handler *handler) {
     directory_finish(&handler->tensors);
     workers_destroy(handler->workers);
     sessions_destroy(handler->sessions);
+    codecs_finish(&handler->codecs);
     free(handler->shards);
     free(handler);
 }

@@ -1,10 +1,11 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
- * handler_parts.c, handler_roles.c, handler_values.c, handler_workers.c, handler_seeing.c. */
+ * handler_parts.c, handler_roles.c, handler_values.c, handler_codecs.c, handler_workers.c, handler_seeing.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
 #include <stdbool.h>
 
+#include "common/codec.h"
 #include "server/directory.h"
 #include "server/handler.h"
 #include "server/parked.h"
@@ -26,6 +27,13 @@ struct handler_tensor {
 /* Ids that were undefined last: a DEFINE that arrives after the UNDEFINE of its id came too late. */
 #define HANDLER_UNDEFINED 4096
 
+/* Room for values in other forms than float32. */
+struct handler_codecs {
+    float *gradient; /* one block, decoded */
+    uint8_t *reply;  /* weights of one reply, encoded: handler_payload_limit bytes, */
+    size_t used;     /* of which these */
+};
+
 struct handler {
     const struct job *job;
     uint32_t server, thread, threads;
@@ -44,6 +52,7 @@ struct handler {
     struct message_statistics counters; /* the parts that are counted, not looked up */
     uint8_t reply[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     struct handler_slice slices[1 + LIMIT_PIECES];
+    struct handler_codecs codecs;
 };
 
 /* Whom to answer. */
@@ -85,6 +94,33 @@ char *handler_owner_text(const struct handler *handler, uint32_t shard, char *te
 enum canyon_status handler_park(struct handler *handler, const struct request *request, enum frame_type type,
                                 const char *name, const struct tensor_spec *spec, uint32_t wait_ms,
                                 struct parked **parked, struct error *error);
+
+/* ---- Codecs (handler_codecs.c) ---- */
+
+/* False when there is no memory; finish it in any case. */
+bool codecs_init(struct handler_codecs *codecs, const struct job *job);
+void codecs_finish(struct handler_codecs *codecs);
+
+/* Whether a piece's codecs make sense in a request of this type: UNSUPPORTED, INVALID_ARGUMENT. Only then the sizes
+ * below mean something: what it has in a payload that brings values, and what its weights or slot have in a reply. */
+enum canyon_status codecs_check(unsigned type, const struct message_piece *piece, struct error *error);
+
+static inline size_t piece_bytes(const struct message_piece *piece) {
+    return codec_bytes((enum codec)piece->codec, piece->elements, piece->kept);
+}
+static inline size_t piece_reply_bytes(const struct message_piece *piece) {
+    return codec_bytes((enum codec)piece->reply, piece->elements, 0);
+}
+
+/* The gradient as float32, where it lies or decoded: borrowed until the next call. INVALID_ARGUMENT for bytes that are
+ * no encoding. The piece has at most a block's elements. */
+enum canyon_status codecs_gradient(struct handler_codecs *codecs, const struct message_piece *piece,
+                                   const uint8_t *payload, const float **values, struct error *error);
+
+/* Replaces weights that the piece wants in another form by their encoding. The caller sets used to 0 for each reply,
+ * and has checked that it fits. */
+void codecs_weights(struct handler_codecs *codecs, const struct message_piece *piece, uint64_t home, uint64_t version,
+                    struct handler_slice *slice);
 
 /* ---- Who may do what (handler_roles.c) ---- */
 

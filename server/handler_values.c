@@ -36,13 +36,19 @@ static bool takes_weights(unsigned type) {
 static enum canyon_status check_frame(uint32_t limit, const struct frame *frame, const struct message_pieces *pieces,
                                       struct error *error) {
     const char *name = frame_type_name(frame->header.type);
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, single = 0, back = 0;
     if (pieces->count == 0) {
         return error_set(error, CANYON_PROTOCOL, "%s without pieces", name);
     }
     for (uint32_t i = 0; i < pieces->count; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
-        bytes += (uint64_t)piece->elements * sizeof(float);
+        enum canyon_status status = codecs_check(frame->header.type, piece, error);
+        if (status != CANYON_OK) {
+            return status;
+        }
+        bytes += piece_bytes(piece);
+        single += CODEC_SINGLE((uint64_t)piece->elements);
+        back += takes_weights(frame->header.type) ? piece_reply_bytes(piece) : 0;
         if (piece->slot != SLOT_WEIGHTS && !takes_slots(frame->header.type)) {
             return error_set(error, CANYON_PROTOCOL, "%s names slot %u: a gradient is for a block as a whole", name,
                              piece->slot);
@@ -55,9 +61,12 @@ static enum canyon_status check_frame(uint32_t limit, const struct frame *frame,
             }
         }
     }
-    if (bytes > limit) {
+    /* As float32 too: a short encoding is as much work as a long one. */
+    uint64_t most = single > back ? single : back;
+    most = bytes > most ? bytes : most;
+    if (most > limit) {
         return error_set(error, CANYON_TOO_LARGE, "the pieces of this %s have %" PRIu64 " bytes, a payload at most %u",
-                         name, bytes, limit);
+                         name, most, limit);
     }
     if (brings_values(frame->header.type) && bytes != frame->header.payload_bytes) {
         return error_set(error, CANYON_PROTOCOL, "%s has a payload of %u bytes, its pieces %" PRIu64, name,
@@ -147,7 +156,8 @@ static enum canyon_status apply_piece(struct shard *shard, unsigned type, const 
     return status;
 }
 
-static void count_piece(struct message_statistics *counters, unsigned type, uint64_t staleness) {
+static void count_piece(struct message_statistics *counters, unsigned type, const struct message_piece *piece,
+                        uint64_t staleness) {
     if (type == FRAME_ASSIGN) {
         counters->assigns++;
     } else if (type != FRAME_PULL) {
@@ -155,20 +165,31 @@ static void count_piece(struct message_statistics *counters, unsigned type, uint
         counters->staleness_sum += staleness;
         counters->staleness_max = staleness > counters->staleness_max ? staleness : counters->staleness_max;
     }
+    if (brings_values(type)) {
+        counters->values_in += piece_bytes(piece);
+        counters->values_in_single += CODEC_SINGLE((uint64_t)piece->elements);
+    }
     if (takes_weights(type)) {
         counters->pulls++;
+        counters->values_out += piece_reply_bytes(piece);
+        counters->values_out_single += CODEC_SINGLE((uint64_t)piece->elements);
     }
 }
 
-static void execute_piece(struct handler *handler, struct transfer *transfer, uint32_t index, const float *values) {
+/* `payload` is where its values begin, if the request brings any. */
+static void execute_piece(struct handler *handler, struct transfer *transfer, uint32_t index, const uint8_t *payload) {
     const struct message_piece *piece = &transfer->pieces.pieces[index];
     struct message_piece_result *result = &transfer->results.results[index];
     struct shard *shard = NULL;
     struct shard_reply reply;
     struct handler_slice fresh = {NULL, 0};
+    const float *values = NULL;
     struct error error;
     memset(result, 0, sizeof *result);
     result->status = locate(handler, transfer, piece, &shard, &error);
+    if (result->status == CANYON_OK && brings_values(transfer->type)) {
+        result->status = codecs_gradient(&handler->codecs, piece, payload, &values, &error);
+    }
     if (result->status == CANYON_OK) {
         result->status = transfer->type == FRAME_PULL
                              ? read_piece(shard, piece, &reply, &fresh, &error)
@@ -187,9 +208,10 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     }
     result->version = reply.version;
     result->staleness = reply.staleness;
-    count_piece(&handler->counters, transfer->type, reply.staleness);
+    count_piece(&handler->counters, transfer->type, piece, reply.staleness);
     if (takes_weights(transfer->type)) {
         /* Straight from parameter memory: no other piece of this frame changes this block. */
+        codecs_weights(&handler->codecs, piece, transfer->tensor->home, reply.version, &fresh);
         transfer->slices++;
         handler->slices[transfer->slices] = fresh;
     }
@@ -206,18 +228,18 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     if (status != CANYON_OK) {
         return status;
     }
+    /* It stays so from piece to piece: each has a multiple of 4 bytes. */
     assert((uintptr_t)frame->payload % _Alignof(float) == 0);
-    const float *values = (const float *)(const void *)frame->payload; /* NULL when all pieces are empty */
+    size_t at = 0;
+    handler->codecs.used = 0;
     transfer.request = request;
     transfer.type = frame->header.type;
     transfer.slices = 0;
     transfer.results.count = transfer.pieces.count;
     transfer.results.text[0] = '\0';
     for (uint32_t i = 0; i < transfer.pieces.count; i++) {
-        execute_piece(handler, &transfer, i, values);
-        if (brings_values(transfer.type) && transfer.pieces.pieces[i].elements > 0) {
-            values += transfer.pieces.pieces[i].elements;
-        }
+        execute_piece(handler, &transfer, i, at > 0 ? frame->payload + at : frame->payload);
+        at += brings_values(transfer.type) ? piece_bytes(&transfer.pieces.pieces[i]) : 0;
     }
     reply_send(handler, request, (enum frame_type)(transfer.type + 1),
                message_pack_piece_results(&transfer.results, reply_message(handler)), transfer.slices);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/codec.h"
 #include "common/random.h"
 #include "server/config.h"
 #include "server/help.h"
@@ -183,6 +184,7 @@ int main(int argc, char **argv) {
         config_write(&config, stdout);
     } else {
         optimizer_start();
+        codec_start();
         code = serve(&config);
     }
     config_finish(&config);

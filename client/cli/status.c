@@ -112,6 +112,44 @@ static bool print_hygiene(const struct status *status) {
     return printed;
 }
 
+/* The part of `single` bytes that was not needed; below 0 where more was. */
+static double saved_percent(uint64_t bytes, uint64_t single) {
+    return single > 0 ? 100.0 * ((double)single - (double)bytes) / (double)single : 0.0;
+}
+
+/* What codecs saved: shown when any was used. */
+static bool print_codecs(const struct status *status) {
+    static const char *const titles[] = {"received", "as f32", "saved", "sent", "as f32", "saved"};
+    bool printed = true, coded = false;
+    struct table *table = table_create();
+    table_column(table, "values that travelled", TABLE_LEFT);
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        table_column(table, titles[i], TABLE_RIGHT);
+    }
+    for (size_t i = 0; i < status->count; i++) {
+        const struct canyon_server_statistics *server = &status->servers[i];
+        const uint64_t bytes[] = {server->values_in, server->values_out};
+        const uint64_t single[] = {server->values_in_single, server->values_out_single};
+        char text[NUMBER_BYTES];
+        if (!server->reachable) {
+            continue;
+        }
+        table_cell(table, "%s", server->address);
+        for (size_t way = 0; way < 2; way++) {
+            table_cell(table, "%s", number_bytes((double)bytes[way], text, sizeof text));
+            table_cell(table, "%s", number_bytes((double)single[way], text, sizeof text));
+            table_cell(table, "%.1f %%", saved_percent(bytes[way], single[way]));
+            coded = coded || bytes[way] != single[way];
+        }
+    }
+    if (coded) {
+        putchar('\n');
+        printed = table_print(table, stdout);
+    }
+    table_destroy(table);
+    return printed;
+}
+
 static enum outcome print_table(const struct status *status) {
     static const struct {
         const char *title;
@@ -131,7 +169,8 @@ static enum outcome print_table(const struct status *status) {
     for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
-    bool printed = table_print(table, stdout) && print_encryption(status) && print_hygiene(status);
+    bool printed =
+        table_print(table, stdout) && print_encryption(status) && print_hygiene(status) && print_codecs(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
@@ -148,7 +187,7 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
     }
     return json_pack("{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
                      "s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o, s:o, s:o}",
+                     "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
                      "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
                      server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL,
                      "version", server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
@@ -162,7 +201,10 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
                      record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max),
                      "not_finite", record_unsigned(server->not_finite), "kept", record_unsigned(server->kept),
                      "skipped", record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped),
-                     "turned_away", record_unsigned(server->turned_away), "aborted", record_unsigned(server->aborted));
+                     "turned_away", record_unsigned(server->turned_away), "aborted", record_unsigned(server->aborted),
+                     "values_in", record_unsigned(server->values_in), "values_in_single",
+                     record_unsigned(server->values_in_single), "values_out", record_unsigned(server->values_out),
+                     "values_out_single", record_unsigned(server->values_out_single));
 }
 
 static enum outcome print_json(const struct status *status) {
@@ -218,7 +260,10 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
             "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
             "When gradients held NaN or infinity, a third table tells what became of them: blocks "
             "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
-            "weights because the new ones would not be finite. One server that answers is enough; exits with 3 when "
+            "weights because the new ones would not be finite. When gradients or weights travelled in another form "
+            "than "
+            "float32, a last table tells how many bytes that saved. One server that answers is enough; exits with 3 "
+            "when "
             "any is down.",
         .options = options,
         .option_count = sizeof options / sizeof *options,

@@ -121,7 +121,7 @@ struct canyon_options {
     const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1 MiB to servers on this machine, where
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine, where
                               more would only leave the processor's caches, and 8 MiB to others */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
@@ -261,6 +261,37 @@ CANYON_API enum canyon_status canyon_tensor_open(canyon_client *client, const ch
 /* Frees the handle, not the tensor. No call on it may be under way. Safe on NULL. */
 CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
 
+/* How the values of this handle's pushes, pulls and steps travel from the next call on; at first as float32. It is this
+ * handle's choice alone: other workers have their own, and weights and optimizer state at the servers stay float32.
+ * NULL means "f32". Of gradients there are
+ *   "f32"              4 bytes a value, exact
+ *   "bf16", "f16"      2 bytes: rounded to nearest, ties to even. What is beyond the largest number of the form becomes
+ *                      that number (of f16: 65504); infinity and NaN stay what they are
+ *   "int8"             1.0625 bytes: groups of 64 values, a scale of their largest size / 127, rounded to nearest
+ *   "int8:stochastic"  the same, rounded up or down at random, so that the error is zero in the mean
+ *   "topk:FRACTION"    8 bytes for each value that is sent: of each block the largest ones, exactly; "topk:0.01" sends
+ *                      one in a hundred
+ * and of weights all but topk. canyon_assign and optimizer state always travel as float32.
+ *
+ * ERROR FEEDBACK. With topk the client keeps what was not sent, in a residual of the tensor's size with this handle,
+ * and adds it to the next gradient; "bf16:feedback", "f16:feedback", "int8:feedback" and "int8:stochastic,feedback" do
+ * the same with what rounding lost. The residual changes once for every block of a push: when the block is encoded,
+ * just before its first byte is sent. From then on what was encoded is on its own. So of blocks that are refused, or
+ * whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
+ * not push the same gradient again, that would count twice. What is never sent, because the deadline passed before its
+ * turn came, leaves the residual as it was. Elements that are NaN or infinite are sent as they are, for the server to
+ * judge, and leave the residual as it was too. The residual goes with the handle, or when a codec without feedback is
+ * chosen.
+ *
+ * May be called from any thread at any time; calls that have begun go on as they began.
+ * - INVALID_ARGUMENT: no such codec; the text lists those there are. Nothing has changed
+ * - NO_MEMORY: for the residual. Nothing has changed */
+CANYON_API enum canyon_status canyon_tensor_set_codec(canyon_tensor *tensor, const char *gradient, const char *weights);
+
+/* Whether there are such codecs: OK or INVALID_ARGUMENT, as canyon_tensor_set_codec would answer. Never talks to a
+ * server. */
+CANYON_API enum canyon_status canyon_codec_check(const char *gradient, const char *weights);
+
 struct canyon_tensor_info {
     char name[CANYON_NAME_BYTES];
     uint32_t rank;
@@ -386,10 +417,13 @@ CANYON_API enum canyon_status canyon_step_with_async(canyon_client *client, stru
                                                      canyon_future **future);
 
 /* Of this client, since it was connected: steps with options that asked for a look at the gradients; those whose
- * gradients were clipped to clip_norm; and those that were refused for NaN or infinity, of which nothing was sent.
- * Never talks to a server. canyon_statistics has what servers refused, skipped and clipped. */
+ * gradients were clipped to clip_norm; and those that were refused for NaN or infinity, of which nothing was sent; and
+ * what codecs did. Never talks to a server. canyon_statistics has what servers refused, skipped and clipped. */
 struct canyon_client_counters {
     uint64_t checked, clipped, not_finite;
+    /* Of steps, pushes, pulls and assigns that were answered: bytes of values sent and received, as they travelled, and
+     * what they would have been as float32. The differences are what codecs saved. */
+    uint64_t sent, sent_single, received, received_single;
 };
 CANYON_API enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_client_counters *counters);
 
@@ -497,9 +531,12 @@ struct canyon_server_statistics {
     uint64_t
         turned_away;  /* connections that ended before they were greeted: unknown keys, garbage, silence, no place */
     uint64_t aborted; /* encrypted ones that ended without their client having said that it was all */
-    int encrypted;    /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
-    char cipher[24];  /* "chacha20poly1305" or "aes256gcm" */
-    char key[24];     /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
+    /* Bytes of gradients, weights and optimizer state received and sent, as they travelled, and what they would have
+     * been as float32: the differences are what codecs saved. */
+    uint64_t values_in, values_in_single, values_out, values_out_single;
+    int encrypted;   /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
+    char cipher[24]; /* "chacha20poly1305" or "aes256gcm" */
+    char key[24];    /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:

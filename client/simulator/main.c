@@ -5,6 +5,7 @@
 
 #include "canyon.h"
 #include "client/simulator/interrupt.h"
+#include "client/simulator/load.h"
 #include "client/simulator/surface.h"
 #include "client/simulator/trace.h"
 #include "client/simulator/train.h"
@@ -14,7 +15,7 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"train", train_main}, {"trace", trace_main}, {"surface", surface_main}};
+} commands[] = {{"train", train_main}, {"trace", trace_main}, {"surface", surface_main}, {"load", load_main}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static int run_command(const struct command_line *line, int argc, char **argv) {
@@ -53,7 +54,8 @@ int main(int argc, char **argv) {
     };
     const struct command_line line = {
         .program = "canyon-sim",
-        .summary = "Trains real models through real Canyon servers, and shows what optimizers do.",
+        .summary = "Trains real models through real Canyon servers, shows what optimizers do, and puts loads on "
+                   "servers.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .stop_at_positional = true,
@@ -62,9 +64,11 @@ int main(int argc, char **argv) {
                    "  train          train a model with worker processes, once for every optimizer\n"
                    "  trace          push gradients from standard input, print each step's weights\n"
                    "  surface        let optimizers descend a function of two variables\n"
+                   "  load           put a load on servers, measure it, verify that nothing is lost\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"
+                    "  canyon-sim load --local 2 --workers 1000 --size 8K --verify\n"
                     "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam --init 1,2",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, &used);
@@ -76,7 +80,7 @@ int main(int argc, char **argv) {
         return OUTCOME_DONE;
     }
     if (used >= argc) {
-        arguments_wrong(&line, "a command is missing: train, trace or surface");
+        arguments_wrong(&line, "a command is missing: train, trace, surface or load");
         return OUTCOME_USAGE;
     }
     argc -= used;

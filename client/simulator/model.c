@@ -136,27 +136,41 @@ static void model_forward(const struct model *model, const float *parameters, co
     layer_forward(model_layer(model, parameters, 1), hidden, logits);
 }
 
-/* Adds one image's part to the gradient; dlogits is that of its logits. */
-static void model_backward(const struct model *model, const float *parameters, const float *pixels, const float *hidden,
-                           const float dlogits[DIGITS_CLASSES], float *gradient) {
-    struct layer first = model_layer(model, parameters, 0);
-    float *dw1 = gradient + model->tensors[0].offset, *db1 = gradient + model->tensors[1].offset;
-    if (model->kind == MODEL_SOFTMAX) {
-        layer_backward(first, pixels, dlogits, dw1, db1);
-        return;
-    }
-    float dhidden[MODEL_HIDDEN_HIGH];
-    struct layer second = model_layer(model, parameters, 1);
-    layer_backward(second, hidden, dlogits, gradient + model->tensors[2].offset, gradient + model->tensors[3].offset);
-    layer_inputs_backward(second, hidden, dlogits, dhidden);
-    layer_backward(first, pixels, dhidden, dw1, db1);
+static float *layer_gradient(const struct model_pass *pass, size_t tensor) {
+    return pass->gradient + pass->model->tensors[tensor].offset;
 }
 
-double model_gradient(const struct model *model, const float *parameters, const struct digits *digits,
-                      const uint32_t *indices, size_t count, float *gradient) {
+static size_t model_layers(const struct model *model) {
+    return model->tensor_count / 2;
+}
+
+/* Adds one image's part to the last layer's gradient; dlogits is that of its logits. What the layer below needs of it
+ * is kept. */
+static void pass_last_layer(struct model_pass *pass, const float *parameters, size_t image, const float *pixels,
+                            const float *hidden, const float dlogits[DIGITS_CLASSES]) {
+    const struct model *model = pass->model;
+    size_t last = model_layers(model) - 1;
+    struct layer layer = model_layer(model, parameters, last);
+    layer_backward(layer, last == 0 ? pixels : hidden, dlogits, layer_gradient(pass, 2 * last),
+                   layer_gradient(pass, 2 * last + 1));
+    if (last > 0) {
+        layer_inputs_backward(layer, hidden, dlogits, pass->dhidden + image * model->hidden);
+    }
+}
+
+double model_pass_begin(struct model_pass *pass, const struct model *model, const float *parameters,
+                        const struct digits *digits, const uint32_t *indices, size_t count, float *gradient,
+                        float *dhidden) {
     assert(count > 0);
     double loss = 0.0;
     float hidden[MODEL_HIDDEN_HIGH], logits[DIGITS_CLASSES];
+    *pass = (struct model_pass){.model = model,
+                                .digits = digits,
+                                .indices = indices,
+                                .count = count,
+                                .gradient = gradient,
+                                .dhidden = dhidden,
+                                .layer = model_layers(model) - 1};
     memset(gradient, 0, model->parameters * sizeof *gradient);
     for (size_t k = 0; k < count; k++) {
         const float *pixels = digits->pixels + (size_t)indices[k] * DIGITS_PIXELS;
@@ -167,9 +181,28 @@ double model_gradient(const struct model *model, const float *parameters, const 
         for (size_t c = 0; c < DIGITS_CLASSES; c++) {
             logits[c] /= (float)count;
         }
-        model_backward(model, parameters, pixels, hidden, logits, gradient);
+        pass_last_layer(pass, parameters, k, pixels, hidden, logits);
     }
     return loss / (double)count;
+}
+
+bool model_pass_next(struct model_pass *pass) {
+    const struct model *model = pass->model;
+    if (pass->layer == 0) {
+        return false;
+    }
+    pass->layer--;
+    assert(pass->layer == 0); /* no model here has more than one hidden layer */
+    const struct layer layer = {.inputs = DIGITS_PIXELS, .outputs = model->hidden};
+    for (size_t k = 0; k < pass->count; k++) {
+        layer_backward(layer, pass->digits->pixels + (size_t)pass->indices[k] * DIGITS_PIXELS,
+                       pass->dhidden + k * model->hidden, layer_gradient(pass, 0), layer_gradient(pass, 1));
+    }
+    return true;
+}
+
+size_t model_pass_floats(const struct model *model, size_t count) {
+    return model->hidden * count;
 }
 
 struct model_score model_evaluate(const struct model *model, const float *parameters, const struct digits *digits,

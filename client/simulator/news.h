@@ -11,7 +11,7 @@
 enum news_kind {
     NEWS_BEGUN,    /* a worker: the barrier opened, at `nanoseconds` */
     NEWS_STEP,     /* a worker: one step is done: loss, pushes, clipped, staleness_sum, staleness_max */
-    NEWS_DONE,     /* a worker: all its steps are, at `nanoseconds` */
+    NEWS_DONE,     /* a worker: all its steps are, at `nanoseconds`: sent, received, single */
     NEWS_ACCURACY, /* the observer: test accuracy on the way */
     NEWS_RESULT,   /* the observer: loss, accuracy, rate and servers at the end; the tensors are dropped */
     NEWS_FAILED    /* any: status and text; nothing follows */
@@ -26,6 +26,8 @@ struct news {
     uint32_t pushes;
     uint32_t clipped;                      /* 1: the step's gradients were longer than plan->clip_norm */
     uint64_t staleness_sum, staleness_max; /* over the tensors pushed */
+    uint64_t sent, received;               /* bytes of gradients and weights in all steps, as they travelled, */
+    uint64_t single;                       /* and both together as float32 */
     char text[NEWS_TEXT_BYTES];
 };
 

@@ -1,5 +1,6 @@
 #include "client/simulator/parameters.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,17 +77,23 @@ enum canyon_status parameters_create(struct parameters *parameters) {
     return CANYON_OK;
 }
 
-static enum canyon_status parameters_exchange(struct parameters *parameters, bool push) {
+/* Fills in the items of `count` tensors from `first` on. */
+static void parameters_fill(struct parameters *parameters, size_t first, size_t count, bool push) {
     const struct model *model = &parameters->plan->model;
-    for (size_t t = 0; t < model->tensor_count; t++) {
+    for (size_t t = first; t < first + count; t++) {
         size_t offset = model->tensors[t].offset;
         parameters->items[t] = (struct canyon_item){.tensor = parameters->tensors[t],
                                                     .gradient = push ? parameters->gradient + offset : NULL,
                                                     .weights = parameters->weights + offset};
     }
+}
+
+static enum canyon_status parameters_exchange(struct parameters *parameters, bool push) {
+    const struct model *model = &parameters->plan->model;
     struct canyon_step_options options;
     canyon_step_options_init(&options);
     options.clip_norm = push ? parameters->plan->clip_norm : 0.0;
+    parameters_fill(parameters, 0, model->tensor_count, push);
     enum canyon_status status =
         canyon_step_with(parameters->client, parameters->items, model->tensor_count, &options, 0);
     parameters->clipped = options.clipped != 0;
@@ -104,6 +111,42 @@ enum canyon_status parameters_step(struct parameters *parameters) {
     return parameters_exchange(parameters, true);
 }
 
+enum canyon_status parameters_begin(struct parameters *parameters, size_t layer) {
+    size_t first = 2 * layer;
+    assert(parameters->under_way < MODEL_LAYERS && first + 2 <= parameters->plan->model.tensor_count);
+    parameters_fill(parameters, first, 2, true);
+    enum canyon_status status = canyon_step_async(parameters->client, &parameters->items[first], 2, 0,
+                                                  &parameters->futures[parameters->under_way]);
+    if (status != CANYON_OK) {
+        return fail(parameters, status, "push a gradient");
+    }
+    parameters->under_way++;
+    return CANYON_OK;
+}
+
+enum canyon_status parameters_end(struct parameters *parameters, size_t layer) {
+    parameters_fill(parameters, 2 * layer, 2, true);
+    enum canyon_status status = canyon_step(parameters->client, &parameters->items[2 * layer], 2, 0);
+    if (status != CANYON_OK) {
+        fail(parameters, status, "push a gradient");
+    }
+    enum canyon_status others = parameters_await(parameters);
+    return status == CANYON_OK ? others : status;
+}
+
+enum canyon_status parameters_await(struct parameters *parameters) {
+    enum canyon_status result = CANYON_OK;
+    for (size_t i = 0; i < parameters->under_way; i++) {
+        enum canyon_status status = canyon_future_wait(parameters->futures[i], UINT32_MAX);
+        if (status != CANYON_OK && result == CANYON_OK) {
+            result = fail(parameters, status, "push a gradient");
+        }
+        canyon_future_release(parameters->futures[i]);
+    }
+    parameters->under_way = 0;
+    return result;
+}
+
 double parameters_rate(const struct parameters *parameters) {
     struct canyon_tensor_info info;
     if (canyon_tensor_describe(parameters->tensors[0], &info) == CANYON_OK) {
@@ -114,6 +157,17 @@ double parameters_rate(const struct parameters *parameters) {
         }
     }
     return -1.0;
+}
+
+enum canyon_status parameters_encode(struct parameters *parameters) {
+    const struct coding *coding = &parameters->plan->coding;
+    for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {
+        enum canyon_status status = coding_apply(coding, parameters->tensors[t]);
+        if (status != CANYON_OK) {
+            return fail(parameters, status, "use the codec '%s/%s'", coding->gradient, coding->weights);
+        }
+    }
+    return CANYON_OK;
 }
 
 enum canyon_status parameters_drop(struct parameters *parameters) {
@@ -132,6 +186,7 @@ enum canyon_status parameters_drop(struct parameters *parameters) {
 }
 
 void parameters_close(struct parameters *parameters) {
+    parameters_await(parameters);
     for (size_t t = 0; t < MODEL_TENSORS; t++) {
         canyon_tensor_close(parameters->tensors[t]);
     }

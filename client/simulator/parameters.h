@@ -17,9 +17,11 @@ struct parameters {
     canyon_client *client;
     canyon_tensor *tensors[MODEL_TENSORS];
     struct canyon_item items[MODEL_TENSORS]; /* of the last step: versions and staleness */
-    bool clipped;                            /* the last step's gradients were */
-    float *weights, *gradient;               /* plan->model.parameters floats each */
-    char text[NEWS_TEXT_BYTES];              /* of the last failure */
+    canyon_future *futures[MODEL_LAYERS];    /* of the layers that parameters_begin began, `under_way` of them */
+    size_t under_way;
+    bool clipped;               /* the last step's gradients were */
+    float *weights, *gradient;  /* plan->model.parameters floats each */
+    char text[NEWS_TEXT_BYTES]; /* of the last failure */
 };
 
 /* Connects under the name `name`. The plan must outlive it; parameters_close in every case. */
@@ -33,6 +35,21 @@ enum canyon_status parameters_pull(struct parameters *parameters);
 
 /* Pushes the gradient of all tensors in one step, clipped to plan->clip_norm, and receives the weights it made. */
 enum canyon_status parameters_step(struct parameters *parameters);
+
+/* Begins to push the gradient of one layer's two tensors and to receive the weights it makes, while the caller computes
+ * the next layer's. Each layer once before parameters_await; gradients are not clipped, because the norm of all of them
+ * is known only when all are there. */
+enum canyon_status parameters_begin(struct parameters *parameters, size_t layer);
+
+/* The same for the layer after which there is nothing to compute: pushes it, and waits for it and all that was begun. A
+ * failure of this one is the result, else the first of the others. */
+enum canyon_status parameters_end(struct parameters *parameters, size_t layer);
+
+/* Waits for all that was begun, without a last layer: after a failure. The first failure is the result. */
+enum canyon_status parameters_await(struct parameters *parameters);
+
+/* From now on the tensors' values travel as plan->coding says. */
+enum canyon_status parameters_encode(struct parameters *parameters);
 
 /* The learning rate in force, or -1 when the optimizer has no setting "lr". */
 double parameters_rate(const struct parameters *parameters);

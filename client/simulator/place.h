@@ -19,8 +19,9 @@ struct place_options {
     uint64_t local, threads, shards, block, timeout_ms;
 };
 
-/* Its options, for a table of arguments; `o` is a struct place_options. */
-#define PLACE_ARGUMENTS(o)                                                                                             \
+/* Its options, for a table of arguments; `o` is a struct place_options, `block_default` what help says of --block. */
+#define PLACE_ARGUMENTS(o) PLACE_ARGUMENTS_OF(o, "1024")
+#define PLACE_ARGUMENTS_OF(o, block_default)                                                                           \
     {.name = "servers",                                                                                                \
      .letter = 's',                                                                                                    \
      .value = "LIST",                                                                                                  \
@@ -52,7 +53,7 @@ struct place_options {
          .high = 65536},                                                                                               \
         {.name = "block",                                                                                              \
          .value = "N",                                                                                                 \
-         .help = "elements of a block of the local servers' job (default 1024)",                                       \
+         .help = "elements of a block of the local servers' job (default " block_default ")",                          \
          .kind = ARGUMENT_UNSIGNED,                                                                                    \
          .target = &(o).block,                                                                                         \
          .low = 1024,                                                                                                  \

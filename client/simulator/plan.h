@@ -7,6 +7,7 @@
 #include "client/simulator/digits.h"
 #include "client/simulator/model.h"
 #include "client/simulator/split.h"
+#include "client/tools/coding.h"
 #include "client/tools/keys.h"
 
 #define PLAN_PREFIX_BYTES 64
@@ -23,8 +24,9 @@ struct plan {
     uint64_t batch; /* 0: a worker's whole share */
     uint64_t epochs;
     uint64_t seed;
-    double clip_norm;    /* most of the norm of a step's gradients; 0: any */
-    uint32_t timeout_ms; /* of every call */
+    double clip_norm;     /* most of the norm of a step's gradients; 0: any */
+    struct coding coding; /* how workers' gradients and weights travel */
+    uint32_t timeout_ms;  /* of every call */
 };
 
 #endif

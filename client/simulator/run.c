@@ -110,6 +110,9 @@ static void run_take(struct run *run, size_t member, const struct news *news) {
         run->ended = news->nanoseconds > run->ended ? news->nanoseconds : run->ended;
         run->done[member] = true;
         run->finished++;
+        run->result->bytes_sent += news->sent;
+        run->result->bytes_received += news->received;
+        run->result->bytes_single += news->single;
         break;
     case NEWS_ACCURACY:
         run->accuracy = news->accuracy;

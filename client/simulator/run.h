@@ -22,7 +22,9 @@ struct run_result {
     double final_loss, test_accuracy;
     double staleness_mean; /* over the pushes; a push's staleness is the largest among its blocks */
     uint64_t staleness_max;
-    double seconds; /* from the moment all workers could begin until the last was done */
+    uint64_t bytes_sent, bytes_received; /* of gradients and weights in the workers' steps, as they travelled, */
+    uint64_t bytes_single;               /* and both together as float32 */
+    double seconds;                      /* from the moment all workers could begin until the last was done */
     struct curve curve;
 };
 

@@ -35,6 +35,8 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
                               "  test accuracy   share of the 500 test images that are recognised with the last\n"
                               "                  weights\n"
                               "  clipped         share of the steps whose gradients --clip-norm shortened\n"
+                              "  sent, received  bytes of gradients, and of weights, as they travelled\n"
+                              "  saved           share of the bytes that float32 would have taken, both ways\n"
                               "  stale, max      staleness of a push: updates by others between the weights a\n"
                               "                  gradient was computed from and its arrival, the largest among\n"
                               "                  the tensor's blocks; mean and maximum over all pushes\n"
@@ -45,7 +47,7 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
 struct train {
     struct place_options where;
     struct argument_texts optimizers;
-    const char *model, *batch, *plot;
+    const char *model, *batch, *plot, *codec;
     uint64_t workers, hidden;
     bool json;
     struct suite suite;
@@ -59,7 +61,7 @@ struct train {
 
 /* What a table of options cannot say. */
 static enum arguments_verdict train_check(struct train *train, const struct command_line *line) {
-    char text[PLOT_TEXT_BYTES];
+    char text[PLOT_TEXT_BYTES], why[256];
     enum arguments_verdict verdict = place_check(line, &train->where);
     if (train->optimizers.count == 0) {
         train->optimizers.items[train->optimizers.count++] = "adam";
@@ -73,6 +75,9 @@ static enum arguments_verdict train_check(struct train *train, const struct comm
                   train->plan.batch > SPLIT_TRAIN)) {
         return arguments_wrong(line, "--batch is '%s'; it must be full or a whole number from 1 to %d", train->batch,
                                SPLIT_TRAIN);
+    }
+    if (!coding_read(train->codec, &train->plan.coding, why, sizeof why)) {
+        return arguments_wrong(line, "--codec: %s", why);
     }
     if (train->plot != NULL && !gnuplot_check(train->plot, text, sizeof text)) {
         return arguments_wrong(line, "--plot: %s", text);
@@ -136,6 +141,12 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
          .target = &train->plan.clip_norm,
          .least = 1e-30,
          .most = 1e30},
+        {.name = "codec",
+         .value = "GRADIENT[/WEIGHTS]",
+         .help = "the form in which workers' gradients travel, and weights back: f32, bf16, f16, int8, "
+                 "int8:stochastic, and for gradients topk:FRACTION (default f32/f32)",
+         .kind = ARGUMENT_TEXT,
+         .target = &train->codec},
         {.name = "seed",
          .value = "S",
          .help = "of the first weights and the order of images (default 1)",
@@ -161,6 +172,7 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
         .usage = "[--servers LIST | --local N] [OPTION...]",
         .details = details,
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
+                    "  canyon-sim train --codec int8/bf16 -w 8\n"
                     "  canyon-sim train --servers 10.0.0.1:7077 -w 8 -o adam:lr=0.002 --json",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
@@ -285,6 +297,7 @@ int train_main(int argc, char **argv) {
     }
     train->model = "mlp";
     train->batch = "32";
+    train->codec = "f32";
     train->workers = 4;
     train->hidden = 64;
     train->plan.epochs = 30;

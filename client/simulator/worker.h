@@ -1,7 +1,8 @@
 /* One worker process: connects, opens the model's tensors, waits for the others, and trains on its share of the images.
  *
  * Each step computes the gradient of one batch at the weights it has, pushes it, and goes on with the weights that come
- * back, whatever other workers have made of them meanwhile. */
+ * back, whatever other workers have made of them meanwhile. The last layer's gradient travels while the first one's is
+ * computed; where gradients are to be clipped, they travel together when all are known. */
 #ifndef CANYON_SIMULATOR_WORKER_H
 #define CANYON_SIMULATOR_WORKER_H
 

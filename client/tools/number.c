@@ -62,6 +62,22 @@ char *number_duration(double seconds, char *text, size_t bytes) {
     return text;
 }
 
+char *number_latency(double nanoseconds, char *text, size_t bytes) {
+    static const struct {
+        double unit;
+        int digits;
+        const char *name;
+    } units[] = {{1.0, 0, "ns"}, {1e3, 1, "us"}, {1e6, 2, "ms"}, {1e9, 2, "s"}};
+    size_t u = 0;
+    nanoseconds = nanoseconds > 0.0 ? nanoseconds : 0.0;
+    /* What would be rounded to a thousand of one unit is one of the next. */
+    while (u + 1 < sizeof units / sizeof *units && nanoseconds >= 0.9995 * units[u + 1].unit) {
+        u++;
+    }
+    snprintf(text, bytes, "%.*f %s", units[u].digits, nanoseconds / units[u].unit, units[u].name);
+    return text;
+}
+
 char *number_clock(double seconds, char *text, size_t bytes) {
     uint64_t whole = whole_seconds(seconds);
     unsigned long long hours = whole / 3600, minutes = whole / 60 % 60, rest = whole % 60;

@@ -20,6 +20,9 @@ char *number_rate(double per_second, char *text, size_t bytes);
 /* "850 ms", "12.3 s", "3m 04s", "2h 05m", "3d 04h". */
 char *number_duration(double seconds, char *text, size_t bytes);
 
+/* Short ones: "850 ns", "85.1 us", "3.20 ms", "1.25 s". */
+char *number_latency(double nanoseconds, char *text, size_t bytes);
+
 /* "0:12", "3:04", "2:05:09": for time left, whole seconds. */
 char *number_clock(double seconds, char *text, size_t bytes);
 

@@ -89,6 +89,14 @@ static void train(canyon_client *client, canyon_tensor *large, canyon_tensor *sm
     fail_arm();
     (void)good(canyon_future_wait(future, UINT32_MAX), "canyon_future_wait");
     canyon_future_release(future);
+    while (!TRY(canyon_tensor_set_codec(large, "topk:0.25", "int8"))) {
+    }
+    while (!TRY(canyon_tensor_set_codec(small, "bf16", "f16"))) {
+    }
+    while (!TRY(canyon_step(client, items, 2, 0))) {
+    }
+    while (!TRY(canyon_pull(large, weights, 0))) {
+    }
 }
 
 static void look(canyon_client *client) {

@@ -147,6 +147,24 @@ static void ask_values(unsigned place, unsigned type, const struct tensor_info *
     assert_int_equal(taken->header.type, type + 1);
 }
 
+/* Whatever the codecs, an allocation that fails is none of theirs. */
+static void ask_coded(const struct tensor_info *info, uint32_t block, enum codec codec, enum codec reply) {
+    static float gradient[BLOCK], encoded[2 * BLOCK];
+    const uint32_t kept = codec == CODEC_TOPK ? BLOCK / 8 : 0;
+    struct message_pieces pieces = {
+        .count = 1,
+        .pieces = {
+            {.tensor = info->id, .block = block, .elements = BLOCK, .codec = codec, .reply = reply, .kept = kept}}};
+    for (uint32_t i = 0; i < BLOCK; i++) {
+        gradient[i] = (float)i / 8.0f;
+    }
+    codec_encode_feedback(codec, gradient, NULL, BLOCK, kept, 1, (uint8_t *)encoded);
+    const struct taken *taken = ask(0, FRAME_PUSH_PULL, packed, message_pack_pieces(&pieces, packed), encoded,
+                                    codec_bytes(codec, BLOCK, kept) / sizeof(float));
+    assert_int_equal(taken->header.type, FRAME_PUSH_PULLED);
+    assert_int_equal(taken->header.payload_bytes, codec_bytes(reply, BLOCK, 0));
+}
+
 static struct tensor_info created(const struct taken *taken) {
     struct message_created message;
     assert_int_equal(taken->header.type, FRAME_CREATED);
@@ -235,6 +253,9 @@ static void train(const struct tensor_info *info) {
         ask_values(1, FRAME_PUSH, info, block, BLOCK);
         ask_values(0, FRAME_PULL, info, block, BLOCK);
         ask_values(2, FRAME_PUSH_PULL, info, block, BLOCK);
+    }
+    for (unsigned codec = CODEC_F32; codec <= CODEC_LAST; codec++) {
+        ask_coded(info, codec % 4, (enum codec)codec, codec == CODEC_TOPK ? CODEC_F32 : (enum codec)codec);
     }
 }
 

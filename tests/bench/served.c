@@ -18,7 +18,8 @@
 #include "tests/bench/measure.h"
 
 #define SERVERS      8
-#define PATH_BYTES   128
+#define PATH_BYTES   SERVED_PATH_BYTES
+#define MOST_WORDS   40
 #define BACKLOG      1024 /* as the server's own */
 #define PATIENCE_MS  30000
 #define STOP_SECONDS 20.0
@@ -125,14 +126,15 @@ static void run(int listening, int log, char **arguments) {
     _exit(127);
 }
 
-static void spawn(struct served *served, unsigned threads, unsigned block) {
+static void spawn(struct served *served, unsigned threads, unsigned block, const char *const *words) {
     char program[256], descriptor[16], thread_text[16], block_text[16];
     char log_path[PATH_BYTES], key_path[PATH_BYTES], allow_path[PATH_BYTES];
     const char *given = getenv("CANYON_SERVER");
-    char *arguments[24] = {program};
+    char *arguments[MOST_WORDS] = {program};
     size_t count = 1;
 #define ADD(word) (arguments[count++] = (char *)(uintptr_t)(word))
     snprintf(program, sizeof program, "%s", given != NULL ? given : CANYON_BINARY_DIR "/bin/canyon-server");
+    bench_must(access(program, X_OK) == 0, program); /* else only the first connection's deadline would tell */
     snprintf(descriptor, sizeof descriptor, "fd:%d", served->listening);
     snprintf(thread_text, sizeof thread_text, "%u", threads);
     snprintf(block_text, sizeof block_text, "%u", block);
@@ -144,6 +146,8 @@ static void spawn(struct served *served, unsigned threads, unsigned block) {
         ADD("--allow"), ADD(file_of(served, "allow", allow_path));
         ADD("--cipher"), ADD(served_channel_name(served->channel));
     }
+    for (; words != NULL && *words != NULL && count + 1 < MOST_WORDS; words++)
+        ADD(*words);
 #undef ADD
     int log = open(file_of(served, "log", log_path), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     bench_must(log >= 0, log_path);
@@ -155,6 +159,11 @@ static void spawn(struct served *served, unsigned threads, unsigned block) {
 }
 
 struct served *served_start(enum served_channel channel, unsigned threads, unsigned block) {
+    return served_start_with(channel, threads, block, NULL);
+}
+
+struct served *served_start_with(enum served_channel channel, unsigned threads, unsigned block,
+                                 const char *const *words) {
     struct served *served = calloc(1, sizeof *served);
     const char *temporary = getenv("TMPDIR");
     bench_must(served != NULL, "memory");
@@ -165,7 +174,7 @@ struct served *served_start(enum served_channel channel, unsigned threads, unsig
         make_keys(served);
     served->listening = served_listen(&served->port);
     snprintf(served->address, sizeof served->address, "127.0.0.1:%u", served->port);
-    spawn(served, threads, block);
+    spawn(served, threads, block, words);
     keep(served);
     return served;
 }
@@ -199,6 +208,14 @@ void served_stop(struct served *served) {
 
 uint16_t served_port(const struct served *served) {
     return served->port;
+}
+
+const char *served_address(const struct served *served) {
+    return served->address;
+}
+
+const char *served_file(const struct served *served, const char *name, char path[SERVED_PATH_BYTES]) {
+    return file_of(served, name, path);
 }
 
 const char *served_key(const struct served *served) {

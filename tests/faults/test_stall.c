@@ -29,7 +29,7 @@ static void stalls_for_five_seconds(void **state) {
     struct routes routes;
     static float gradient[ELEMENTS], weights[ELEMENTS];
     routes_start(&routes, &(struct cluster_options){.block = BLOCK}, NULL);
-    canyon_client *client = client_connect(cluster_servers(routes.cluster));
+    canyon_client *client = client_connect_window(cluster_servers(routes.cluster), 8u << 20);
     canyon_tensor *tensor = client_vector(client, "t", ELEMENTS, "sgd:lr=1");
     for (uint32_t i = 0; i < ELEMENTS; i++)
         gradient[i] = 1.0f;

@@ -108,9 +108,16 @@ def named(peer, kind, identity, name=""):
     return ask(peer, kind, make.fixed64(1, identity) + make.text(2, name))
 
 
+def coded_bytes(elements, codec=0, kept=0):
+    plain = [4 * elements, 2 * elements, 2 * elements, *2 * [4 * -(-elements // 64) + elements], 8 * kept]
+    return -(-plain[codec] // 4) * 4
+
+
 def values(peer, kind, items, numbers=b""):
-    elements = sum(item[2] for item in items)
-    return ask(peer, kind, make.pieces(*items), 0 if kind == 24 else elements * 4, numbers)
+    """Items as make.pieces has them."""
+    sizes = (coded_bytes(e, more[1] if len(more) > 1 else 0, more[3] if len(more) > 3 else 0)
+             for t, b, e, v, *more in items)
+    return ask(peer, kind, make.pieces(*items), 0 if kind == 24 else sum(sizes), numbers)
 
 
 def made(peer, identity, spec, name):
@@ -152,6 +159,18 @@ def handler():
                     + values(0, 20, [(1, 0, 3, 0, 2)], make.floats(-1)) + values(0, 20, [(1, 0, 3, 0, 9)], ONE)
                     + values(0, 20, [(1, 0, 2, 0, 128)], b"\xff" * 8) + values(0, 22, some, ONE)
                     + 2 * values(0, 26, [(1, 0, 3, 0)], ONE) + ask(0, 36, make.text(2, "nadam")))
+    yield "codecs", (made(0, 1, adam, "big")
+                     + b"".join(values(0, 26, [(1, b, 1024, 0, 0, codec, reply, 4 if codec == 5 else 0)],
+                                       struct.pack("<4I4f", 1, 2, 700, 1023, 1, -1, 0.5, 3) if codec == 5 else b"\x01\x3c")
+                                for b, codec in enumerate((1, 2, 3, 5)) for reply in range(5))
+                     + values(0, 22, [(1, 4, 904, 0, 0, 4)], b"\x3c") + values(0, 24, [(1, 4, 904, 0, 0, 0, 4)])
+                     + values(0, 26, [(1, 4, 904, 0, 0, 1, 1), (1, 0, 1024, 0, 0, 5, 2, 0), (1, 1, 1024, 0)], b"\0") + LOOK)
+    yield "bad_codecs", (made(0, 1, adam, "big") + values(0, 22, [(1, 0, 1024, 0, 0, 5, 0, 4)], b"\1")
+                         + values(0, 22, [(1, 0, 1024, 0, 0, 5, 0, 2)], struct.pack("<2I2f", 5, 1024, 1, 1))
+                         + values(0, 26, [(1, 0, 1024, 0, 0, 0, 5)]) + values(0, 20, [(1, 0, 1024, 0, 0, 1)])
+                         + values(0, 24, [(1, 0, 1024, 0, 1, 0, 1)]) + values(0, 24, [(1, 0, 1024, 0, 0, 1)])
+                         + ask(0, 22, make.pieces((1, 0, 1024, 0, 0, 6)), 4096) + ask(0, 22, make.pieces(
+                             (1, 0, 1024, 0, 0, 1)), 4096) + values(0, 22, [(1, 0, 1023, 0, 0, 1)], b"\1"))
     barrier = make.text(1, "b") + make.unsigned(2, 2) + make.unsigned(3, 1000)
     yield "barriers", (ask(0, 28, make.text(1, "a")) + ask(1, 28, make.text(1, "b")) + ask(0, 30, barrier)
                        + ask(1, 30, barrier) + ask(1, 30, barrier) + passes(20) + ask(0, 30, make.text(1, "all"))
@@ -179,6 +198,29 @@ def handler():
         made(0, i + 1, small("w%d" % i, 3, optimizer), "w%d" % i) + 2 * values(0, 26, [(i + 1, 0, 3, 0)], ONE)
         for i, optimizer in enumerate(["sgd", "momentum", "nag", "adagrad", "adadelta", "rmsprop", "adam", "adamw",
                                        "nadam", "adamax", "ftrl"]))
+
+
+# ---- Codecs ----
+
+def codec():
+    """u8 codec, u8 set, u16 elements, u16 kept, then the bytes; see target_codec.c."""
+    head = lambda number, elements, kept=0: struct.pack("<BBHH", number, 7, elements, kept)
+    five = make.FIVE
+    yield "f32", head(0, 5) + make.floats(*five)
+    yield "bf16", head(1, 5) + make.bf16(*five)
+    yield "f16", head(2, 5) + make.f16(*five)
+    yield "int8", head(3, 70) + make.int8(*make.RAMP)
+    yield "stochastic", head(4, 70) + make.int8(*make.RAMP)
+    yield "topk", head(5, 600, 3) + make.topk({0: 7.5, 9: -0.25, 599: 1e30})
+    yield "topk-descends", head(5, 600, 2) + make.topk({9: 1.0, 0: 1.0})
+    yield "topk-outside", head(5, 600, 1) + make.topk({600: 1.0})
+    yield "topk-more", head(5, 1, 2) + make.topk({0: 1.0, 1: 1.0})
+    yield "padding", head(1, 1) + b"\x80\x3f\x00\x01"
+    yield "short", head(3, 70) + make.int8(*make.RAMP)[:-4]
+    yield "not-finite", head(3, 64) + make.floats(float("inf")) + bytes(range(128, 192))
+    yield "nan", head(2, 4) + b"\xff\x7f\x00\x7c\x01\x00\xff\x83"
+    yield "unknown", head(6, 1) + bytes(4)
+    yield "nothing", head(3, 0)
 
 
 # ---- Commands ----
@@ -454,7 +496,7 @@ def records():
 
 
 TARGETS = [frames, messages, greeting, handler, command, table, config, optimizer, key, handshake, records, allow, known_servers,
-           session, npy, digits]
+           session, npy, digits, codec]
 
 
 def main():

@@ -20,6 +20,7 @@ endfunction()
 
 canyon_fuzz(frames canyon_common)
 canyon_fuzz(messages canyon_common)
+canyon_fuzz(codec canyon_common)
 canyon_fuzz(key canyon_common)
 canyon_fuzz(handshake canyon_common)
 canyon_fuzz(records canyon_common)

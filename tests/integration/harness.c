@@ -303,11 +303,12 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
     check(listening >= 0 && listen(listening, 128) == 0);
     int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     check(log >= 0);
-    char listen_text[16], threads[16], shards[16], block[16];
+    char listen_text[16], threads[16], shards[16], block[16], spin[16];
     snprintf(listen_text, sizeof listen_text, "fd:%d", listening);
     snprintf(threads, sizeof threads, "%u", options->threads);
     snprintf(shards, sizeof shards, "%u", options->shards);
     snprintf(block, sizeof block, "%u", options->block);
+    snprintf(spin, sizeof spin, "%u", options->spin_us);
     char *arguments[] = {(char *)(uintptr_t)(CANYON_BINARY_DIR "/bin/canyon-server"),
                          (char *)(uintptr_t) "--listen",
                          listen_text,
@@ -321,6 +322,8 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          shards,
                          (char *)(uintptr_t) "--block",
                          block,
+                         (char *)(uintptr_t) "--spin",
+                         spin,
                          (char *)(uintptr_t) "--servers",
                          cluster->list,
                          (char *)(uintptr_t)(options->plaintext ? "--insecure-plaintext" : "--key"),
@@ -510,8 +513,13 @@ uint64_t cluster_memory_kb(const struct cluster *cluster, unsigned server, const
 /* ---- Clients --------------------------------------------------------------------------------------------------- */
 
 canyon_client *client_connect(const char *servers) {
+    return client_connect_window(servers, 0);
+}
+
+canyon_client *client_connect_window(const char *servers, uint64_t window_bytes) {
     struct canyon_options options;
     canyon_options_init(&options);
+    options.window_bytes = window_bytes;
     options.servers = servers;
     options.timeout_ms = PATIENCE_MS;
     options.connect_ms = PATIENCE_MS;

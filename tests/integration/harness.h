@@ -43,6 +43,7 @@ struct cluster_options {
     bool ipv6;                               /* on ::1 instead of 127.0.0.1 */
     bool plaintext;                          /* instead of encrypted, with the harness's keys */
     const char *server_key, *allow, *cipher; /* other files, another cipher [those of the harness] */
+    unsigned spin_us;                        /* [0: they sleep] */
     const char *log_level;                   /* ["info"] */
     /* Called once for each server with the address it will listen on; what it returns, valid for the call, is
      * advertised instead (of a proxy before it, say). NULL: the address itself. */
@@ -138,6 +139,8 @@ bool ipv6_available(void);
 
 /* Connects with default options (plaintext where the server is), or fails the test. */
 canyon_client *client_connect(const char *servers);
+/* With so many bytes under way on a connection; 0: the default. */
+canyon_client *client_connect_window(const char *servers, uint64_t window_bytes);
 
 /* Creates or opens a tensor of one dimension with the optimizer's text form and zeros, or fails the test. */
 canyon_tensor *client_vector(canyon_client *client, const char *name, uint64_t elements, const char *optimizer);

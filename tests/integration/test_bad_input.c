@@ -327,6 +327,51 @@ static void pieces_that_do_not_fit(void **state) {
     subject_stop(&subject);
 }
 
+/* Codecs and encodings that make no sense. The subject's blocks have 1,024 elements. */
+static void forms_that_are_none(void **state) {
+    (void)state;
+    static const struct {
+        uint16_t type;
+        uint32_t codec, reply, kept, slot;
+        size_t bytes;
+        const char *what;
+    } wrong[] = {
+        {FRAME_PUSH, 6, 0, 0, 0, 4096, "an unknown codec"},
+        {FRAME_PUSH, UINT32_MAX, 0, 0, 0, 4096, "the largest codec number"},
+        {FRAME_PULL, 0, 6, 0, 0, 0, "a reply in an unknown codec"},
+        {FRAME_ASSIGN, 1, 0, 0, 0, 2048, "values to assign as bf16"},
+        {FRAME_PULL, 0, 1, 0, 1, 0, "a slot as bf16"},
+        {FRAME_PULL, 0, 5, 0, 0, 0, "weights as topk"},
+        {FRAME_PUSH, 0, 3, 0, 0, 4096, "a reply's codec where no weights come back"},
+        {FRAME_PUSH, 1, 0, 0, 0, 4096, "float32 that says bf16"},
+        {FRAME_PUSH_PULL, 0, 0, 0, 0, 2048, "bf16 that says float32"},
+        {FRAME_PUSH, 3, 0, 0, 0, 1084, "int8 without its last scale"},
+        {FRAME_PUSH, 5, 0, 1025, 0, 8200, "topk of more than there are"},
+        {FRAME_PUSH, 5, 0, UINT32_MAX, 0, 4096, "topk of 2^32 - 1"},
+        {FRAME_PUSH, 5, 0, 2, 0, 16, "topk with an index twice"}, /* zero and zero */
+        {FRAME_PUSH, 5, 0, 2, 0, 8, "topk without values"},
+        {FRAME_PUSH, 2, 0, 7, 0, 2048, "f16 that keeps seven"},
+    };
+    static const uint8_t zeros[8200];
+    struct subject subject;
+    struct raw raw;
+    subject_start(&subject);
+    raw_open(&raw, cluster_servers(subject.cluster), 0, NULL);
+    uint64_t id = raw_find(&raw, "subject");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct message_piece piece = {.tensor = id,
+                                      .elements = 1024,
+                                      .slot = wrong[i].slot,
+                                      .codec = wrong[i].codec,
+                                      .reply = wrong[i].reply,
+                                      .kept = wrong[i].kept};
+        send_piece(&raw, wrong[i].type, piece, zeros, wrong[i].bytes);
+        check_refused(&raw, &subject, wrong[i].what);
+    }
+    raw_close(&raw);
+    subject_stop(&subject);
+}
+
 /* Well-framed nonsense: every type of frame with an empty message, with garbage for one, and with a payload. */
 static void nonsense_in_good_frames(void **state) {
     (void)state;
@@ -551,6 +596,7 @@ int main(void) {
         integration_test(null_arguments),
         integration_test(a_gradient_with_nan),
         integration_test(pieces_that_do_not_fit),
+        integration_test(forms_that_are_none),
         integration_test(nonsense_in_good_frames),
         integration_case("encrypted", broken_frames, NULL),
         integration_case("plaintext", broken_frames, "plaintext"),

@@ -37,4 +37,6 @@ breaks client/session.c '<uv.h>'
 breaks client/session.c '<protobuf-c/protobuf-c.h>'
 breaks client/cli/main.c '"common/frame.h"'
 breaks client/simulator/main.c '"client/session.h"'
+breaks client/simulator/main.c '"common/hash.h"'
+breaks client/simulator/main.c '"common/clock.h"'
 exit $failures

@@ -29,6 +29,7 @@ options canyon-server 'bin/canyon-server' --help
 options canyon-sim 'bin/canyon-sim train' train --help
 options canyon-sim 'bin/canyon-sim trace' trace --help
 options canyon-sim 'bin/canyon-sim surface' surface --help
+options canyon-sim 'bin/canyon-sim load' load --help
 options canyon 'bin/canyon keygen' keygen --help
 options canyon 'bin/canyon [^k]' --help
 exit $failures

@@ -361,7 +361,8 @@ static struct noise noise_of(const struct digits *digits, const struct split *sp
     for (size_t t = 1; t <= STEPS; t++) {
         const uint32_t *indices = NULL;
         size_t count = sampler_next(&sampler, &indices);
-        model_gradient(&plan.model, parameters.weights, digits, indices, count, parameters.gradient);
+        struct model_pass pass; /* softmax: of one layer */
+        model_pass_begin(&pass, &plan.model, parameters.weights, digits, indices, count, parameters.gradient, NULL);
         assert_int_equal(parameters_step(&parameters), CANYON_OK);
         losses[t] = model_evaluate(&plan.model, parameters.weights, digits, split->train, SPLIT_TRAIN).loss;
         noise.rises += losses[t] > losses[t - 1] ? 1.0 / STEPS : 0.0;

@@ -59,6 +59,18 @@ static void the_tensors_are_laid_out_one_after_another(void **state) {
     assert_int_equal(model.tensors[3].rank, 1);
 }
 
+/* The gradient of a whole batch: loss, and all model.parameters elements of `gradient`. */
+static double gradient_of(const struct model *model, const float *parameters, const uint32_t *indices, size_t count,
+                          float *gradient) {
+    struct model_pass pass;
+    float *dhidden = floats(model_pass_floats(model, count) + 1);
+    double loss = model_pass_begin(&pass, model, parameters, &digits, indices, count, gradient, dhidden);
+    while (model_pass_next(&pass)) {
+    }
+    free(dhidden);
+    return loss;
+}
+
 /* The loss again, written down directly in double: what the model's gradients are checked against. */
 static double reference_loss(const struct model *model, const double *parameters, const uint32_t *indices,
                              size_t count) {
@@ -108,7 +120,7 @@ static void check_gradient(enum model_kind kind, size_t hidden, size_t count) {
         exact[i] = (double)parameters[i];
         gradient[i] = NAN; /* must be overwritten */
     }
-    double loss = model_gradient(&model, parameters, &digits, split.train, count, gradient);
+    double loss = gradient_of(&model, parameters, split.train, count, gradient);
     assert_true(fabs(loss - reference_loss(&model, exact, split.train, count)) < 1e-5);
     for (size_t i = 0; i < model.parameters; i++) {
         const double step = 1e-5; /* small enough that few ReLUs change sides */
@@ -135,6 +147,39 @@ static void gradients_are_finite_differences(void **state) {
     check_gradient(MODEL_MLP, 5, 6);
 }
 
+/* The promise on which a layer's push rests while the next one's gradient is computed: after the beginning the weights
+ * are not read, and a layer that is done is not touched. */
+static void a_pass_reads_no_weights_after_its_beginning(void **state) {
+    enum { COUNT = 33 };
+    struct model model;
+    struct model_pass pass;
+    (void)state;
+    model_init(&model, MODEL_MLP, 24);
+    float *parameters = floats(model.parameters), *gradient = floats(model.parameters);
+    float *whole = floats(model.parameters), *dhidden = floats(model_pass_floats(&model, COUNT));
+    model_first_weights(&model, 5, parameters);
+    double loss = gradient_of(&model, parameters, split.train, COUNT, whole);
+    assert_true(model_pass_begin(&pass, &model, parameters, &digits, split.train, COUNT, gradient, dhidden) == loss);
+    assert_int_equal(pass.layer, 1);
+    size_t upper = model.tensors[2].offset;
+    assert_memory_equal(gradient + upper, whole + upper, (model.parameters - upper) * sizeof *whole);
+    for (size_t i = 0; i < model.parameters; i++) {
+        parameters[i] = NAN; /* as if others' weights arrived */
+        gradient[i] = i >= upper ? NAN : gradient[i];
+    }
+    assert_true(model_pass_next(&pass));
+    assert_int_equal(pass.layer, 0);
+    assert_memory_equal(gradient, whole, upper * sizeof *whole);
+    for (size_t i = upper; i < model.parameters; i++) {
+        assert_true(isnan(gradient[i]));
+    }
+    assert_false(model_pass_next(&pass));
+    free(dhidden);
+    free(whole);
+    free(gradient);
+    free(parameters);
+}
+
 static void without_knowledge_the_loss_is_log_10(void **state) {
     struct model model;
     (void)state;
@@ -154,7 +199,7 @@ static void large_logits_do_not_overflow(void **state) {
     const uint32_t first = 0;
     size_t label = digits.labels[0], wrong = (label + 1) % 10;
     parameters[640 + wrong] = 1e4f;
-    double loss = model_gradient(&model, parameters, &digits, &first, 1, gradient);
+    double loss = gradient_of(&model, parameters, &first, 1, gradient);
     assert_true(fabs(loss - 1e4) < 1e-2);
     assert_true(gradient[640 + label] == -1.0f);
     assert_true(gradient[640 + wrong] == 1.0f);
@@ -204,7 +249,7 @@ static void gradient_descent_learns(void **state) {
     model_first_weights(&model, 1, parameters);
     sampler_init(&sampler, &split, 0, 1, 32, 10, 1);
     while ((count = sampler_next(&sampler, &indices)) > 0) {
-        model_gradient(&model, parameters, &digits, indices, count, gradient);
+        gradient_of(&model, parameters, indices, count, gradient);
         for (size_t i = 0; i < model.parameters; i++) {
             parameters[i] -= 0.1f * gradient[i];
         }
@@ -220,6 +265,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_tensors_are_laid_out_one_after_another),
         cmocka_unit_test(gradients_are_finite_differences),
+        cmocka_unit_test(a_pass_reads_no_weights_after_its_beginning),
         cmocka_unit_test(without_knowledge_the_loss_is_log_10),
         cmocka_unit_test(large_logits_do_not_overflow),
         cmocka_unit_test(first_weights_stay_in_their_bounds),

@@ -58,8 +58,9 @@ static double number_of(const json_t *object, const char *key) {
 
 static void json_has_its_keys_and_numbers(void **state) {
     static const char *const keys[] = {
-        "optimizer",     "batch",      "workers",       "servers",        "epochs",        "steps",  "pushes",
-        "clipped_steps", "final_loss", "test_accuracy", "staleness_mean", "staleness_max", "seconds"};
+        "optimizer", "batch",         "workers",    "servers",        "epochs",         "steps",
+        "pushes",    "clipped_steps", "final_loss", "test_accuracy",  "staleness_mean", "staleness_max",
+        "seconds",   "codec",         "bytes_sent", "bytes_received", "saved"};
     struct program program;
     (void)state;
     /* Long and slow enough that a worker which the machine holds up for a while, and which is stale then, spoils
@@ -68,8 +69,8 @@ static void json_has_its_keys_and_numbers(void **state) {
                 WORDS("train", "--local", "2", "--workers", "4", "--model", "mlp", "--optimizer", "adam:lr=0.002",
                       "--batch", "32", "--epochs", "20", "--seed", "3", "--json"));
     json_t *object = object_of(&program, 0);
-    assert_int_equal(json_object_size(object), 13);
-    for (size_t i = 0; i < 13; i++) {
+    assert_int_equal(json_object_size(object), 17);
+    for (size_t i = 0; i < 17; i++) {
         assert_non_null(json_object_get(object, keys[i]));
     }
     assert_string_equal(json_string_value(json_object_get(object, "optimizer")), "adam:lr=0.002");
@@ -83,6 +84,11 @@ static void json_has_its_keys_and_numbers(void **state) {
     assert_true(number_of(object, "staleness_mean") >= 0.0);
     assert_true(number_of(object, "staleness_max") >= number_of(object, "staleness_mean"));
     assert_true(number_of(object, "seconds") > 0.0);
+    assert_string_equal(json_string_value(json_object_get(object, "codec")), "f32/f32");
+    /* 64 x 64 + 64 + 10 x 64 + 10 parameters. */
+    assert_true(number_of(object, "bytes_sent") == 880.0 * 4810 * 4 &&
+                number_of(object, "bytes_received") == 880.0 * 4810 * 4);
+    assert_true(number_of(object, "saved") == 0.0);
     json_decref(object);
     assert_null(strchr(strchr(program.said, '\n') + 1, '\n')); /* one line */
     program_finish(&program);
@@ -118,6 +124,53 @@ static void gradients_are_clipped_to_a_norm(void **state) {
     program_run(&program, NULL, 2, WORDS("train", "--clip-norm", "0"));
     expect_part(program.told, "--clip-norm");
     program_finish(&program);
+}
+
+/* Bytes are what the codecs' definitions say, of every tensor and step; and it learns all the same. */
+static void values_travel_in_other_forms(void **state) {
+    static const struct {
+        const char *text, *name;
+        double sent, received; /* of one step; softmax: 10 x 64 weights and 10 biases */
+    } codecs[] = {
+        {"bf16", "bf16/f32", 650 * 2, 650 * 4},
+        {"f16/bf16", "f16/bf16", 650 * 2, 650 * 2},
+        {"int8:stochastic/int8", "int8:stochastic/int8", 650 + 11 * 4 + 2, 650 + 11 * 4 + 2},
+        {"topk:0.1/f32", "topk:0.1/f32", (64 + 1) * 8, 650 * 4},
+        {"int8:feedback/f16", "int8:feedback/f16", 650 + 11 * 4 + 2, 650 * 2},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        struct program program;
+        program_run(&program, NULL, 0,
+                    WORDS("train", "-s", local_servers(local), "-w", "1", "-m", "softmax", "-o", "adam", "-e", "8",
+                          "--json", "--codec", codecs[i].text));
+        json_t *object = object_of(&program, 0);
+        double steps = number_of(object, "steps"), sent = codecs[i].sent * steps, received = codecs[i].received * steps;
+        assert_true(steps == 8 * 41);
+        assert_string_equal(json_string_value(json_object_get(object, "codec")), codecs[i].name);
+        assert_true(number_of(object, "bytes_sent") == sent && number_of(object, "bytes_received") == received);
+        assert_true(fabs(number_of(object, "saved") - (1 - (sent + received) / (2 * 650 * 4 * steps))) < 1e-12);
+        assert_true(number_of(object, "test_accuracy") > 0.5);
+        json_decref(object);
+        program_finish(&program);
+    }
+    struct program program;
+    program_run(
+        &program, NULL, 0,
+        WORDS("train", "-s", local_servers(local), "-w", "2", "-m", "softmax", "-e", "1", "--codec", "bf16/bf16"));
+    expect_part(program.said, "saved");
+    expect_part(program.said, "50.0 %");
+    program_finish(&program);
+    static const char *const wrong[][2] = {{"zip", "'zip' is no codec of gradients"},
+                                           {"bf16/topk:0.1", "'topk:0.1' is no codec of weights"},
+                                           {"bf16/", "'' is no codec of weights"},
+                                           {"", "'' is no codec of gradients"},
+                                           {"topk:7", "topk:FRACTION"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        program_run(&program, NULL, 2, WORDS("train", "--codec", wrong[i][0]));
+        expect_part(program.told, wrong[i][1]);
+        program_finish(&program);
+    }
 }
 
 /* One worker sees nobody's updates but its own, so servers and threads change nothing, to the last bit. */
@@ -417,6 +470,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_has_its_keys_and_numbers),
         cmocka_unit_test(gradients_are_clipped_to_a_norm),
+        cmocka_unit_test(values_travel_in_other_forms),
         cmocka_unit_test(a_lone_worker_is_never_stale_and_repeats_itself),
         cmocka_unit_test(batches_are_full_one_or_many),
         cmocka_unit_test(all_are_lines_of_a_table_and_the_best_are_marked),

@@ -190,6 +190,43 @@ static void test_status(void **state) {
 }
 
 /* What was refused for NaN is shown once there is something to show. */
+/* Shown when a codec was used, and then as what it saved. */
+static void test_status_of_codecs(void **state) {
+    (void)state;
+    canyon_tensor *tensor = NULL;
+    float values[64] = {1.0f};
+    canyon(0, "status");
+    assert_null(strstr(result.out, "values that travelled"));
+    struct canyon_tensor_spec spec;
+    canyon_tensor_spec_init(&spec);
+    strcpy(spec.name, "coded");
+    spec.rank = 1;
+    spec.dims[0] = 64;
+    assert_int_equal(canyon_tensor_create(client, &spec, 0, &tensor), CANYON_OK);
+    assert_int_equal(canyon_tensor_set_codec(tensor, "int8", "bf16"), CANYON_OK);
+    for (int i = 0; i < 500; i++)
+        assert_int_equal(canyon_push_pull(tensor, values, values, 0), CANYON_OK);
+    canyon_tensor_close(tensor);
+    canyon(0, "status");
+    expect_in(result.out, "values that travelled");
+    expect_in(result.out, "saved");
+    canyon(0, "--json status");
+    json_t *status = printed_json(), *servers = member(status, "servers");
+    json_int_t in = 0, in_single = 0, out = 0, out_single = 0;
+    for (size_t i = 0; i < json_array_size(servers); i++) {
+        json_t *server = json_array_get(servers, i);
+        in += json_integer_value(member(server, "values_in"));
+        in_single += json_integer_value(member(server, "values_in_single"));
+        out += json_integer_value(member(server, "values_out"));
+        out_single += json_integer_value(member(server, "values_out_single"));
+    }
+    /* 68 and 128 bytes instead of 256; what other tests moved was float32. */
+    assert_int_equal(in_single - in, 500 * (256 - 68));
+    assert_int_equal(out_single - out, 500 * (256 - 128));
+    json_decref(status);
+    canyon(0, "drop coded --yes");
+}
+
 static void test_status_of_gradients(void **state) {
     float gradient[ROWS * COLUMNS];
     canyon_tensor *tensor = NULL;
@@ -629,6 +666,7 @@ static void test_a_server_goes_down(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
+        cmocka_unit_test(test_status_of_codecs),
         cmocka_unit_test(test_status_of_gradients),
         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_show),

@@ -47,7 +47,8 @@ static void test_extremes_fit(void **state) {
     (void)state;
     char text[NUMBER_BYTES];
     const double extremes[] = {1e300, -1e300, (double)INFINITY, (double)-INFINITY, (double)NAN, 1e19, 5e-324};
-    formatter *const formatters[] = {number_bytes, number_count, number_rate, number_duration, number_clock};
+    formatter *const formatters[] = {number_bytes,    number_count, number_rate,
+                                     number_duration, number_clock, number_latency};
     for (size_t i = 0; i < sizeof extremes / sizeof *extremes; i++) {
         for (size_t k = 0; k < sizeof formatters / sizeof *formatters; k++) {
             assert_in_range(strlen(formatters[k](extremes[i], text, sizeof text)), 1, NUMBER_BYTES - 1);
@@ -66,6 +67,15 @@ static void test_durations(void **state) {
     check(number_duration, 7500, "2h 05m");
     check(number_duration, 3 * 86400 + 4 * 3600, "3d 04h");
     check(number_duration, -5, "0 ms");
+    check(number_latency, 0, "0 ns");
+    check(number_latency, -1, "0 ns");
+    check(number_latency, 850, "850 ns");
+    check(number_latency, 999.7, "1.0 us");
+    check(number_latency, 85100, "85.1 us");
+    check(number_latency, 999960, "1.00 ms");
+    check(number_latency, 3.2e6, "3.20 ms");
+    check(number_latency, 1.25e9, "1.25 s");
+    check(number_latency, 6e11, "600.00 s");
     check(number_clock, 12, "0:12");
     check(number_clock, 184.9, "3:04");
     check(number_clock, 7509, "2:05:09");

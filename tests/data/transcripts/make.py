@@ -71,7 +71,7 @@ def info(identity, state, body, epoch=0):
 
 def pieces(*items):
     return b"".join(nested(1, fixed64(1, t) + unsigned(2, b) + unsigned(3, e) + unsigned(4, v)
-                           + b"".join(unsigned(5, s) for s in slot)) for t, b, e, v, *slot in items)
+                           + b"".join(unsigned(5 + i, n) for i, n in enumerate(more))) for t, b, e, v, *more in items)
 
 
 def results(items, note=""):
@@ -81,6 +81,43 @@ def results(items, note=""):
 
 def floats(*values):
     return struct.pack("<%df" % len(values), *values)
+
+
+# ---- values in other forms ----
+
+def filled(body):
+    return body + bytes(-len(body) % 4)
+
+
+def single(value):
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def bf16(*values):
+    out = b""
+    for value in values:
+        bits = struct.unpack("<I", struct.pack("<f", value))[0]
+        upper, lower = bits >> 16, bits & 0xFFFF
+        upper += lower > 0x8000 or (lower == 0x8000 and upper & 1)
+        out += struct.pack("<H", upper)
+    return filled(out)
+
+
+def f16(*values):
+    return filled(struct.pack("<%de" % len(values), *values))
+
+
+def int8(*values):
+    out = b""
+    for at in range(0, len(values), 64):
+        group = [single(v) for v in values[at:at + 64]]
+        scale = single(max(abs(v) for v in group) / 127)
+        out += struct.pack("<f", scale) + struct.pack("<%db" % len(group), *(round(single(v / scale)) for v in group))
+    return filled(out)
+
+
+def topk(kept):
+    return struct.pack("<%dI" % len(kept), *kept) + floats(*kept.values())
 
 
 def job_digest(name, shards, block, servers):
@@ -102,6 +139,12 @@ TENSOR = fixed64(1, W1) + text(2, "mlp/w1")
 TWO = pieces((W1, 0, 3, 5), (W2, 70000, 2, 300))
 SLOTS = pieces((W1, 0, 3, 0, 2), (W1, 0, 2, 0, 128), (W1, 0, 2, 0, 129))
 TWO_DONE = results([(0, 6, 0), (0, 303, 2)])
+
+# Slot, codec, reply, kept: bf16 there and int8 back, topk and f16, int8 and bf16, f16 and float32, float32 and int8.
+CODED = pieces((W1, 0, 5, 5, 0, 1, 3), (W2, 70000, 600, 300, 0, 5, 2, 3), (W1, 1, 70, 6, 0, 3, 1), (W2, 1, 3, 0, 0, 2),
+               (W1, 2, 2, 7, 0, 0, 4))
+FIVE = (1.0, -2.00390625, 3.1415927410125732, 1e-3, -65504.0)
+RAMP = tuple((i - 30) * 0.37 for i in range(70))
 
 # name: (type, request id, message, payload)
 FRAMES = {
@@ -139,7 +182,7 @@ FRAMES = {
     "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
     "barrier_passed": (31, 15, b"", b""),
     "statistics": (32, 16, b"", b""),
-    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 24)), b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 28)), b""),
     "digest": (34, 17, b"", b""),
     "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
         bytes([s]), digest_size=32).digest() for s in (1, 3))),
@@ -157,6 +200,10 @@ FRAMES = {
     "optimizer_named": (36, 21, text(2, "nadam"), b""),
     "assign_slots": (20, 22, SLOTS, floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
     "pull_slots": (24, 23, SLOTS, b""),
+    "push_pull_codecs": (26, 24, CODED, bf16(*FIVE) + topk({0: 7.5, 9: -0.25, 599: 1e30}) + int8(*RAMP)
+                         + f16(0.1, -2.0, 6e-8) + floats(1, -1)),
+    "push_pulled_codecs": (27, 24, results([(0, 6, 0), (0, 301, 0), (2, 0, 0), (0, 1, 0), (0, 8, 0)], "no tensor"),
+                           int8(*FIVE) + f16(*(i / 7 for i in range(600))) + floats(0.1, 0.2, 0.3) + int8(64.0, -127.0)),
     "pulled_slots": (25, 23, results([(0, 6, 0), (0, 6, 0), (0, 6, 0)]),
                      floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
 }

@@ -353,6 +353,7 @@ static inline void count_restarts(void *user, enum canyon_log_level level, const
 
 static inline void default_options(struct canyon_options *options) {
     canyon_options_init(options);
+    options->window_bytes = 8 << 20; /* more than sockets hold */
     options->insecure_plaintext = encrypted ? 0 : 1;
 }
 

@@ -24,6 +24,22 @@ static void test_replies_that_do_not_fit_the_request(void **state) {
     }
 }
 
+/* A server that answers float32 whatever form was asked for, or of a wrong length. */
+static void test_weights_in_another_form_than_asked_for(void **state) {
+    (void)state;
+    static const char *const codecs[] = {"bf16", "f16", "int8", "int8:stochastic"};
+    for (size_t i = 0; i < sizeof codecs / sizeof codecs[0]; i++) {
+        struct user user = begin();
+        assert_int_equal(canyon_tensor_set_codec(user.tensor, NULL, codecs[i]), CANYON_OK);
+        assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_PROTOCOL);
+        check_address_in_text(&user);
+        assert_non_null(strstr(canyon_error_text(), "payload bytes where"));
+        assert_int_equal(canyon_tensor_set_codec(user.tensor, NULL, NULL), CANYON_OK);
+        check_pulls(&user);
+        end(&user);
+    }
+}
+
 static void test_hanging_up_tells_pull_from_push(void **state) {
     (void)state;
     struct user user = begin();
@@ -245,6 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_arrive_in_place),
         cmocka_unit_test(test_replies_that_do_not_fit_the_request),
+        cmocka_unit_test(test_weights_in_another_form_than_asked_for),
         cmocka_unit_test(test_hanging_up_tells_pull_from_push),
         cmocka_unit_test(test_timeout_in_the_middle_of_a_reply),
         cmocka_unit_test(test_timeout_in_the_middle_of_a_request),

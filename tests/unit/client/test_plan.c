@@ -47,7 +47,8 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
     size_t visited = 0;
     for (size_t f = 0; f < plan->frame_count; f++) {
         const struct plan_frame *frame = &plan->frames[f];
-        uint32_t pieces = 0, bytes = 0;
+        uint32_t pieces = 0, out = 0, in = 0;
+        uint64_t single = 0;
         assert_true(frame->lane < map->layout.lane_count);
         for (size_t index = frame->first; index != PLAN_NONE; index = plan->pieces[index].next) {
             const struct plan_piece *piece = &plan->pieces[index];
@@ -56,7 +57,9 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
             seen[index] = true;
             visited++;
             pieces++;
-            bytes += piece->elements * 4u;
+            out += piece->out;
+            in += piece->in;
+            single += piece->elements * 4u;
             assert_int_equal(item->type, frame->type);
             assert_int_equal(piece->elements,
                              item->per_block ? 2 : job_block_elements(&map->job, item->elements, piece->block));
@@ -65,9 +68,11 @@ static void check_plan(const struct plan *plan, const struct map *map, const str
             assert_true(index != frame->last || piece->next == PLAN_NONE);
         }
         assert_int_equal(pieces, frame->count);
-        assert_int_equal(bytes, frame->bytes);
+        assert_int_equal(out, frame->out);
+        assert_int_equal(in, frame->in);
+        assert_int_equal(single, frame->single);
         assert_true(pieces >= 1 && pieces <= LIMIT_PIECES);
-        assert_true(pieces == 1 || bytes <= PLAN_FRAME_BYTES);
+        assert_true(pieces == 1 || (out <= PLAN_FRAME_BYTES && in <= PLAN_FRAME_BYTES && single <= PLAN_SINGLE_BYTES));
     }
     assert_int_equal(visited, total);
     free(seen);
@@ -155,6 +160,47 @@ static void test_shared_frames_end_at_the_byte_limit(void **state) {
     plan_finish(&plan);
 }
 
+/* What travels counts, not what it stands for. */
+static void test_encoded_blocks_travel_as_their_bytes_ask_for(void **state) {
+    (void)state;
+    static const struct {
+        uint16_t type;
+        enum codec codec, reply;
+        uint32_t out, in;
+        size_t frames; /* of twelve blocks */
+    } cases[] = {
+        {FRAME_PUSH, CODEC_F32, CODEC_F32, 262144, 0, 12},
+        {FRAME_PUSH, CODEC_BF16, CODEC_F32, 131072, 0, 12},
+        {FRAME_PUSH, CODEC_INT8, CODEC_F32, 69632, 0, 12},
+        /* 5,248 bytes, 262,144 as float32: servers take 1 MiB of that in a frame. */
+        {FRAME_PUSH, CODEC_TOPK, CODEC_F32, 5248, 0, 3},
+        {FRAME_PUSH_PULL, CODEC_TOPK, CODEC_F32, 5248, 262144, 12},
+        {FRAME_PUSH_PULL, CODEC_TOPK, CODEC_INT8_STOCHASTIC, 5248, 69632, 12},
+        {FRAME_PULL, CODEC_TOPK, CODEC_F16, 0, 131072, 12},
+    };
+    struct map map;
+    map_init(&map, 1, 1, 65536);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct plan plan;
+        const struct plan_item item = {.tensor = 1,
+                                       .elements = 65536 * 12,
+                                       .type = cases[i].type,
+                                       .codec = cases[i].codec,
+                                       .fraction = 0.01,
+                                       .reply = cases[i].reply};
+        assert_int_equal(plan_make(&plan, &map.layout, &item, 1, NULL), CANYON_OK);
+        check_plan(&plan, &map, &item, 1);
+        assert_int_equal(plan.frame_count, cases[i].frames);
+        for (size_t k = 0; k < plan.piece_count; k++) {
+            assert_int_equal(plan.pieces[k].out, cases[i].out);
+            assert_int_equal(plan.pieces[k].in, cases[i].in);
+            assert_int_equal(plan.pieces[k].kept,
+                             cases[i].codec == CODEC_TOPK && cases[i].type != FRAME_PULL ? 656 : 0);
+        }
+        plan_finish(&plan);
+    }
+}
+
 static void test_nothing_to_move(void **state) {
     (void)state;
     struct map map;
@@ -216,6 +262,7 @@ int main(void) {
         cmocka_unit_test(test_numbers_of_blocks),
         cmocka_unit_test(test_shared_frames_end_at_the_piece_limit),
         cmocka_unit_test(test_shared_frames_end_at_the_byte_limit),
+        cmocka_unit_test(test_encoded_blocks_travel_as_their_bytes_ask_for),
         cmocka_unit_test(test_nothing_to_move),
         cmocka_unit_test(test_the_same_tensor_twice_is_refused),
         cmocka_unit_test(test_any_step_is_covered),

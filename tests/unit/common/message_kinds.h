@@ -184,6 +184,9 @@ static inline void fill_pieces(struct filling *f, union any_message *m) {
         m->pieces.pieces[i].elements = fill_u32(f, 0, LIMIT_BLOCK_HIGH);
         m->pieces.pieces[i].version = fill_number(f, 0, UINT64_MAX);
         m->pieces.pieces[i].slot = fill_u32(f, 0, SLOT_HIGH);
+        m->pieces.pieces[i].codec = fill_u32(f, 0, UINT32_MAX);
+        m->pieces.pieces[i].reply = fill_u32(f, 0, UINT32_MAX);
+        m->pieces.pieces[i].kept = fill_u32(f, 0, LIMIT_BLOCK_HIGH);
     }
 }
 

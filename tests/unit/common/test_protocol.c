@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "common/codec.h"
 #include "common/frame.h"
 #include "common/message.h"
 
@@ -92,6 +93,21 @@ static void codes(void **state) {
         }
     }
     assert_int_equal(count_rows(text), known);
+    free(text);
+}
+
+static void codecs(void **state) {
+    (void)state;
+    char *text = section("### Codecs");
+    for (unsigned codec = 0; codec <= CODEC_LAST; codec++) {
+        char row[64];
+        snprintf(row, sizeof row, "\n| %u | %s |", codec, codec_name(codec));
+        has_row(text, row);
+    }
+    assert_int_equal(count_rows(text), CODEC_LAST + 1);
+    char sentence[64];
+    snprintf(sentence, sizeof sentence, "is groups of %d elements", CODEC_GROUP);
+    assert_non_null(strstr(text, sentence));
     free(text);
 }
 
@@ -235,8 +251,11 @@ static void prose(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(types),  cmocka_unit_test(codes),
-        cmocka_unit_test(limits), cmocka_unit_test(no_message_holds_itself),
+        cmocka_unit_test(types),
+        cmocka_unit_test(codes),
+        cmocka_unit_test(codecs),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(no_message_holds_itself),
         cmocka_unit_test(prose),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

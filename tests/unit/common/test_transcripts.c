@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "common/codec.h"
 #include "common/endian.h"
 #include "common/frame.h"
 #include "common/hash.h"
@@ -293,8 +294,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[23];
-    for (uint64_t i = 1; i <= 23; i++) {
+    uint64_t counters[27];
+    for (uint64_t i = 1; i <= 27; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -308,6 +309,8 @@ static void seeing(void **state) {
     assert_int_equal(statistics.clipped, 441);                  /* field 21 */
     assert_int_equal(statistics.turned_away, 484 * 1000003);    /* field 22 */
     assert_int_equal(statistics.aborted, 529 * 1000006000009u); /* field 23 */
+    assert_int_equal(statistics.values_in, 576);                /* field 24 */
+    assert_int_equal(statistics.values_out_single, 729);        /* field 27 */
 }
 
 static void digests(void **state) {
@@ -348,6 +351,65 @@ static void slots(void **state) {
     CHECK("assign_slots", FRAME_ASSIGN, 22, pieces, pieces, payload, sizeof payload);
     CHECK("pull_slots", FRAME_PULL, 23, pieces, pieces, NULL, 0);
     CHECK("pulled_slots", FRAME_PULLED, 23, piece_results, results, payload, sizeof payload);
+}
+
+/* make.py encodes the same numbers by itself. */
+static uint8_t *add_encoded(uint8_t *at, enum codec codec, const float *values, size_t count) {
+    codec_encode(codec, values, count, 0, at);
+    return at + codec_bytes(codec, count, 0);
+}
+
+static void codecs(void **state) {
+    (void)state;
+    static struct message_pieces pieces;
+    static struct message_piece_results results;
+    static const float five[] = {1.0f, -2.00390625f, 3.1415927410125732f, 1e-3f, -65504.0f};
+    static const float three[] = {0.1f, -2.0f, 6e-8f}, two[] = {1, -1}, tenths[] = {0.1f, 0.2f, 0.3f};
+    static const float whole[] = {64.0f, -127.0f};
+    static float ramp[70], sparse[600], sevenths[600];
+    uint8_t there[2048], *at = there;
+    for (int i = 0; i < 70; i++) {
+        ramp[i] = (float)((i - 30) * 0.37);
+    }
+    sparse[0] = 7.5f;
+    sparse[9] = -0.25f;
+    sparse[599] = 1e30f;
+    for (int i = 0; i < 600; i++) {
+        sevenths[i] = (float)(i / 7.0);
+    }
+    pieces.count = 5;
+    pieces.pieces[0] =
+        (struct message_piece){.tensor = W1, .elements = 5, .version = 5, .codec = CODEC_BF16, .reply = CODEC_INT8};
+    pieces.pieces[1] = (struct message_piece){.tensor = W2,
+                                              .block = 70000,
+                                              .elements = 600,
+                                              .version = 300,
+                                              .codec = CODEC_TOPK,
+                                              .reply = CODEC_F16,
+                                              .kept = 3};
+    pieces.pieces[2] = (struct message_piece){
+        .tensor = W1, .block = 1, .elements = 70, .version = 6, .codec = CODEC_INT8, .reply = CODEC_BF16};
+    pieces.pieces[3] = (struct message_piece){.tensor = W2, .block = 1, .elements = 3, .codec = CODEC_F16};
+    pieces.pieces[4] =
+        (struct message_piece){.tensor = W1, .block = 2, .elements = 2, .version = 7, .reply = CODEC_INT8_STOCHASTIC};
+    at = add_encoded(at, CODEC_BF16, five, 5);
+    codec_encode_top(sparse, NULL, 600, 3, at);
+    at = add_encoded(at + codec_bytes(CODEC_TOPK, 600, 3), CODEC_INT8, ramp, 70);
+    at = add_encoded(at, CODEC_F16, three, 3);
+    at = add_encoded(at, CODEC_F32, two, 2);
+    CHECK("push_pull_codecs", FRAME_PUSH_PULL, 24, pieces, pieces, there, (size_t)(at - there));
+    results.count = 5;
+    results.results[0].version = 6;
+    results.results[1].version = 301;
+    results.results[2].status = CANYON_NOT_FOUND; /* and nothing of it in the payload */
+    results.results[3].version = 1;
+    results.results[4].version = 8;
+    snprintf(results.text, sizeof results.text, "no tensor");
+    at = add_encoded(there, CODEC_INT8, five, 5);
+    at = add_encoded(at, CODEC_F16, sevenths, 600);
+    at = add_encoded(at, CODEC_F32, tenths, 3);
+    at = add_encoded(at, CODEC_INT8_STOCHASTIC, whole, 2); /* whole steps: there is nothing to round */
+    CHECK("push_pulled_codecs", FRAME_PUSH_PULLED, 24, piece_results, results, there, (size_t)(at - there));
 }
 
 static void optimizer_requests(void **state) {
@@ -413,10 +475,19 @@ static void every_type_has_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(greeting),   cmocka_unit_test(catalogue), cmocka_unit_test(tensors),
-        cmocka_unit_test(transfers),  cmocka_unit_test(workers),   cmocka_unit_test(seeing),
-        cmocka_unit_test(digests),    cmocka_unit_test(slots),     cmocka_unit_test(optimizer_requests),
-        cmocka_unit_test(optimizers), cmocka_unit_test(settings),  cmocka_unit_test(every_type_has_one),
+        cmocka_unit_test(greeting),
+        cmocka_unit_test(catalogue),
+        cmocka_unit_test(tensors),
+        cmocka_unit_test(transfers),
+        cmocka_unit_test(workers),
+        cmocka_unit_test(seeing),
+        cmocka_unit_test(digests),
+        cmocka_unit_test(slots),
+        cmocka_unit_test(optimizer_requests),
+        cmocka_unit_test(optimizers),
+        cmocka_unit_test(settings),
+        cmocka_unit_test(codecs),
+        cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -250,14 +250,16 @@ static inline uint64_t ask_pieces(struct client *client, unsigned type, const st
 
 static inline uint64_t ask_piece(struct client *client, unsigned type, uint64_t tensor, uint32_t block,
                                  uint32_t elements, uint64_t version, const float *values) {
-    struct message_pieces pieces = {.count = 1, .pieces = {{tensor, block, elements, version, SLOT_WEIGHTS}}};
+    struct message_pieces pieces = {
+        .count = 1, .pieces = {{.tensor = tensor, .block = block, .elements = elements, .version = version}}};
     return ask_pieces(client, type, &pieces, values, type == FRAME_PULL ? 0 : elements);
 }
 
 /* ASSIGN and PULL of optimizer state. */
 static inline uint64_t ask_slot(struct client *client, unsigned type, uint64_t tensor, uint32_t block,
                                 uint32_t elements, uint32_t slot, const void *values) {
-    struct message_pieces pieces = {.count = 1, .pieces = {{tensor, block, elements, 0, slot}}};
+    struct message_pieces pieces = {.count = 1,
+                                    .pieces = {{.tensor = tensor, .block = block, .elements = elements, .slot = slot}}};
     uint8_t bytes[LIMIT_MESSAGE_BYTES];
     return client_ask(client, type, bytes, message_pack_pieces(&pieces, bytes), values,
                       type == FRAME_PULL ? 0 : elements * sizeof(float));

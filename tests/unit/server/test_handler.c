@@ -205,8 +205,10 @@ static size_t some_message(uint64_t *seed, unsigned type, uint64_t tensor, const
     struct message_barrier barrier = {.name = "b", .count = 2, .wait_ms = 5};
     struct message_list list = {.after = "a"};
     for (uint32_t i = 0; i < pieces.count; i++) {
-        pieces.pieces[i] =
-            (struct message_piece){tensor, i, (uint32_t)seed_below(seed, 2 * BLOCK), 0, (uint32_t)seed_below(seed, 3)};
+        pieces.pieces[i] = (struct message_piece){.tensor = tensor,
+                                                  .block = i,
+                                                  .elements = (uint32_t)seed_below(seed, 2 * BLOCK),
+                                                  .slot = (uint32_t)seed_below(seed, 3)};
     }
     switch (type) {
     case FRAME_CREATE:

@@ -119,11 +119,11 @@ static void each_piece_is_judged_alone(void **state) {
     }
     values[17] = NAN;
     struct message_pieces pieces = {.count = 5,
-                                    .pieces = {{ids[0], 0, 10, 0, 0},  /* good */
-                                               {ids[1], 0, 10, 0, 0},  /* not finite */
-                                               {12345, 0, 4, 0, 0},    /* unknown */
-                                               {ids[2], 0, 10, 0, 0},  /* good: values from 24 on */
-                                               {ids[2], 1, 2, 0, 0}}}; /* no such block */
+                                    .pieces = {{.tensor = ids[0], .elements = 10}, /* good */
+                                               {.tensor = ids[1], .elements = 10}, /* not finite */
+                                               {.tensor = 12345, .elements = 4},   /* unknown */
+                                               {.tensor = ids[2], .elements = 10}, /* good: values from 24 on */
+                                               {.tensor = ids[2], .block = 1, .elements = 2}}}; /* no such block */
     struct reply *before[3];
     for (int i = 0; i < 3; i++) {
         before[i] = pull(names[i], ids[i], 0, 10);
@@ -196,7 +196,7 @@ static void optimizer_state_is_pulled_and_assigned(void **state) {
     /* All of them in one frame. */
     struct message_pieces pieces = {.count = 4};
     for (uint32_t i = 0; i < 4; i++) {
-        pieces.pieces[i] = (struct message_piece){id, 0, parts[i].elements, 0, parts[i].slot};
+        pieces.pieces[i] = (struct message_piece){.tensor = id, .elements = parts[i].elements, .slot = parts[i].slot};
     }
     struct reply *reply = client_take(client, ask_pieces(client, FRAME_PULL, &pieces, NULL, 0), FRAME_PULLED);
     const uint8_t *at = reply->payload;
@@ -250,7 +250,9 @@ static void optimizer_state_that_cannot_be_is_refused(void **state) {
                  "names slot 1");
     client_fails(client, ask_slot(client, FRAME_PUSH_PULL, id, 0, 2, SLOT_STEP, negative), CANYON_PROTOCOL,
                  "names slot 128");
-    struct message_pieces twice = {.count = 2, .pieces = {{id, 0, 2, 0, SLOT_STEP}, {id, 0, 2, 0, SLOT_STEP}}};
+    struct message_pieces twice = {
+        .count = 2,
+        .pieces = {{.tensor = id, .elements = 2, .slot = SLOT_STEP}, {.tensor = id, .elements = 2, .slot = SLOT_STEP}}};
     client_fails(client, ask_pieces(client, FRAME_PULL, &twice, NULL, 0), CANYON_PROTOCOL, "twice");
     nothing_changed_since(&before);
 }
@@ -262,9 +264,10 @@ static void frames_that_make_no_sense_change_nothing(void **state) {
     struct tensor_info info = worker_create(&worker, &spec);
     struct client *client = worker_client(&worker, "w", 0);
     struct bench_digests before = digests_now();
-    struct message_pieces none = {.count = 0}, one = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0, 0}}},
+    struct message_pieces none = {.count = 0}, one = {.count = 1, .pieces = {{.tensor = info.id, .elements = BLOCK}}},
                           twice = {.count = 2,
-                                   .pieces = {{info.id, 0, BLOCK / 2, 0, 0}, {info.id, 0, BLOCK / 2, 0, 0}}};
+                                   .pieces = {{.tensor = info.id, .elements = BLOCK / 2},
+                                              {.tensor = info.id, .elements = BLOCK / 2}}};
     static const unsigned types[] = {FRAME_ASSIGN, FRAME_PUSH, FRAME_PUSH_PULL};
     for (size_t i = 0; i < 3; i++) {
         client_fails(client, ask_pieces(client, types[i], &none, NULL, 0), CANYON_PROTOCOL, "without pieces");
@@ -356,7 +359,7 @@ static void pushing_allocates_nothing(void **state) {
     struct tensor_spec spec = fixture_spec("w", BLOCK, "adam");
     struct tensor_info info = worker_create(&worker, &spec);
     struct client *client = worker_client(&worker, "w", 0);
-    struct message_pieces pieces = {.count = 1, .pieces = {{info.id, 0, BLOCK, 0, 0}}};
+    struct message_pieces pieces = {.count = 1, .pieces = {{.tensor = info.id, .elements = BLOCK}}};
     struct frame frame = {.header = {.version = 1, .type = FRAME_PUSH_PULL, .payload_bytes = sizeof values},
                           .message = bytes,
                           .payload = (const uint8_t *)values};

@@ -1,0 +1,27 @@
+#include "client/simulator/load_plan.h"
+
+uint32_t load_plan_workers(const struct load_plan *plan, uint32_t process) {
+    uint32_t workers = plan->pace.workers;
+    return workers / plan->processes + (process < workers % plan->processes);
+}
+
+bool load_plan_pushes(const struct load_plan *plan) {
+    return plan->pace.mix[LOAD_PUSH_PULL] + plan->pace.mix[LOAD_PUSH] > 0;
+}
+
+bool load_plan_pulls(const struct load_plan *plan) {
+    return plan->pace.mix[LOAD_PUSH_PULL] + plan->pace.mix[LOAD_PULL] > 0;
+}
+
+uint64_t load_plan_call_bytes(const struct load_plan *plan) {
+    return plan->tensors * plan->elements * sizeof(float); /* at most 2^10 * 2^40 */
+}
+
+uint64_t load_plan_memory(const struct load_plan *plan) {
+    /* Calls under way must not share a place for weights; those of a verified load have gradients of their own too. */
+    uint64_t places = (uint64_t)plan->pace.workers * plan->pace.in_flight;
+    uint64_t copies = 0, bytes = load_plan_call_bytes(plan), all = 0;
+    copies += load_plan_pulls(plan) ? places : 0;
+    copies += load_plan_pushes(plan) ? plan->verify ? places : plan->processes : 0;
+    return __builtin_mul_overflow(copies, bytes, &all) ? UINT64_MAX : all;
+}

@@ -1,0 +1,209 @@
+/* The command line of canyon-sim load: what it means, and what it must not mean. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "client/simulator/load_options.h"
+#include "client/simulator/load_words.h"
+
+#define MS     UINT64_C(1000000)
+#define SECOND UINT64_C(1000000000)
+
+static enum arguments_verdict parse(struct load_options *options, const char *const *words) {
+    static char name[] = "load";
+    char *argv[40] = {name};
+    int argc = 1;
+    for (; words[argc - 1] != NULL; argc++) {
+        argv[argc] = (char *)(uintptr_t)words[argc - 1]; /* only read */
+    }
+    return load_options_parse(options, argc, argv);
+}
+
+#define PARSE(options, ...) parse(options, (const char *const[]){__VA_ARGS__, NULL})
+
+static void without_words_it_is_the_one_workload(void **state) {
+    struct load_options options;
+    (void)state;
+    assert_int_equal(parse(&options, (const char *const[]){NULL}), ARGUMENTS_RUN);
+    const struct load_plan *plan = &options.plan;
+    assert_true(options.canonical && !options.json && !plan->verify);
+    assert_int_equal(plan->pace.workers, 4);
+    assert_int_equal(plan->pace.in_flight, 1);
+    assert_true(plan->pace.rate <= 0.0);
+    assert_int_equal(plan->pace.mix[LOAD_PUSH_PULL], 100);
+    assert_int_equal(plan->tensors, 4);
+    assert_int_equal(plan->elements, 1 << 20);
+    assert_int_equal(plan->duration, 8 * SECOND);
+    assert_true(plan->warmup == 800 * MS);
+    assert_string_equal(plan->optimizer, "adam");
+    assert_string_equal(plan->codec, "f32");
+    assert_int_equal(options.where.block, 65536);
+    assert_true(plan->processes >= 1 && plan->processes <= 4);
+}
+
+static void words_mean_what_they_say(void **state) {
+    struct load_options options;
+    (void)state;
+    assert_int_equal(PARSE(&options, "--local", "3", "--threads", "2", "-w", "10", "-p", "3", "--clients", "2", "-k",
+                           "5", "--size", "12K", "--mode", "mixed", "--mix", "10/20/70", "-o", "sgd:lr=0.5", "--rate",
+                           "12.5", "-d", "7", "--straggle", "3:1.5", "-t", "0.25", "--warmup", "0", "--seed", "77",
+                           "--json", "--insecure-plaintext"),
+                     ARGUMENTS_RUN);
+    const struct load_plan *plan = &options.plan;
+    assert_true(!options.canonical && options.json && options.where.keys.plaintext);
+    assert_int_equal(options.where.local, 3);
+    assert_int_equal(options.where.threads, 2);
+    assert_int_equal(plan->pace.workers, 10);
+    assert_int_equal(plan->processes, 3);
+    assert_int_equal(load_plan_workers(plan, 0), 4);
+    assert_int_equal(load_plan_workers(plan, 1), 3);
+    assert_int_equal(load_plan_workers(plan, 2), 3);
+    assert_int_equal(plan->clients, 2);
+    assert_int_equal(plan->tensors, 5);
+    assert_int_equal(plan->elements, 3072);
+    assert_int_equal(load_plan_call_bytes(plan), 5 * 12288);
+    assert_int_equal(plan->pace.mix[LOAD_PUSH_PULL], 10);
+    assert_int_equal(plan->pace.mix[LOAD_PUSH], 20);
+    assert_int_equal(plan->pace.mix[LOAD_PULL], 70);
+    assert_string_equal(plan->optimizer, "sgd:lr=0.5");
+    assert_true(plan->pace.rate == 12.5);
+    assert_int_equal(plan->pace.in_flight, 7);
+    assert_int_equal(plan->pace.stragglers, 3);
+    assert_int_equal(plan->pace.straggle, 1500000);
+    assert_int_equal(plan->duration, SECOND / 4);
+    assert_int_equal(plan->warmup, 0);
+    assert_int_equal(plan->seed, 77);
+    assert_int_equal(PARSE(&options, "--think", "2.5", "-t", "100"), ARGUMENTS_RUN);
+    assert_int_equal(plan->pace.think, 2500000);
+    assert_int_equal(plan->warmup, SECOND); /* never more by itself */
+    for (unsigned k = 0; k < LOAD_KINDS; k++) {
+        assert_int_equal(PARSE(&options, "--mode", load_kind_name((enum load_kind)k)), ARGUMENTS_RUN);
+        assert_int_equal(plan->pace.mix[k], 100);
+        assert_int_equal(load_plan_pushes(plan), k != LOAD_PULL);
+        assert_int_equal(load_plan_pulls(plan), k != LOAD_PUSH);
+    }
+    /* Verifying brings its own optimizer. */
+    assert_int_equal(PARSE(&options, "--verify"), ARGUMENTS_RUN);
+    assert_string_equal(plan->optimizer, "sgd:lr=1");
+    assert_int_equal(PARSE(&options, "--verify", "-o", "sgd"), ARGUMENTS_RUN);
+    assert_string_equal(plan->optimizer, "sgd:lr=1");
+}
+
+static void nonsense_is_refused(void **state) {
+    static const char *const wrong[][9] = {
+        {"--rate", "fast"},
+        {"--rate", "0"},
+        {"--rate", "-3"},
+        {"--rate", "1e99"},
+        {"--rate", "5", "--think", "1"},
+        {"--mix", "50/25/25"},
+        {"--mode", "mixed", "--mix", "50/25/26"},
+        {"--mode", "mixed", "--mix", "50/50"},
+        {"--mode", "mixed", "--mix", "100/0/0/0"},
+        {"--mode", "shove"},
+        {"--size", "0"},
+        {"--size", "6"},
+        {"--size", "4.0000001K"},
+        {"--size", "4k"},
+        {"--size", "4KB"},
+        {"--size", "2000G"},
+        {"--size", "nan"},
+        {"--straggle", "3"},
+        {"--straggle", "3:"},
+        {"--straggle", ":3"},
+        {"--straggle", "5:1"}, /* of four workers */
+        {"--straggle", "1:-1"},
+        {"--codec", "morse"},
+        {"--codec", "f3"},
+        {"--codec", "f32x"},
+        {"--codec", "f32/"},
+        {"--codec", "f32/topk:0.1"},
+        {"--codec", "f32/f32/f32"},
+        {"--codec", "int8/int8", "--verify"},
+        {"--codec", "topk:0.5", "--verify"},
+        {"--optimizer", ":lr"},
+        {"--workers", "0"},
+        {"--workers", "2", "--processes", "3"},
+        {"--in-flight", "65"},
+        {"--duration", "0"},
+        {"--duration", "inf"},
+        {"--verify", "--mode", "pull"},
+        {"--verify", "--optimizer", "adam"},
+        {"--verify", "--optimizer", "sgd:lr=1,momentum=0.9"},
+        {"--servers", "a:1", "--local", "2"},
+        {"--servers", "a:1", "--threads", "2"},
+        {"--key", "file"},
+        {"--workers", "16384", "--in-flight", "64", "--tensors", "1024", "--size", "1G"}, /* no machine has that */
+        {"word"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        const char *const *words = wrong[i]; /* the last is NULL */
+        struct load_options options;
+        if (parse(&options, words) != ARGUMENTS_WRONG) {
+            fail_msg("accepted: %s %s", words[0], words[1] != NULL ? words[1] : "");
+        }
+    }
+}
+
+static void sizes_are_numbers_with_units(void **state) {
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } good[] = {{"4", 4},
+                {"65536", 65536},
+                {"64K", 65536},
+                {"4M", 4194304},
+                {"1.5G", 1610612736},
+                {"0.5K", 512},
+                {"1024G", UINT64_C(1) << 40}};
+    static const char *const bad[] = {
+        "", "K", "M4", "4 K", "4T", "-1", "0.3", "1e300", "99999999999999999999999999999999999"};
+    uint64_t bytes = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(load_words_bytes(good[i].text, &bytes));
+        assert_int_equal(bytes, good[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (load_words_bytes(bad[i], &bytes)) {
+            fail_msg("'%s' was taken for %llu", bad[i], (unsigned long long)bytes);
+        }
+    }
+}
+
+static void memory_is_counted_in_places(void **state) {
+    struct load_options options;
+    struct load_plan *plan = &options.plan;
+    (void)state;
+    assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-d", "3", "-k", "2", "--size", "4K"), ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), (10 * 3 + 2) * 8192); /* weights of each place, a gradient a process */
+    assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-d", "3", "-k", "2", "--size", "4K", "--verify"),
+                     ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), 2 * 10 * 3 * 8192);
+    assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-k", "2", "--size", "4K", "-m", "push"), ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), 2 * 8192);
+    plan->pace.workers = 16384;
+    plan->pace.in_flight = 64;
+    plan->pace.mix[LOAD_PULL] = 1;
+    plan->elements = UINT64_C(1) << 38;
+    plan->tensors = 1024;
+    assert_true(load_plan_memory(plan) == UINT64_MAX);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_words_it_is_the_one_workload),
+        cmocka_unit_test(words_mean_what_they_say),
+        cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(sizes_are_numbers_with_units),
+        cmocka_unit_test(memory_is_counted_in_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
