@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +11,8 @@
 #include "client/lane_state.h"
 #include "common/clock.h"
 
-#define STUCK_MS   500      /* without a byte, in the middle of a record, when a request's deadline passes */
-#define LOOKS      8        /* into the socket, until the loop is asked */
-#define FRESH_NS   1000000u /* since the last byte came: nobody looks whether the server is still there */
-#define MUCH_BYTES 65536    /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
+#define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
+#define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
 
@@ -134,39 +131,6 @@ static void lane_run_tasks(struct lane *lane, unsigned callers) {
     lane->waiters += callers;
 }
 
-/* Looks into the socket itself; true when there was something, or it is of no use any more. */
-static bool lane_look(struct lane *lane) {
-    pthread_mutex_lock(&lane->lock);
-    const uint64_t before = lane->heard;
-    const bool usable = lane->state == LANE_UP && !lane->blocked;
-    if (usable)
-        lane_read(lane);
-    const bool found = lane->heard != before || (usable && lane->state != LANE_UP);
-    if (found && lane->state == LANE_UP)
-        lane_flush(lane);
-    pthread_mutex_unlock(&lane->lock);
-    return found;
-}
-
-/* Runs the loop until something happens: without sleeping at first, where that was asked for. Looking into the socket
- * is sooner than asking the loop, which is asked now and then for all else. Others get the processor between two looks,
- * among them perhaps the server. */
-static void lane_run_loop(struct lane *lane, bool spins) {
-    uint64_t until = spins ? clock_now() + lane->options.spin_us * 1000ull : 0;
-    lane->stirred = false;
-    for (unsigned looks = 0; spins; looks++) {
-        if (lane_look(lane))
-            return;
-        if (looks % LOOKS == LOOKS - 1)
-            uv_run(&lane->loop, UV_RUN_NOWAIT);
-        if (lane->stirred)
-            return;
-        sched_yield();
-        spins = clock_now() < until;
-    }
-    uv_run(&lane->loop, UV_RUN_ONCE);
-}
-
 /* One turn with the token. The lock is held before and after, and released while the loop waits and tasks run. */
 static void lane_take_turn(struct lane *lane, uint64_t until, unsigned callers) {
     assert(!lane->driving);
@@ -232,8 +196,7 @@ static void lane_notify(struct lane *lane, bool attended) {
 static void lane_probe(struct lane *lane) {
     if (lane->state != LANE_UP || lane->driving || session_outstanding(lane->session) > 0)
         return;
-    if (clock_now() - lane->heard >= FRESH_NS)
-        lane_read(lane);
+    lane_read(lane);
     if (lane->state == LANE_UP && lane_is_old(lane))
         lane_renew(lane);
 }

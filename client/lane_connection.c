@@ -257,7 +257,6 @@ void lane_read(struct lane *lane) {
             return;
         }
         lane->heard = clock_now();
-        lane->hasty = false;
         if (lane->channel != NULL) {
             lane_channel_received(lane->channel, (size_t)got);
             lane_open_records(lane);
@@ -361,9 +360,10 @@ void lane_dial(struct lane *lane) {
 }
 
 /* While much is to come, a driver that wakes for every packet wakes often, which costs the sender time too. */
-static int lane_least(const struct lane *lane) {
-    bool bulk = lane->state == LANE_UP && !lane->hasty && session_awaited(lane->session) >= 2 * BULK_BYTES;
-    return bulk ? BULK_BYTES : 1;
+static int lane_least(struct lane *lane) {
+    bool much = lane->state == LANE_UP && session_awaited(lane->session) >= 2 * BULK_BYTES;
+    lane->hasty = lane->hasty && much;
+    return much && !lane->hasty ? BULK_BYTES : 1;
 }
 
 bool lane_poll_link(struct lane *lane) {

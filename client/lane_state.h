@@ -48,7 +48,7 @@ struct lane {
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
     uint64_t heard;    /* the same: when the last byte came */
-    bool hasty;        /* bulk did not come as it should: the next byte is waited for */
+    bool hasty;        /* bulk did not come as it should: bytes are waited for one by one until little is awaited */
     bool stirred;      /* in this turn of the loop something happened; the driver's own */
     uint64_t attempt_deadline;
     struct session *session;
@@ -66,6 +66,10 @@ struct lane {
     char address_text[LIMIT_ADDRESS_BYTES];
     struct address address;
 };
+
+/* Runs the loop until something happens; where it `spins`, without sleeping for the time that the options say. The
+ * driver calls, without the lock. (lane_spin.c) */
+void lane_run_loop(struct lane *lane, bool spins);
 
 /* All of these are called with the lane's lock held. Only the driver, who may use the loop, calls dial and close_link.
  */

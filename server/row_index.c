@@ -352,12 +352,27 @@ uint64_t row_index_bytes(const struct row_index *index) {
     return index->now.bytes + index->next.bytes;
 }
 
-uint64_t row_index_room(const struct row_index *index, uint64_t rows) {
-    uint64_t total = index->count + rows, have = row_index_bytes(index);
-    if (!grows(index) && total <= FULL(index->now.homes)) {
-        return 0;
+/* Segments that are not there, from the one of line `first` to the one before line `end`. */
+static uint64_t absent(const struct row_lines *array, uint64_t first, uint64_t end) {
+    uint64_t count = 0;
+    for (uint64_t i = first >> array->shift; i < array->segments && i << array->shift < end; i++) {
+        count += array->lines[i] == NULL;
     }
-    /* Both arrays of the last growth, whose lines are taken and given back side by side, and a segment's rounding. */
-    uint64_t most = row_index_bytes_for(total + total / 4) + 4 * (uint64_t)POOL_MOST / 64;
-    return most > have ? most - have : 0;
+    return count;
+}
+
+/* Each row fills one segment more at most, of those where no key was; and growth takes as many lines as it moves, but
+ * for what it begins and does not fill. That others are given back meanwhile is not counted. */
+uint64_t row_index_room(const struct row_index *index, uint64_t rows) {
+    const struct row_lines *now = &index->now, *next = &index->next;
+    uint64_t segments = absent(now, index->front, lines_of(now)), bytes = 0;
+    bytes += (segments < rows ? segments : rows) * segment_bytes(now);
+    if (grows(index)) {
+        segments = absent(next, 0, row_lines_home(next, index->boundary) + 1);
+        bytes += (segments < rows ? segments : rows) * segment_bytes(next);
+    }
+    if (grows(index) || index->count + rows > FULL(now->homes)) {
+        bytes += rows * (ROW_INDEX_MOVES + 1) * LINE_BYTES + 8 * segment_bytes(now);
+    }
+    return bytes;
 }

@@ -117,11 +117,9 @@ static inline const struct row_lines *row_index_begin(const struct row_index *in
 
 /* How many keys of a line are lower. What is empty has the highest, so no branch depends on where it is. */
 static inline size_t row_line_below(const struct row_line *line, uint64_t key) {
-    size_t below = 0;
-    for (size_t i = 0; i < ROW_LINE_ENTRIES; i++) {
-        below += line->keys[i] < key;
-    }
-    return below;
+    const uint64_t *keys = line->keys;
+    return (size_t)(keys[0] < key) + (size_t)(keys[1] < key) + (size_t)(keys[2] < key) + (size_t)(keys[3] < key) +
+           (size_t)(keys[4] < key);
 }
 
 ROW_AHEAD row_index_prefetch(const struct row_index *index, uint64_t key) {

@@ -150,6 +150,9 @@ enum canyon_status batch_begin(struct table *table, const uint64_t *ids, size_t 
                                   .places = scratch->places,
                                   .gradients = gradients,
                                   .given = count};
+    if (count == 0) {
+        return CANYON_OK;
+    }
     rowkey_of(&workspace->rowkey, ids, count, scratch->keys);
     look_up(table, batch);
     if (batch->missing == 0 && !has_twins(scratch, batch)) {

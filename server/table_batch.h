@@ -9,7 +9,7 @@
 /* Searches and rows are asked for so many ids ahead of their use: measured (tests/bench/table.c); memory answers that
  * late. */
 #define BATCH_AHEAD_INDEX 32
-#define BATCH_AHEAD_ROWS  12
+#define BATCH_AHEAD_ROWS  16
 #define BATCH_AHEAD_NEW   6
 
 struct table_batch {

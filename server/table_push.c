@@ -48,14 +48,25 @@ void table_release(struct table *table) {
 
 /* ---- A push ---- */
 
+#define BLOCK 16 /* rows that are updated at a time */
+
 /* What the rows of one push have in common. */
 struct push {
     struct table *table;
     optimizer_update *update;
+    optimizer_rows *rows; /* NULL where there is none; with that a block of rows is updated by one call */
     struct prepared *prepared;
     const float *common; /* constants for all rows, where steps is shard; else NULL */
     float *tamed;        /* room for a row's gradient, where what is not finite is not refused; else NULL */
     uint32_t clock;
+};
+
+/* Some rows of a push. */
+struct push_block {
+    size_t count;
+    float *rows[BLOCK];
+    _Alignas(
+        64) float constants[BLOCK][OPTIMIZER_PREPARED]; /* copies: what is kept by step is displaced now and then */
 };
 
 static uint32_t saturated(uint64_t clock) {
@@ -79,41 +90,73 @@ static const float *tame(const struct push *push, const float *gradient, uint64_
     return push->tamed;
 }
 
-static inline float *update_row(const struct push *push, uint32_t place, const float *gradient) {
+/* One more update of a row, at this clock: its marks, and the constants of its step. */
+static inline void begin_row(const struct push *push, struct push_block *block, uint32_t place) {
+    const struct row_store *store = &push->table->store;
+    float *row = row_store_at(store, place);
+    struct row_marks *marks = row_store_marks(store, place);
+    marks->step += marks->step < UINT32_MAX;
+    marks->clock = marks->clock < push->clock ? push->clock : marks->clock;
+    const float *constants = push->common != NULL
+                                 ? push->common
+                                 : prepared_at(push->prepared, marks->step, row_scalars(&store->layout, row));
+    memcpy(block->constants[block->count], constants, sizeof block->constants[0]);
+    block->rows[block->count++] = row;
+}
+
+/* Row by row: where the optimizer has no loop over rows, or gradients are looked at one by one. */
+static void update_singly(const struct push *push, const struct push_block *block, const float *gradients) {
     struct table *table = push->table;
     const struct row_layout *layout = &table->store.layout;
-    float *weights = row_store_at(&table->store, place), *slots[OPTIMIZER_SLOTS] = {NULL};
-    struct row_marks *marks = row_store_marks(&table->store, place);
-    uint64_t skipped = 0;
-    for (size_t slot = 0; slot < layout->slots; slot++) {
-        slots[slot] = row_slot(layout, weights, slot);
+    for (size_t i = 0; i < block->count; i++) {
+        const float *gradient = gradients + i * table->dim;
+        float *slots[OPTIMIZER_SLOTS] = {NULL};
+        uint64_t skipped = 0;
+        for (size_t slot = 0; slot < layout->slots; slot++) {
+            slots[slot] = row_slot(layout, block->rows[i], slot);
+        }
+        if (push->tamed != NULL) {
+            gradient = tame(push, gradient, &skipped);
+        }
+        /* The update counts what it leaves alone, what overflowed and what was to be skipped together. */
+        table->kept += push->update(block->constants[i], table->dim, gradient, block->rows[i], slots) - skipped;
+        table->skipped += skipped;
     }
-    marks->step += marks->step < UINT32_MAX;
-    const float *constants =
-        push->common != NULL ? push->common : prepared_at(push->prepared, marks->step, row_scalars(layout, weights));
-    if (push->tamed != NULL) {
-        gradient = tame(push, gradient, &skipped);
+}
+
+/* Without a call where rows are whole cache lines. */
+static inline void copy_row(float *to, const float *from, size_t dim) {
+    for (; dim >= 16; dim -= 16, to += 16, from += 16) {
+        memcpy(to, from, 16 * sizeof *to);
     }
-    /* The update counts what it leaves alone, what overflowed and what was to be skipped together. */
-    table->kept += push->update(constants, table->dim, gradient, weights, slots) - skipped;
-    table->skipped += skipped;
-    marks->clock = marks->clock < push->clock ? push->clock : marks->clock;
-    return weights;
+    if (dim > 0) {
+        memcpy(to, from, dim * sizeof *to);
+    }
 }
 
 static void update_rows(const struct push *push, const struct table_batch *batch, float *out) {
-    const struct table *table = push->table;
-    const size_t dim = table->dim, bytes = dim * sizeof(float);
-    for (size_t i = 0; i < batch->count && i < BATCH_AHEAD_ROWS; i++) {
+    struct table *table = push->table;
+    const size_t dim = table->dim, count = batch->count;
+    for (size_t i = 0; i < count && i < BATCH_AHEAD_ROWS; i++) {
         batch_prefetch(table, batch->places[i]);
     }
-    for (size_t i = 0; i < batch->count; i++) {
-        if (i + BATCH_AHEAD_ROWS < batch->count) {
-            batch_prefetch(table, batch->places[i + BATCH_AHEAD_ROWS]);
+    for (size_t first = 0; first < count; first += BLOCK) {
+        const size_t end = count - first < BLOCK ? count : first + BLOCK;
+        struct push_block block;
+        block.count = 0;
+        for (size_t i = first; i < end; i++) {
+            if (i + BATCH_AHEAD_ROWS < count) {
+                batch_prefetch(table, batch->places[i + BATCH_AHEAD_ROWS]);
+            }
+            begin_row(push, &block, batch->places[i]);
         }
-        const float *weights = update_row(push, batch->places[i], batch->gradients + i * dim);
-        if (out != NULL && batch->which == NULL) {
-            memcpy(out + i * dim, weights, bytes);
+        if (push->rows != NULL) {
+            table->kept += push->rows(block.constants, block.count, dim, batch->gradients + first * dim, block.rows);
+        } else {
+            update_singly(push, &block, batch->gradients + first * dim);
+        }
+        for (size_t i = 0; out != NULL && batch->which == NULL && i < block.count; i++) {
+            copy_row(out + (first + i) * dim, block.rows[i], dim);
         }
     }
 }
@@ -132,10 +175,12 @@ static enum canyon_status prepare(struct table *table, const struct table_batch 
     double hyper[OPTIMIZER_HYPERPARAMETERS];
     struct workspace *workspace = table->workspace;
     rule_hyper(&table->rule, clock > table->clock ? clock : table->clock, hyper);
-    *push = (struct push){.table = table,
-                          .update = table->rule.optimizer->update[optimizer_set_chosen()],
-                          .prepared = workspace_prepared(workspace, table->rule.optimizer, hyper),
-                          .clock = saturated(clock)};
+    *push = (struct push){
+        .table = table,
+        .update = table->rule.optimizer->update[optimizer_set_chosen()],
+        .rows = table->rule.nonfinite == NONFINITE_REFUSE ? table->rule.optimizer->rows[optimizer_set_chosen()] : NULL,
+        .prepared = workspace_prepared(workspace, table->rule.optimizer, hyper),
+        .clock = saturated(clock)};
     if (table->rule.nonfinite != NONFINITE_REFUSE) {
         push->tamed = workspace_row(workspace, table->dim);
     }
@@ -183,15 +228,16 @@ enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t 
     struct table_batch batch;
     const uint32_t now = saturated(clock);
     size_t made;
+    *changed = false;
     enum canyon_status status = batch_begin(table, ids, count, NULL, &batch, error);
     if (status != CANYON_OK) {
         return status;
     }
-    *changed = batch.missing > 0 || table->reserved_count > 0;
     status = batch_create(table, &batch, &made, error);
     if (status != CANYON_OK) {
         return status;
     }
+    *changed = made > 0 || table->reserved_count > 0;
     forget_reserved(table);
     for (size_t i = 0; i < batch.count; i++) {
         uint32_t *touched = &row_store_marks(&table->store, batch.places[i])->clock;

@@ -25,6 +25,10 @@ foreach(pair connections:connections flood:flooded greedy:greedy idle:idle secur
   add_dependencies(bench_${name} canyon-server)
 endforeach()
 
+# Tables in memory, without a server.
+add_executable(bench_table EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/table.c ${CMAKE_CURRENT_LIST_DIR}/measure.c)
+target_link_libraries(bench_table PRIVATE canyon_server_core canyon_shared m)
+
 # The limit programs: what the machine allows for the same work. They neither include Canyon's headers nor link its
 # libraries, so not even its interface target is here; tests/bench/limits/check.sh looks after it.
 set(limits ${CMAKE_CURRENT_LIST_DIR}/limits)
@@ -74,7 +78,3 @@ add_test(NAME bench.limits COMMAND sh ${limits}/check.sh ${limits} $<TARGET_FILE
   $<TARGET_FILE:limit_pingpong> $<TARGET_FILE:limit_adam> $<TARGET_FILE:limit_aead>)
 add_test(NAME bench.limits_selftest COMMAND sh ${limits}/selftest.sh $<TARGET_FILE:canyon-bench-worker>)
 set_tests_properties(bench.figures bench.suite bench.limits bench.limits_selftest PROPERTIES LABELS quick TIMEOUT 120)
-
-# Tables in memory, without a server.
-add_executable(bench_table EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/table.c ${CMAKE_CURRENT_LIST_DIR}/measure.c)
-target_link_libraries(bench_table PRIVATE canyon_server_core canyon_shared m)

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -48,6 +50,15 @@ static void sizes(void **state) {
     with_each(sizes_with);
 }
 
+/* Whether the page in the middle of a buffer is there. */
+static bool is_resident(const void *buffer, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t middle = ((uintptr_t)buffer + bytes / 2) / page * page;
+    unsigned char there = 0;
+    assert_int_equal(mincore((uint8_t *)(uintptr_t)buffer + (middle - (uintptr_t)buffer), (size_t)page, &there), 0);
+    return (there & 1) != 0;
+}
+
 /* A channel that rests between records goes on as if it had not; in the middle of one it does not rest. */
 static void rest_with(enum channel_cipher cipher) {
     struct channel_pair pair;
@@ -64,7 +75,10 @@ static void rest_with(enum channel_cipher cipher) {
         assert_memory_equal(heard, plain + round + got, rest);
         assert_int_equal(got + rest, count);
         assert_true(channel_idle(pair.server));
+        memset(pair.server->scratch, 1, CHANNEL_SCRATCH_BYTES);
+        pair.server->reached = written < CHANNEL_SCRATCH_BYTES ? written : CHANNEL_SCRATCH_BYTES;
         channel_rest(pair.server);
+        assert_false(is_resident(pair.server->scratch, CHANNEL_SCRATCH_BYTES));
         for (size_t i = 0; i < written && i < CHANNEL_SCRATCH_BYTES; i++) {
             if (pair.server->scratch[i] != 0)
                 fail_msg("byte %zu of the scratch still holds something", i);
