@@ -30,7 +30,7 @@ uint32_t row_split_frame_rows(size_t row_bytes) {
 }
 
 size_t row_merge_bytes(uint32_t shards, size_t count) {
-    return aligned(count * sizeof(uint64_t)) + 3 * aligned(count * sizeof(uint32_t)) +
+    return aligned(count * sizeof(uint64_t)) + 4 * aligned(count * sizeof(uint32_t)) +
            aligned(sizeof(uint32_t) << slot_bits(count)) + aligned(shards * sizeof(uint32_t));
 }
 
@@ -66,8 +66,10 @@ static void merge_rows(struct row_merge *merge, const struct shard_order *order,
         const uint32_t first = slots[slot];
         if (first == 0) {
             slots[slot] = i + 1;
-            merge->firsts[rows++] = i;
-            merge->counts[order->ranks[(uint32_t)hashes[i] & (order->shards - 1)]]++;
+            const uint32_t rank = order->ranks[(uint32_t)hashes[i] & (order->shards - 1)];
+            merge->firsts[rows] = i;
+            merge->ranks[rows++] = rank;
+            merge->counts[rank]++;
             tails[i] = i;
         } else {
             merge->next[tails[first - 1]] = i;
@@ -134,6 +136,7 @@ void row_merge_make(struct row_merge *merge, const struct shard_order *order, co
     *merge = (struct row_merge){.count = (uint32_t)count, .ids = ids, .frame_rows = frame_rows};
     merge->hashes = carve(&at, count * sizeof(uint64_t));
     merge->firsts = carve(&at, count * sizeof(uint32_t));
+    merge->ranks = carve(&at, count * sizeof(uint32_t));
     merge->next = carve(&at, count * sizeof(uint32_t));
     uint32_t *tails = carve(&at, count * sizeof(uint32_t));
     uint32_t *slots = carve(&at, sizeof(uint32_t) << slot_bits(count));
@@ -178,7 +181,7 @@ void row_split_make(struct row_split *split, const struct row_merge *merge, cons
     }
     for (uint32_t row = 0; row < merge->rows; row++) {
         const uint32_t item = merge->firsts[row];
-        const uint32_t to = places[order->ranks[(uint32_t)merge->hashes[item] & (order->shards - 1)]]++;
+        const uint32_t to = places[merge->ranks[row]]++;
         split->items[to] = item;
         split->ids[to] = merge->ids[item];
     }

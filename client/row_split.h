@@ -47,6 +47,7 @@ struct row_merge {
     const uint64_t *ids; /* the caller's */
     uint64_t *hashes;    /* of each item */
     uint32_t *firsts;    /* of each row, in the order in which they come: the item that was first */
+    uint32_t *ranks;     /* of each row: its shard's */
     uint32_t *next;      /* of each item: the next one of the same row, or ROW_SPLIT_NONE */
     uint32_t *counts;    /* by rank: rows of each shard */
 };

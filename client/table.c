@@ -94,8 +94,6 @@ static struct canyon_table *table_allocate(const struct canyon_client *client, s
         return NULL;
     }
     order_fill(&table->order, client);
-    const uint32_t block = client->job.block * (uint32_t)sizeof(float), least = 1024 * 1024;
-    table->payload_limit = block > least ? block : least;
     return table;
 }
 

@@ -15,7 +15,6 @@ struct canyon_table {
     _Atomic uint64_t *versions; /* of each shard: of the rows received last */
     _Atomic uint64_t pushes;    /* batches pushed through this handle */
     uint32_t dim;
-    uint32_t payload_limit; /* of what is sent to this job's servers */
 };
 
 static inline const char *table_name(const struct canyon_table *table) {
