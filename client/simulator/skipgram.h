@@ -26,7 +26,7 @@
 
 #define SKIPGRAM_WINDOW_HIGH    100u
 #define SKIPGRAM_NEGATIVES_HIGH 100u
-#define SKIPGRAM_BATCH_HIGH     1000000u
+#define SKIPGRAM_BATCH_HIGH     100000u
 
 struct skipgram_settings {
     uint32_t window, negatives;
