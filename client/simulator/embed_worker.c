@@ -10,7 +10,7 @@
 struct trainer {
     const struct embed_context *context;
     struct skipgram_way *way;
-    struct skipgram_batch *batches; /* ahead + 1 */
+    struct skipgram_batch *batches; /* FLOW_PLACES(ahead) */
     struct team_tally *tally;
 };
 
@@ -52,10 +52,11 @@ enum canyon_status embed_train(void *plan_context, uint32_t worker, struct rows 
     struct trainer trainer = {.context = context, .tally = tally};
     const struct flow_maker maker = {.context = &trainer, .make = trainer_make, .compute = trainer_compute};
     enum canyon_status status = CANYON_NO_MEMORY;
+    size_t places = FLOW_PLACES(context->ahead);
     trainer.way = skipgram_way_create(model, worker, context->workers);
-    trainer.batches = calloc(context->ahead + 1, sizeof *trainer.batches);
+    trainer.batches = calloc(places, sizeof *trainer.batches);
     bool good = trainer.way != NULL && trainer.batches != NULL;
-    for (size_t b = 0; b <= context->ahead && good; b++) {
+    for (size_t b = 0; b < places && good; b++) {
         good = skipgram_batch_make(&trainer.batches[b], model);
     }
     if (good) {
@@ -63,7 +64,7 @@ enum canyon_status embed_train(void *plan_context, uint32_t worker, struct rows 
     } else {
         snprintf(text, bytes, "no memory for batches");
     }
-    for (size_t b = 0; b <= context->ahead && trainer.batches != NULL; b++) {
+    for (size_t b = 0; b < places && trainer.batches != NULL; b++) {
         skipgram_batch_finish(&trainer.batches[b]);
     }
     free(trainer.batches);

@@ -19,7 +19,7 @@ struct place {
 struct flow {
     const struct flow_maker *maker;
     struct rows *const *tables;
-    size_t table_count, place_count;
+    size_t table_count, ahead, place_count;
     struct place *places;
     uint64_t made, computed; /* batches; the next one's place is this modulo place_count */
     char *text;
@@ -117,7 +117,8 @@ enum canyon_status flow_run(const struct flow_maker *maker, struct rows *const *
     struct flow flow = {.maker = maker,
                         .tables = tables,
                         .table_count = table_count,
-                        .place_count = ahead + 1,
+                        .ahead = ahead,
+                        .place_count = FLOW_PLACES(ahead),
                         .text = text,
                         .bytes = bytes};
     enum canyon_status status = CANYON_OK;
@@ -129,7 +130,7 @@ enum canyon_status flow_run(const struct flow_maker *maker, struct rows *const *
         return CANYON_NO_MEMORY;
     }
     while (status == CANYON_OK && (more || flow.computed < flow.made)) {
-        if (more && flow.made - flow.computed < flow.place_count) {
+        if (more && flow.made - flow.computed <= flow.ahead) {
             status = flow_make(&flow, &more);
         } else {
             status = flow_compute(&flow);

@@ -45,7 +45,7 @@ struct trainer {
     struct examples_choice choice;
     struct examples examples;
     struct libsvm_example example;
-    struct logistic_batch batches[FLOW_AHEAD_HIGH + 1];
+    struct logistic_batch batches[FLOW_PLACES(FLOW_AHEAD_HIGH)];
     uint64_t epoch; /* how many have been begun */
     struct team_tally *tally;
 };
@@ -99,7 +99,7 @@ enum canyon_status regress_train(void *plan_context, uint32_t worker, struct row
         .options = context->options, .choice = regress_training(context->options, worker), .tally = tally};
     const struct flow_maker maker = {.context = &trainer, .make = trainer_make, .compute = trainer_compute};
     enum canyon_status status = flow_run(&maker, tables, 1, (size_t)context->options->ahead, text, bytes);
-    for (size_t b = 0; b <= FLOW_AHEAD_HIGH; b++) {
+    for (size_t b = 0; b < FLOW_PLACES(FLOW_AHEAD_HIGH); b++) {
         logistic_finish(&trainer.batches[b]);
     }
     libsvm_finish(&trainer.example);
