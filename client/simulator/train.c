@@ -27,6 +27,9 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
                               "--servers, two local servers are started. Ended by a signal, it stops what it\n"
                               "started and exits with 128 and the signal's number.\n"
                               "\n"
+                              "--model lr is logistic regression on files of examples, and has options of its\n"
+                              "own: canyon-sim train --model lr --help lists them.\n"
+                              "\n"
                               "What is counted:\n"
                               "  steps           batches whose gradients were applied, of all workers together\n"
                               "  pushes          gradients of one tensor: steps times the model's tensors\n"
@@ -101,8 +104,7 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
         {.name = "model",
          .letter = 'm',
          .value = "softmax|mlp|lr",
-         .help = "softmax regression, or one hidden layer of ReLU (default mlp); lr, logistic regression on files, has "
-                 "options of its own: canyon-sim train --model lr --help",
+         .help = "softmax regression, or one hidden layer of ReLU (default mlp); lr: see below",
          .kind = ARGUMENT_TEXT,
          .target = &train->model,
          .choices = models},
