@@ -1,4 +1,6 @@
 /* Creating, opening, listing and dropping tensors: the client's half of the catalogue's rules. */
+#include "client/catalogue.h"
+
 #include "client/error.h"
 #include "client/exchange.h"
 #include "client/settings.h"
@@ -150,6 +152,21 @@ static enum canyon_status create_round(struct canyon_client *client, const struc
     return status;
 }
 
+enum canyon_status catalogue_create(struct canyon_client *client, const struct tensor_spec *spec, const float *values,
+                                    uint64_t deadline, struct canyon_tensor **tensor, struct error *error) {
+    *tensor = NULL;
+    for (int round = 0; round < CREATE_ROUNDS && *tensor == NULL; round++) {
+        enum canyon_status status = create_round(client, spec, values, deadline, tensor, error);
+        if (status != CANYON_OK)
+            return status;
+    }
+    if (*tensor == NULL)
+        return error_set(error, CANYON_CONFLICT, "%s \"%s\" is being dropped again and again by others",
+                         tensor_kind_name(spec->kind), spec->name);
+    error->status = CANYON_OK; /* a drop found finished on the way is no failure */
+    return CANYON_OK;
+}
+
 enum canyon_status canyon_tensor_create(canyon_client *client, const struct canyon_tensor_spec *given,
                                         uint32_t timeout_ms, canyon_tensor **tensor) {
     struct error error = {.status = CANYON_OK};
@@ -160,30 +177,22 @@ enum canyon_status canyon_tensor_create(canyon_client *client, const struct cany
     *tensor = NULL;
     if (client_begin(client, true, &error) != CANYON_OK)
         return last_error_set(&error);
-    if (tensor_spec_take(given, &spec, &values, &error) != CANYON_OK)
-        goto out;
-    if (spec.initializer.kind != INITIALIZER_VALUES)
-        values = NULL;
-    uint64_t deadline = client_deadline(client, timeout_ms);
-    for (int round = 0; round < CREATE_ROUNDS && *tensor == NULL; round++)
-        if (create_round(client, &spec, values, deadline, tensor, &error) != CANYON_OK)
-            goto out;
-    if (*tensor == NULL)
-        error_set(&error, CANYON_CONFLICT, "tensor \"%s\" is being dropped again and again by others", spec.name);
-    else
-        error.status = CANYON_OK; /* a drop found finished on the way is no failure */
-out:
+    if (tensor_spec_take(given, &spec, &values, &error) == CANYON_OK) {
+        if (spec.initializer.kind != INITIALIZER_VALUES)
+            values = NULL;
+        catalogue_create(client, &spec, values, client_deadline(client, timeout_ms), tensor, &error);
+    }
     client_leave(client);
     return last_error_set(&error);
 }
 
 /* ---- open, list, drop ---- */
 
-static enum canyon_status ask_open(struct canyon_client *client, const char *name, uint64_t deadline,
-                                   struct tensor_info *info, struct error *error) {
+static enum canyon_status ask_open(struct canyon_client *client, const char *name, enum tensor_kind kind,
+                                   uint64_t deadline, struct tensor_info *info, struct error *error) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     struct message_open open = {.wait_ms = client_remaining_ms(deadline)};
-    enum canyon_status status = name_check(name, "tensor", error);
+    enum canyon_status status = name_check(name, tensor_kind_name(kind), error);
     if (status != CANYON_OK)
         return status;
     memcpy(open.name, name, strlen(name) + 1);
@@ -200,27 +209,37 @@ static enum canyon_status ask_open(struct canyon_client *client, const char *nam
     return status;
 }
 
+enum canyon_status catalogue_open(struct canyon_client *client, const char *name, enum tensor_kind kind,
+                                  uint64_t deadline, struct canyon_tensor **tensor, struct error *error) {
+    struct tensor_info info;
+    *tensor = NULL;
+    enum canyon_status status = ask_open(client, name, kind, deadline, &info, error);
+    if (status != CANYON_OK)
+        return status;
+    if (info.spec.kind != kind)
+        return error_set(error, CANYON_MISMATCH, "\"%s\" is a %s: open it with canyon_%s_open", name,
+                         tensor_kind_name(info.spec.kind), tensor_kind_name(info.spec.kind));
+    struct canyon_tensor *made = tensor_create(client, &info, error);
+    if (made == NULL)
+        return error->status;
+    status = confirm(client, &made->info, deadline, error);
+    if (status == CANYON_OK)
+        *tensor = made;
+    else
+        tensor_destroy(made);
+    return status;
+}
+
 enum canyon_status canyon_tensor_open(canyon_client *client, const char *name, uint32_t timeout_ms,
                                       canyon_tensor **tensor) {
     struct error error = {.status = CANYON_OK};
-    struct tensor_info info;
     if (tensor == NULL || name == NULL)
         return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_tensor_open: the %s is NULL",
                                  name == NULL ? "name" : "place for the tensor");
     *tensor = NULL;
     if (client_begin(client, true, &error) != CANYON_OK)
         return last_error_set(&error);
-    uint64_t deadline = client_deadline(client, timeout_ms);
-    if (ask_open(client, name, deadline, &info, &error) != CANYON_OK)
-        goto out;
-    canyon_tensor *made = tensor_create(client, &info, &error);
-    if (made == NULL)
-        goto out;
-    if (confirm(client, &made->info, deadline, &error) == CANYON_OK)
-        *tensor = made;
-    else
-        tensor_destroy(made);
-out:
+    catalogue_open(client, name, TENSOR_DENSE, client_deadline(client, timeout_ms), tensor, &error);
     client_leave(client);
     return last_error_set(&error);
 }

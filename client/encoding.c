@@ -8,18 +8,18 @@
 
 void encoding_init(struct encoding *encoding) {
     memset(encoding, 0, sizeof *encoding);
-    pthread_mutex_init(&encoding->lock, NULL);
+    pthread_rwlock_init(&encoding->lock, NULL);
 }
 
 void encoding_finish(struct encoding *encoding) {
-    pthread_mutex_destroy(&encoding->lock);
+    pthread_rwlock_destroy(&encoding->lock);
     free(encoding->residual);
 }
 
 enum canyon_status encoding_choose(struct encoding *encoding, const struct codec_choice *gradient,
                                    const struct codec_choice *weights, uint64_t elements, struct error *error) {
     enum canyon_status status = CANYON_OK;
-    pthread_mutex_lock(&encoding->lock);
+    pthread_rwlock_wrlock(&encoding->lock);
     if (gradient->feedback && encoding->residual == NULL) {
         encoding->residual = calloc((size_t)elements + 1, sizeof *encoding->residual);
         if (encoding->residual == NULL)
@@ -34,27 +34,27 @@ enum canyon_status encoding_choose(struct encoding *encoding, const struct codec
         encoding->gradient = *gradient;
         encoding->weights = *weights;
     }
-    pthread_mutex_unlock(&encoding->lock);
+    pthread_rwlock_unlock(&encoding->lock);
     return status;
 }
 
 void encoding_look(struct encoding *encoding, struct codec_choice *gradient, struct codec_choice *weights) {
-    pthread_mutex_lock(&encoding->lock);
+    pthread_rwlock_rdlock(&encoding->lock);
     *gradient = encoding->gradient;
     *weights = encoding->weights;
-    pthread_mutex_unlock(&encoding->lock);
+    pthread_rwlock_unlock(&encoding->lock);
 }
 
 void encoding_write(struct encoding *encoding, const struct encoding_block *block, uint8_t *bytes) {
-    pthread_mutex_lock(&encoding->lock);
+    pthread_rwlock_rdlock(&encoding->lock);
     float *residual = encoding->residual == NULL ? NULL : encoding->residual + block->offset;
-    uint64_t seed = codec_seed(block->seed, 0, encoding->turn++);
+    uint64_t seed = codec_seed(block->seed, 0, atomic_fetch_add_explicit(&encoding->turn, 1, memory_order_relaxed));
     codec_encode_feedback(block->codec, block->values, residual, block->elements, block->kept, seed, bytes);
-    pthread_mutex_unlock(&encoding->lock);
+    pthread_rwlock_unlock(&encoding->lock);
 }
 
-static enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
-                                         struct codec_choice *of_weights, struct error *error) {
+enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
+                                  struct codec_choice *of_weights, struct error *error) {
     enum canyon_status status = codec_parse(gradient == NULL ? "f32" : gradient, true, of_gradient, error);
     return status == CANYON_OK ? codec_parse(weights == NULL ? "f32" : weights, false, of_weights, error) : status;
 }

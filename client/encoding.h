@@ -3,16 +3,18 @@
 #define CANYON_CLIENT_ENCODING_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "common/codec.h"
 
-/* A tensor handle's. Thread-safe between init and finish. */
+/* A tensor handle's. Thread-safe between init and finish, but for this: one block at a time is encoded by one thread
+ * (its connection's). */
 struct encoding {
-    pthread_mutex_t lock; /* of all below */
+    pthread_rwlock_t lock; /* who encodes reads, who chooses writes */
     struct codec_choice gradient, weights;
-    float *residual; /* of the tensor's elements, where the gradient's codec has feedback; else NULL */
-    uint64_t turn;   /* encodings so far: no two draw alike */
+    float *residual;       /* of the tensor's elements, where the gradient's codec has feedback; else NULL */
+    _Atomic uint64_t turn; /* encodings so far: no two draw alike */
 };
 
 void encoding_init(struct encoding *encoding);
@@ -21,6 +23,10 @@ void encoding_finish(struct encoding *encoding);
 /* The codecs from now on. The residual stays where both old and new codec have feedback. NO_MEMORY: nothing changed. */
 enum canyon_status encoding_choose(struct encoding *encoding, const struct codec_choice *gradient,
                                    const struct codec_choice *weights, uint64_t elements, struct error *error);
+
+/* Reads what people write; NULL for "f32". INVALID_ARGUMENT. */
+enum canyon_status encoding_parse(const char *gradient, const char *weights, struct codec_choice *of_gradient,
+                                  struct codec_choice *of_weights, struct error *error);
 
 /* What is chosen now. */
 void encoding_look(struct encoding *encoding, struct codec_choice *gradient, struct codec_choice *weights);

@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +11,8 @@
 #include "client/lane_state.h"
 #include "common/clock.h"
 
-#define STUCK_MS   500      /* without a byte, in the middle of a record, when a request's deadline passes */
-#define FRESH_NS   1000000u /* since the last byte came: nobody looks whether the server is still there */
-#define MUCH_BYTES 65536    /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
+#define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
+#define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
 
@@ -46,7 +44,9 @@ void lane_defer(struct lane *lane, struct lane_task *task) {
 /* Ends the turn. A timer that is due when the turn begins fires before the loop waits: without the stop it would then
  * wait with no timer left. */
 static void lane_on_timer(uv_timer_t *timer) {
-    ((struct lane *)timer->loop->data)->stirred = true;
+    struct lane *lane = timer->loop->data;
+    lane->stirred = true;
+    lane->hasty = true;
     uv_stop(timer->loop);
 }
 
@@ -101,12 +101,14 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
         if (lane->state == LANE_DOWN)
             until = 0; /* it failed at once: no event will come of it */
     }
-    lane_poll_link(lane);
+    const bool in_bulk = lane_poll_link(lane);
     lane->wakeup = session_wakeup(lane->session);
     if (lane_is_shaking_hands(lane) && lane->attempt_deadline < lane->wakeup)
         lane->wakeup = lane->attempt_deadline;
     if (until < lane->wakeup)
         lane->wakeup = until;
+    if (in_bulk && clock_now() + LANE_BULK_NS < lane->wakeup)
+        lane->wakeup = clock_now() + LANE_BULK_NS;
     uv_timer_stop(&lane->timer);
     if (lane->wakeup != UINT64_MAX) {
         uint64_t now = clock_now();
@@ -127,21 +129,6 @@ static void lane_run_tasks(struct lane *lane, unsigned callers) {
     lane_unlock(lane);
     lane_lock(lane);
     lane->waiters += callers;
-}
-
-/* Runs the loop until something happens: without sleeping at first, where that was asked for. Others get the processor
- * between two looks, among them perhaps the server. */
-static void lane_run_loop(struct lane *lane, bool spins) {
-    uint64_t until = spins ? clock_now() + lane->options.spin_us * 1000ull : 0;
-    lane->stirred = false;
-    while (spins) {
-        uv_run(&lane->loop, UV_RUN_NOWAIT);
-        if (lane->stirred)
-            return;
-        sched_yield();
-        spins = clock_now() < until;
-    }
-    uv_run(&lane->loop, UV_RUN_ONCE);
 }
 
 /* One turn with the token. The lock is held before and after, and released while the loop waits and tasks run. */
@@ -209,8 +196,7 @@ static void lane_notify(struct lane *lane, bool attended) {
 static void lane_probe(struct lane *lane) {
     if (lane->state != LANE_UP || lane->driving || session_outstanding(lane->session) > 0)
         return;
-    if (clock_now() - lane->heard >= FRESH_NS)
-        lane_read(lane);
+    lane_read(lane);
     if (lane->state == LANE_UP && lane_is_old(lane))
         lane_renew(lane);
 }

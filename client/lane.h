@@ -36,9 +36,9 @@ struct lane_options {
     const struct log *log;           /* borrowed for the lane's life */
 };
 
-/* What is under way to a server on this machine should fit into the caches of its processors; to another it fills the
- * network. */
-#define LANE_WINDOW_NEAR (1ull << 20)
+/* What is under way to a server on this machine should fit into the caches of its processors, and be enough blocks
+ * (five of the default length) that neither side waits for the other; to another machine it fills the network. */
+#define LANE_WINDOW_NEAR (3ull << 19)
 #define LANE_WINDOW_FAR  (8ull << 20)
 
 #define LANE_RENEW_BYTES (1ull << 40)

@@ -12,8 +12,9 @@
 #include "common/random.h"
 #include "common/secret.h"
 
-#define SLICES 64 /* of one sendmsg */
-#define READS  16 /* of one turn, so that writing gets its turn too */
+#define SLICES     64 /* of one sendmsg */
+#define BULK_BYTES (192 * 1024)
+#define READS      16 /* of one turn, so that writing gets its turn too */
 
 /* No connection any more, nor its keys. The socket itself is closed by the driver. */
 static void lane_hang_up(struct lane *lane) {
@@ -318,6 +319,7 @@ static void lane_adopt(struct lane *lane, int descriptor) {
         return;
     }
     link->descriptor = descriptor;
+    link->least = 1;
     link->poll.data = link;
     lane->link = link;
     if (lane->options.window_bytes == 0)
@@ -357,14 +359,26 @@ void lane_dial(struct lane *lane) {
         lane_lose(lane, CANYON_NO_MEMORY, "no memory to connect to %s", lane->address_text);
 }
 
-void lane_poll_link(struct lane *lane) {
+/* While much is to come, a driver that wakes for every packet wakes often, which costs the sender time too. */
+static int lane_least(struct lane *lane) {
+    bool much = lane->state == LANE_UP && session_awaited(lane->session) >= 2 * BULK_BYTES;
+    lane->hasty = lane->hasty && much;
+    return much && !lane->hasty ? BULK_BYTES : 1;
+}
+
+bool lane_poll_link(struct lane *lane) {
     if (lane->link == NULL)
-        return;
+        return false;
+    int least = lane_least(lane);
+    if (least != lane->link->least &&
+        setsockopt(lane->link->descriptor, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least) == 0)
+        lane->link->least = least;
     int events = UV_READABLE | (lane->blocked ? UV_WRITABLE : 0);
     if (events == lane->link->events)
-        return;
+        return lane->link->least > 1;
     int failure = uv_poll_start(&lane->link->poll, events, lane_on_poll);
     assert(failure == 0); /* only a handle that is being closed refuses, and the lane has let go of those */
     (void)failure;
     lane->link->events = events;
+    return lane->link->least > 1;
 }

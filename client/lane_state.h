@@ -20,6 +20,7 @@ struct link {
     uv_poll_t poll;
     int descriptor;
     int events; /* polled for now */
+    int least;  /* bytes that must have come before the poll reports them */
 };
 
 struct lane {
@@ -47,6 +48,7 @@ struct lane {
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
     uint64_t heard;    /* the same: when the last byte came */
+    bool hasty;        /* bulk did not come as it should: bytes are waited for one by one until little is awaited */
     bool stirred;      /* in this turn of the loop something happened; the driver's own */
     uint64_t attempt_deadline;
     struct session *session;
@@ -64,6 +66,10 @@ struct lane {
     char address_text[LIMIT_ADDRESS_BYTES];
     struct address address;
 };
+
+/* Runs the loop until something happens; where it `spins`, without sleeping for the time that the options say. The
+ * driver calls, without the lock. (lane_spin.c) */
+void lane_run_loop(struct lane *lane, bool spins);
 
 /* All of these are called with the lane's lock held. Only the driver, who may use the loop, calls dial and close_link.
  */
@@ -92,7 +98,9 @@ void lane_lose(struct lane *lane, enum canyon_status status, const char *format,
     __attribute__((format(printf, 3, 4)));
 void lane_close_link(struct lane *lane);
 
-/* Polls the socket for what is wanted now. */
-void lane_poll_link(struct lane *lane);
+/* Polls the socket for what is wanted now. True when it reports bytes in bulk only, so that the driver is to look again
+ * after LANE_BULK_NS: a reply may be shorter than it was hoped to be. */
+#define LANE_BULK_NS 2000000u
+bool lane_poll_link(struct lane *lane);
 
 #endif

@@ -17,6 +17,7 @@ struct session {
     struct request_list queue; /* not wholly sent; only the first may be partly sent */
     struct request_list sent;  /* waiting for their replies */
     uint64_t next_id;
+    uint64_t awaited;                  /* reply_bytes of the requests in `sent` */
     uint64_t in_flight;                /* cost of every request of which a byte was sent */
     uint64_t earliest;                 /* no deadline is before this */
     struct session_request *receiving; /* the one whose destination the reader is filling */
@@ -101,6 +102,11 @@ size_t session_outstanding(const struct session *session) {
     return session->queue.count + session->sent.count;
 }
 
+uint64_t session_awaited(const struct session *session) {
+    uint64_t here = session->reader.payload_have;
+    return session->awaited > here ? session->awaited - here : 0;
+}
+
 size_t session_unsent(const struct session *session) {
     return session->queue.count;
 }
@@ -123,6 +129,8 @@ void session_submit(struct session *session, struct session_request *request) {
 
 /* Takes a request out of its list and the window. */
 static void session_forget(struct session *session, struct session_request *request) {
+    if (request_is_sent(request))
+        session->awaited -= request->reply_bytes;
     request_list_remove(request_is_sent(request) ? &session->sent : &session->queue, request);
     if (request->sent > 0)
         session->in_flight -= request_cost(request);
@@ -265,13 +273,15 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
     if (session->state != SESSION_READY)
         return 0;
     uint64_t in_flight = session->in_flight;
-    for (const struct session_request *request = session->queue.first; request != NULL && count < most;
+    for (struct session_request *request = session->queue.first; request != NULL && count < most;
          request = request->next) {
         if (request->sent == 0) {
             uint64_t cost = request_cost(request);
             if (in_flight > 0 && in_flight + cost > session->options.window_bytes)
                 break;
             in_flight += cost;
+            if (request->prepare != NULL)
+                request->prepare(request);
         }
         count = slice_request(request, slices, count, most);
     }
@@ -296,6 +306,7 @@ void session_sent(struct session *session, size_t count) {
         if (request_is_sent(request)) {
             request_list_remove(&session->queue, request);
             request_list_append(&session->sent, request);
+            session->awaited += request->reply_bytes;
         }
     }
 }

@@ -40,6 +40,9 @@ struct session_request {
     uint32_t reply_bytes; /* payload the reply is expected to carry: counts in the window */
     uint64_t deadline;    /* monotonic ns; UINT64_MAX for none */
     bool changes_state;   /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
+    /* NULL, or called when it is about to be sent, from session_output: the last moment to write its payload, whose
+     * length stays. Called again while no byte of it went out. */
+    void (*prepare)(struct session_request *request);
     session_done done;
     void *user;
     /* The session's own: */
@@ -110,6 +113,9 @@ bool session_tick(struct session *session, uint64_t now);
 
 /* When session_tick wants to be called: never later than the earliest deadline; UINT64_MAX when nothing waits. */
 uint64_t session_wakeup(const struct session *session);
+
+/* Payload bytes that are still to come for requests that were wholly sent, if all of them are answered as they hope. */
+uint64_t session_awaited(const struct session *session);
 
 /* Requests not ended yet, and those among them of which not all bytes were sent. */
 size_t session_outstanding(const struct session *session);

@@ -55,6 +55,11 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->values_in_single += part->values_in_single;
     sum->values_out += part->values_out;
     sum->values_out_single += part->values_out_single;
+    sum->tables += part->tables;
+    sum->rows += part->rows;
+    sum->rows_pushed += part->rows_pushed;
+    sum->rows_pulled += part->rows_pulled;
+    sum->rows_made += part->rows_made;
 }
 
 /* How this client speaks to it: it knows by itself, and a server's word would be worth nothing here. */

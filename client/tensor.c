@@ -23,29 +23,35 @@ char *canyon_setting_text(const struct canyon_setting *setting, char *text, size
     return text;
 }
 
-enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text) {
+enum canyon_status optimizer_read(const char *call, const void *spec, const char *text,
+                                  char optimizer[LIMIT_OPTIMIZER_BYTES], uint32_t *count,
+                                  struct canyon_setting settings[LIMIT_SETTINGS]) {
     struct error error = {.status = CANYON_OK};
     struct optimizer_spec parsed;
     if (spec == NULL || text == NULL)
-        return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_tensor_spec_optimizer: the %s is NULL",
-                                 spec == NULL ? "spec" : "text");
+        return last_error_format(CANYON_INVALID_ARGUMENT, "%s: the %s is NULL", call, spec == NULL ? "spec" : "text");
     memset(&parsed, 0, sizeof parsed);
     if (optimizer_spec_parse(text, &parsed, &error) != CANYON_OK) {
         if (error.status != CANYON_INVALID_ARGUMENT)
             error.status = CANYON_INVALID_ARGUMENT;
         return last_error_set(&error);
     }
-    memcpy(spec->optimizer, parsed.name, sizeof spec->optimizer);
-    spec->setting_count = parsed.count;
+    memcpy(optimizer, parsed.name, sizeof parsed.name);
+    *count = parsed.count;
     for (uint32_t i = 0; i < parsed.count; i++) {
-        memcpy(spec->settings[i].name, parsed.settings[i].name, sizeof spec->settings[i].name);
-        spec->settings[i].value = parsed.settings[i].value;
+        memcpy(settings[i].name, parsed.settings[i].name, sizeof settings[i].name);
+        settings[i].value = parsed.settings[i].value;
     }
     return CANYON_OK;
 }
 
+enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text) {
+    struct canyon_tensor_spec none, *to = spec == NULL ? &none : spec;
+    return optimizer_read("canyon_tensor_spec_optimizer", spec, text, to->optimizer, &to->setting_count, to->settings);
+}
+
 /* Copies a name that may lack its NUL. */
-static enum canyon_status take_name(char *to, const char *from, size_t bytes, const char *what, struct error *error) {
+enum canyon_status tensor_take_name(char *to, const char *from, size_t bytes, const char *what, struct error *error) {
     if (memchr(from, '\0', bytes) == NULL)
         return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no NUL within its %zu bytes", what, bytes);
     memcpy(to, from, bytes);
@@ -59,18 +65,17 @@ _Static_assert(CANYON_MAX_SETTINGS == LIMIT_SETTINGS && CANYON_MAX_HYPERPARAMETE
                    CANYON_MAX_SLOTS == LIMIT_SLOTS && CANYON_MAX_SCALARS == LIMIT_SCALARS,
                "same limits");
 
-static enum canyon_status optimizer_take(const struct canyon_tensor_spec *given, struct optimizer_spec *optimizer,
-                                         struct error *error) {
-    if (given->setting_count > LIMIT_SETTINGS)
-        return error_set(error, CANYON_TOO_LARGE, "%u settings are above the limit of %d", given->setting_count,
-                         LIMIT_SETTINGS);
-    enum canyon_status status =
-        take_name(optimizer->name, given->optimizer, sizeof optimizer->name, "spec.optimizer", error);
-    optimizer->count = given->setting_count;
-    for (uint32_t i = 0; i < given->setting_count && status == CANYON_OK; i++) {
-        struct setting *setting = &optimizer->settings[i];
-        status = take_name(setting->name, given->settings[i].name, sizeof setting->name, "a setting's name", error);
-        setting->value = given->settings[i].value;
+enum canyon_status optimizer_take(const char optimizer[LIMIT_OPTIMIZER_BYTES], uint32_t count,
+                                  const struct canyon_setting settings[LIMIT_SETTINGS], struct optimizer_spec *spec,
+                                  struct error *error) {
+    if (count > LIMIT_SETTINGS)
+        return error_set(error, CANYON_TOO_LARGE, "%u settings are above the limit of %d", count, LIMIT_SETTINGS);
+    enum canyon_status status = tensor_take_name(spec->name, optimizer, sizeof spec->name, "spec.optimizer", error);
+    spec->count = count;
+    for (uint32_t i = 0; i < count && status == CANYON_OK; i++) {
+        struct setting *setting = &spec->settings[i];
+        status = tensor_take_name(setting->name, settings[i].name, sizeof setting->name, "a setting's name", error);
+        setting->value = settings[i].value;
     }
     return status;
 }
@@ -83,9 +88,9 @@ enum canyon_status tensor_spec_take(const struct canyon_tensor_spec *given, stru
                          given == NULL ? "NULL" : "of an unknown size");
     if (given->rank > LIMIT_RANK)
         return error_set(error, CANYON_INVALID_ARGUMENT, "rank %u is above the limit of %d", given->rank, LIMIT_RANK);
-    enum canyon_status status = take_name(spec->name, given->name, sizeof spec->name, "spec.name", error);
+    enum canyon_status status = tensor_take_name(spec->name, given->name, sizeof spec->name, "spec.name", error);
     if (status == CANYON_OK)
-        status = optimizer_take(given, &spec->optimizer, error);
+        status = optimizer_take(given->optimizer, given->setting_count, given->settings, &spec->optimizer, error);
     if (status != CANYON_OK)
         return status;
     spec->shape.rank = given->rank;
@@ -106,7 +111,7 @@ void tensor_info_publish(const struct canyon_client *client, const struct tensor
     memcpy(public->name, spec->name, sizeof public->name);
     public->rank = spec->shape.rank;
     memcpy(public->dims, spec->shape.dims, sizeof public->dims);
-    if (shape_elements(&spec->shape, &public->elements, NULL) == CANYON_OK)
+    if (shape_elements(&spec->shape, &public->elements, NULL) == CANYON_OK && spec->kind == TENSOR_DENSE)
     public->blocks = job_block_count(&client->job, public->elements);
     memcpy(public->optimizer, spec->optimizer.name, sizeof public->optimizer);
     public->setting_count = spec->optimizer.count;
@@ -119,6 +124,9 @@ void tensor_info_publish(const struct canyon_client *client, const struct tensor
     public->a = spec->initializer.a;
     public->b = spec->initializer.b;
     public->epoch = info->epoch;
+    public->kind = (enum canyon_kind)spec->kind;
+    public->row_cap = spec->row_cap;
+    public->capacity = spec->capacity;
     public->complete = info->state == TENSOR_COMPLETE;
 }
 

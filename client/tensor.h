@@ -30,4 +30,20 @@ void tensor_info_publish(const struct canyon_client *client, const struct tensor
 enum canyon_status tensor_spec_take(const struct canyon_tensor_spec *given, struct tensor_spec *spec,
                                     const float **values, struct error *error);
 
+/* ---- What specs of tables are taken with, too ---- */
+
+/* Copies a name of `bytes` bytes that may lack its NUL. INVALID_ARGUMENT then. */
+enum canyon_status tensor_take_name(char *to, const char *from, size_t bytes, const char *what, struct error *error);
+
+/* The internal form of an optimizer and its settings; whether they exist is the server's to say. */
+enum canyon_status optimizer_take(const char optimizer[LIMIT_OPTIMIZER_BYTES], uint32_t count,
+                                  const struct canyon_setting settings[LIMIT_SETTINGS], struct optimizer_spec *spec,
+                                  struct error *error);
+
+/* Reads "adam:lr=0.01" into a public spec's members; sets the last error. The members are touched only if `spec`, which
+ * they are of, is not NULL. */
+enum canyon_status optimizer_read(const char *call, const void *spec, const char *text,
+                                  char optimizer[LIMIT_OPTIMIZER_BYTES], uint32_t *count,
+                                  struct canyon_setting settings[LIMIT_SETTINGS]);
+
 #endif

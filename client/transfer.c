@@ -19,7 +19,7 @@ static void transfer_give(void *room, const void *few) {
 static struct transfer *transfer_create(void) {
     struct transfer *transfer = malloc(sizeof *transfer);
     if (transfer != NULL)
-        memset(transfer, 0, offsetof(struct transfer, question_bytes));
+        memset(transfer, 0, offsetof(struct transfer, missing.message));
     return transfer;
 }
 
@@ -119,23 +119,42 @@ static struct iovec slice_of(const void *bytes, size_t count) {
     return (struct iovec){.iov_base = base.to, .iov_len = count};
 }
 
-/* The values of a piece where they are, or encoded to *room, which is moved on. */
+/* The values of a piece where they are, or where they will be encoded: at *room, which is moved on. */
 static struct iovec transfer_slice(const struct transfer *transfer, const struct plan_piece *piece, uint8_t **room) {
     const struct transfer_item *item = &transfer->items[piece->item];
     if (item->codec.codec == CODEC_F32)
         return slice_of(item->out + piece->offset, piece->out);
-    uint64_t worker;
-    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
-    const struct encoding_block block = {.codec = item->codec.codec,
-                                         .values = item->out + piece->offset,
-                                         .offset = piece->offset,
-                                         .elements = piece->elements,
-                                         .kept = piece->kept,
-                                         .seed = codec_seed(item->tensor->home, piece->block, worker)};
     uint8_t *to = *room;
-    encoding_write(&item->tensor->encoding, &block, to);
     *room += piece->out;
     return slice_of(to, piece->out);
+}
+
+/* A session_request's `prepare`: encodes late, so that the first blocks are applied while the last ones are encoded,
+ * and a push that is never sent leaves no trace in a residual. Under the lock of the lane, which is the only one that
+ * has these blocks. */
+static void transfer_encode(struct session_request *request) {
+    struct transfer_frame *frame = request->user;
+    const struct transfer *transfer = frame->transfer;
+    uint64_t worker;
+    uint8_t *room = frame->room;
+    if (frame->encoded)
+        return;
+    frame->encoded = true;
+    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
+    for (size_t index = frame->plan->first; index != PLAN_NONE; index = transfer->plan.pieces[index].next) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        const struct transfer_item *item = &transfer->items[piece->item];
+        if (item->codec.codec == CODEC_F32)
+            continue;
+        const struct encoding_block block = {.codec = item->codec.codec,
+                                             .values = item->out + piece->offset,
+                                             .offset = piece->offset,
+                                             .elements = piece->elements,
+                                             .kept = piece->kept,
+                                             .seed = codec_seed(item->tensor->home, piece->block, worker)};
+        encoding_write(&item->tensor->encoding, &block, room);
+        room += piece->out;
+    }
 }
 
 /* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. */
@@ -174,6 +193,8 @@ static void transfer_fill(struct transfer *transfer) {
         const struct transfer_item *item = &transfer->items[piece->item];
         struct transfer_frame *frame = &transfer->frames[i];
         uint8_t packed[LIMIT_MESSAGE_BYTES];
+        frame->room = room;
+        frame->encoded = false;
         size_t bytes = transfer_pack(transfer, plan, slices, &room, packed);
         memcpy(messages, packed, bytes);
         frame->transfer = transfer;
@@ -185,6 +206,8 @@ static void transfer_fill(struct transfer *transfer) {
                                                   .changes_state = type_changes_state(plan->type),
                                                   .done = transfer_done,
                                                   .user = frame};
+        if (room != frame->room)
+            frame->request.prepare = transfer_encode;
         if (item->out != NULL) {
             frame->request.payload = slices;
             frame->request.payload_count = plan->count;

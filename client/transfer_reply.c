@@ -1,4 +1,5 @@
 /* What comes back of a transfer: fresh weights, refused blocks, and how it ends. */
+#include <stdio.h>
 #include <string.h>
 
 #include "client/transfer_state.h"
@@ -161,8 +162,8 @@ static void transfer_judge_refusal(struct transfer *transfer, struct error *erro
     const struct transfer_refusal *refusal = &transfer->refusal;
     const char *name = transfer->items[refusal->item].tensor->info.spec.name;
     const struct transfer_tally *tally = &transfer->tallies[refusal->item];
-    if (transfer->answer.status != CANYON_OK) {
-        *error = transfer->answer;
+    if (transfer->missing.asked) {
+        missing_answer(&transfer->missing, error);
         return;
     }
     bool named = refusal->status == CANYON_NOT_FINITE || refusal->status == CANYON_DENIED;
@@ -187,76 +188,23 @@ static void transfer_conclude(struct transfer *transfer) {
     transfer_publish(transfer);
 }
 
-/* ---- a block that is not there ---- */
-
-/* Lost by a server, or dropped by somebody? Shard 0 knows. */
-static void transfer_judge_missing(struct transfer *transfer, enum canyon_status status, const char *text,
-                                   const struct frame *reply) {
-    const struct transfer_refusal *refusal = &transfer->refusal;
-    const struct canyon_tensor *tensor = transfer->items[refusal->item].tensor;
-    const char *name = tensor->info.spec.name;
-    const char *address = transfer_address(transfer, refusal->lane);
-    struct tensor_info info;
-    bool known = status == CANYON_OK &&
-                 message_unpack_opened(reply->message, reply->header.message_bytes, &info, NULL) == CANYON_OK;
-    bool absent = status == CANYON_NOT_FOUND || status == CANYON_CONFLICT; /* CONFLICT: another is being created */
-    if (!known && !absent)
-        error_set(&transfer->answer, status == CANYON_OK ? CANYON_PROTOCOL : status,
-                  "%s has no block %u of tensor \"%s\", and whether it was dropped or lost was not found out: %s",
-                  address, refusal->block, name, status == CANYON_OK ? "the answer cannot be read" : text);
-    else if (known && info.id == tensor->info.id && info.state == TENSOR_COMPLETE)
-        error_set(&transfer->answer, CANYON_STATE_LOST,
-                  "%s came back without its part of tensor \"%s\": drop the tensor and create it anew", address, name);
-    else if (known)
-        error_set(&transfer->answer, CANYON_NOT_FOUND,
-                  "tensor \"%s\" was dropped and made anew since it was opened here: open it again", name);
-    else
-        error_set(&transfer->answer, CANYON_NOT_FOUND, "tensor \"%s\" is no longer there: it was dropped", name);
-}
-
-static void transfer_answered(struct session_request *request, enum canyon_status status, const char *text,
-                              const struct frame *reply) {
-    struct transfer *transfer = request->user;
-    struct error none = {.status = CANYON_OK};
-    transfer_judge_missing(transfer, status, text, reply);
-    batch_ended(&transfer->batch, 0, &none);
-}
-
 static void transfer_ask(struct transfer *transfer) {
-    const struct canyon_tensor *tensor = transfer->items[transfer->refusal.item].tensor;
-    struct message_open open = {.wait_ms = 0};
-    memcpy(open.name, tensor->info.spec.name, sizeof open.name);
-    transfer->asked = true;
-    transfer->question = (struct session_request){.type = FRAME_OPEN,
-                                                  .message = transfer->question_bytes,
-                                                  .message_bytes = message_pack_open(&open, transfer->question_bytes),
-                                                  .deadline = transfer->deadline,
-                                                  .done = transfer_answered,
-                                                  .user = transfer};
-    batch_add(&transfer->batch, 0, &transfer->question);
-    batch_submit(&transfer->batch, false);
-}
-
-/* The server of shard 0 restarted since the handle was opened: its catalogue went with everything else it held. */
-static bool transfer_lost_catalogue(struct transfer *transfer) {
-    const struct canyon_tensor *tensor = transfer->items[transfer->refusal.item].tensor;
-    if (transfer->answer.status != CANYON_NOT_FOUND ||
-        lane_restarts(transfer->batch.client->lanes[0]) == tensor->restarts)
-        return false;
-    error_set(&transfer->answer, CANYON_STATE_LOST, "%s restarted and came back without tensor \"%s\": create it anew",
-              transfer_address(transfer, 0), tensor->info.spec.name);
-    return true;
+    struct missing *missing = &transfer->missing;
+    const struct transfer_refusal *refusal = &transfer->refusal;
+    missing->batch = &transfer->batch;
+    missing->tensor = transfer->items[refusal->item].tensor;
+    missing->lane = refusal->lane;
+    snprintf(missing->what, sizeof missing->what, "block %u of tensor", refusal->block);
+    missing_ask(missing, transfer->deadline);
 }
 
 bool transfer_settle(struct batch *batch) {
     struct transfer *transfer = (struct transfer *)batch; /* its first member */
     bool missing = batch->error.status == CANYON_OK && transfer->refusal.status == CANYON_NOT_FOUND;
-    if (missing && !transfer->asked) {
+    if (missing && !transfer->missing.asked) {
         transfer_ask(transfer);
         return false;
     }
-    if (missing)
-        transfer_lost_catalogue(transfer);
     transfer_conclude(transfer);
     return true;
 }

@@ -4,6 +4,7 @@
 #define CANYON_CLIENT_TRANSFER_STATE_H
 
 #include "client/batch.h"
+#include "client/missing.h"
 #include "client/transfer.h"
 
 /* What became of one item. */
@@ -20,6 +21,8 @@ struct transfer_frame {
     struct session_request request;
     struct transfer *transfer;
     const struct plan_frame *plan;
+    uint8_t *room; /* for its gradients that are to be encoded, which is done when it is about to be sent: once */
+    bool encoded;
 };
 
 /* Why blocks were refused: the first reason, except that a missing tensor goes before all others. */
@@ -49,11 +52,8 @@ struct transfer {
     uint8_t *messages;    /* of all frames, one after another */
     bool applied;         /* something was changed on a server */
     struct transfer_refusal refusal;
-    bool asked; /* shard 0, what it knows of the missing tensor */
-    struct session_request question;
-    struct error answer;
-    /* From here on nothing is zeroed at first. */
-    uint8_t question_bytes[LIMIT_MESSAGE_BYTES];
+    /* Zeroed at first up to its message, and nothing from there on. */
+    struct missing missing;
     struct transfer_item few_items[TRANSFER_FEW];
     struct transfer_tally few_tallies[TRANSFER_FEW];
     struct transfer_frame few_frames[TRANSFER_FEW];

@@ -131,4 +131,8 @@ enum channel_result channel_read(struct channel *channel, uint8_t *at, size_t ro
 /* True when nothing received waits: neither a part of a record nor plaintext. */
 bool channel_idle(const struct channel *channel);
 
+/* An idle channel lets the pages of its scratch, with the plaintext that may still be in them, go back to the system
+ * until they are needed again. Elsewhere it does nothing. */
+void channel_rest(struct channel *channel);
+
 #endif

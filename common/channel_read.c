@@ -4,6 +4,8 @@
 
 #include "common/channel_state.h"
 #include "common/endian.h"
+#include "common/idle_memory.h"
+#include "common/secret.h"
 
 /* With less room behind what waits, it is moved to the front. */
 #define ROOM_LEAST_BYTES (CHANNEL_BULK_BYTES + CHANNEL_RECORD_BYTES)
@@ -87,4 +89,15 @@ enum channel_result channel_read(struct channel *channel, uint8_t *at, size_t ro
 
 bool channel_idle(const struct channel *channel) {
     return channel->plain_left == 0 && channel->head == channel->tail;
+}
+
+void channel_rest(struct channel *channel) {
+    if (channel_idle(channel)) {
+        secret_wipe(channel->scratch, channel->reached); /* parts of pages stay */
+        idle_memory_release(channel->scratch, CHANNEL_SCRATCH_BYTES);
+        channel->head = 0;
+        channel->tail = 0;
+        channel->plain = 0;
+        channel->reached = 0;
+    }
 }

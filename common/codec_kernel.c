@@ -43,6 +43,14 @@
                                     const float *restrict sent, size_t n, float *restrict residual) {                  \
         codec_retain(values, sums, sent, n, residual);                                                                 \
     }                                                                                                                  \
+    target static void take_in_##set(const float *restrict values, float *restrict residual, size_t n,                 \
+                                     float *restrict sums) {                                                           \
+        codec_take_in(values, residual, n, sums);                                                                      \
+    }                                                                                                                  \
+    target static void look_##set(const float *restrict values, const float *restrict residual, size_t n,              \
+                                  float *restrict sums) {                                                              \
+        codec_look(values, residual, n, sums);                                                                         \
+    }                                                                                                                  \
     target static void reach_##set(const float *restrict values, size_t n, uint32_t least,                             \
                                    uint8_t *restrict reached) {                                                        \
         codec_reach(values, n, least, reached);                                                                        \
@@ -51,7 +59,8 @@
 #define KERNELS_OF(set)                                                                                                \
     {                                                                                                                  \
         bf16_encode_##set, bf16_decode_##set, f16_encode_##set, f16_decode_##set, int8_encode_##set,                   \
-            int8_encode_stochastic_##set, int8_decode_##set, accumulate_##set, retain_##set, reach_##set               \
+            int8_encode_stochastic_##set, int8_decode_##set, accumulate_##set, retain_##set, take_in_##set,            \
+            look_##set, reach_##set                                                                                    \
     }
 
 KERNELS(, baseline)

@@ -28,6 +28,10 @@ struct codec_kernels {
     void (*retain)(const float *restrict values, const float *restrict sums, const float *restrict sent, size_t n,
                    float *restrict residual);
 
+    /* The residual takes in the values that are finite. sums[i] = what of both there is to send. The second is the same
+     * once they are in. */
+    void (*take_in)(const float *restrict values, float *restrict residual, size_t n, float *restrict sums);
+    void (*look)(const float *restrict values, const float *restrict residual, size_t n, float *restrict sums);
     /* reached[g] = whether any of the CODEC_RUN values of run g has a size of at least `least`; n is a multiple. */
     void (*reach)(const float *restrict values, size_t n, uint32_t least, uint8_t *restrict reached);
 };
@@ -257,12 +261,32 @@ CODEC_INLINE void codec_reach(const float *restrict values, size_t n, uint32_t l
 
 /* ---- error feedback ---- */
 
+CODEC_INLINE float codec_sum(float value, float rest) {
+    const uint32_t sum = codec_bits(value + rest), size = sum & ~CODEC_SIGN;
+    return codec_float((sum & CODEC_SIGN) | (size > CODEC_LARGEST ? CODEC_LARGEST : size));
+}
+
+CODEC_INLINE void codec_take_in(const float *restrict values, float *restrict residual, size_t n,
+                                float *restrict sums) {
+    for (size_t i = 0; i < n; i++) {
+        const float sum = codec_sum(values[i], residual[i]);
+        const int finite = codec_size_bits(values[i]) < CODEC_INFINITY;
+        sums[i] = finite ? sum : values[i];
+        residual[i] = finite ? sum : residual[i];
+    }
+}
+
+CODEC_INLINE void codec_look(const float *restrict values, const float *restrict residual, size_t n,
+                             float *restrict sums) {
+    for (size_t i = 0; i < n; i++)
+        sums[i] = codec_size_bits(values[i]) < CODEC_INFINITY ? residual[i] : values[i];
+}
+
 CODEC_INLINE void codec_accumulate(const float *restrict values, const float *restrict residual, size_t n,
                                    float *restrict sums) {
     for (size_t i = 0; i < n; i++) {
-        const uint32_t sum = codec_bits(values[i] + residual[i]), size = sum & ~CODEC_SIGN;
-        const uint32_t finite = (sum & CODEC_SIGN) | (size > CODEC_LARGEST ? CODEC_LARGEST : size);
-        sums[i] = codec_size_bits(values[i]) >= CODEC_INFINITY ? values[i] : codec_float(finite);
+        const float sum = codec_sum(values[i], residual[i]);
+        sums[i] = codec_size_bits(values[i]) < CODEC_INFINITY ? sum : values[i];
     }
 }
 

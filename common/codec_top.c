@@ -17,17 +17,24 @@ static const struct digit {
 /* What there is to choose from, a chunk at a time: the values, or with a residual what is added up. */
 struct source {
     const float *values;
-    const float *residual;
+    float *residual;
+    bool taken; /* the residual has taken the values in: after the first walk over all of them */
     size_t elements;
     float sums[CHUNK];
 };
 
+/* The values from `at` on; all walks go from the first to the last. */
 static const float *source_chunk(struct source *source, size_t at, size_t *n) {
     *n = source->elements - at < CHUNK ? source->elements - at : CHUNK;
     if (source->residual == NULL) {
         return source->values + at;
     }
-    codec_kernels()->accumulate(source->values + at, source->residual + at, *n, source->sums);
+    if (source->taken) {
+        codec_kernels()->look(source->values + at, source->residual + at, *n, source->sums);
+    } else {
+        codec_kernels()->take_in(source->values + at, source->residual + at, *n, source->sums);
+    }
+    source->taken = source->taken || at + *n == source->elements;
     return source->sums;
 }
 
@@ -63,8 +70,11 @@ static uint32_t find_threshold(struct source *source, size_t kept, size_t *ties)
 
 /* ---- few of many: a look at some of them says which are worth counting ---- */
 
-#define SAMPLES  1024
-#define CAPACITY 8192
+/* Runs of neighbours, which share a line of the cache. */
+#define SAMPLE_RUNS 128
+#define SAMPLE_RUN  8
+#define SAMPLES     (SAMPLE_RUNS * SAMPLE_RUN)
+#define CAPACITY    8192
 
 /* Values that may be among the kept, in the order of their indexes. */
 struct candidates {
@@ -73,21 +83,20 @@ struct candidates {
     float values[CAPACITY];
 };
 
-/* A size that probably somewhat more than `kept` values reach. */
+/* A size that probably somewhat more than `kept` values reach. There are more values than SAMPLES. */
 static uint32_t guess_least(const struct source *source, size_t kept) {
     float sample[SAMPLES];
-    /* Odd, so that it does not keep step with rows. */
-    const size_t stride = (source->elements / SAMPLES + 1) | 1u, count = source->elements / stride;
-    struct source sampled = {.values = sample, .elements = count};
-    for (size_t i = 0; i < count; i++) {
-        const size_t at = i * stride;
-        sample[i] = source->values[at];
-        if (source->residual != NULL) {
-            codec_accumulate(&source->values[at], &source->residual[at], 1, &sample[i]);
+    struct source sampled = {.values = sample, .elements = SAMPLES};
+    size_t ties = 0, expected = kept * SAMPLES / source->elements, wanted = expected + expected / 2 + 12;
+    for (size_t run = 0; run < SAMPLE_RUNS; run++) {
+        const size_t at = run * (source->elements / SAMPLE_RUNS);
+        if (source->residual == NULL) {
+            memcpy(sample + run * SAMPLE_RUN, source->values + at, SAMPLE_RUN * sizeof(float));
+        } else {
+            codec_accumulate(source->values + at, source->residual + at, SAMPLE_RUN, sample + run * SAMPLE_RUN);
         }
     }
-    size_t ties = 0, wanted = kept / stride + kept / stride / 2 + 12;
-    return find_threshold(&sampled, wanted < count ? wanted : count, &ties);
+    return find_threshold(&sampled, wanted < SAMPLES ? wanted : SAMPLES, &ties);
 }
 
 /* False when there are too many, or fewer than `kept`. */
@@ -97,7 +106,8 @@ static bool gather(struct source *source, uint32_t least, size_t kept, struct ca
     for (size_t at = 0, n = 0; at < source->elements; at += n) {
         const float *chunk = source_chunk(source, at, &n);
         if (count + n > CAPACITY) {
-            return false;
+            count = CAPACITY; /* too many; the walk goes on, for the residual */
+            continue;
         }
         const size_t whole = n / CODEC_RUN * CODEC_RUN;
         codec_kernels()->reach(chunk, whole, least, reached);
@@ -114,7 +124,7 @@ static bool gather(struct source *source, uint32_t least, size_t kept, struct ca
         }
     }
     candidates->count = count;
-    return count >= kept;
+    return count >= kept && count < CAPACITY;
 }
 
 /* ---- encoding ---- */
@@ -122,67 +132,59 @@ static bool gather(struct source *source, uint32_t least, size_t kept, struct ca
 /* What is written so far. */
 struct sink {
     uint8_t *bytes;
+    float *residual;
     size_t kept, done;
     uint32_t threshold;
     size_t ties;
 };
 
-static bool sink_take(struct sink *sink, uint32_t index, float value) {
+static void sink_take(struct sink *sink, uint32_t index, float value) {
     const uint32_t size = codec_size_bits(value);
     if (size < sink->threshold || (size == sink->threshold && sink->ties == 0)) {
-        return false;
+        return;
     }
     sink->ties -= size == sink->threshold ? 1 : 0;
     store_u32(sink->bytes + sink->done * sizeof index, index);
     memcpy(sink->bytes + (sink->kept + sink->done) * sizeof index, &value, sizeof value);
     sink->done++;
-    return true;
+    if (sink->residual != NULL && size < CODEC_INFINITY) {
+        sink->residual[index] = 0.0f; /* all of it is sent */
+    }
 }
 
-/* The residual takes in what there is, less what was sent of it. */
-static void keep_rest(struct source *source, float *residual, const uint8_t *bytes, size_t kept) {
-    float sent[CHUNK];
-    size_t next = 0;
-    memset(sent, 0, sizeof sent);
-    for (size_t at = 0, n = 0; at < source->elements; at += n) {
-        const float *chunk = source_chunk(source, at, &n);
-        const size_t first = next;
-        for (; next < kept && load_u32(bytes + next * sizeof(uint32_t)) < at + n; next++) {
-            const size_t place = load_u32(bytes + next * sizeof(uint32_t)) - at;
-            sent[place] = chunk[place];
-        }
-        codec_kernels()->retain(source->values + at, chunk, sent, n, residual + at);
-        for (size_t i = first; i < next; i++) {
-            sent[load_u32(bytes + i * sizeof(uint32_t)) - at] = 0.0f;
-        }
+/* By a sample, where few are kept of many. */
+static bool encode_few(struct source *source, struct sink *sink) {
+    struct candidates candidates;
+    if (sink->kept > source->elements / 8 || sink->kept > CAPACITY / 2 || source->elements < 2 * SAMPLES ||
+        !gather(source, guess_least(source, sink->kept), sink->kept, &candidates)) {
+        return false;
     }
+    struct source few = {.values = candidates.values, .elements = candidates.count};
+    sink->threshold = find_threshold(&few, sink->kept, &sink->ties);
+    for (size_t i = 0; i < candidates.count; i++) {
+        sink_take(sink, candidates.indexes[i], candidates.values[i]);
+    }
+    return true;
 }
 
 void codec_encode_top(const float *values, float *residual, size_t elements, size_t kept, uint8_t *bytes) {
     struct source source = {.values = values, .residual = residual, .elements = elements};
-    struct sink sink = {.bytes = bytes, .kept = kept};
-    struct candidates candidates;
+    struct sink sink = {.bytes = bytes, .residual = residual, .kept = kept, .threshold = UINT32_MAX};
     assert(kept <= elements);
-    if (kept > 0 && kept <= elements / 8 && kept <= CAPACITY / 2 && elements > CHUNK &&
-        gather(&source, guess_least(&source, kept), kept, &candidates)) {
-        struct source few = {.values = candidates.values, .elements = candidates.count};
-        sink.threshold = find_threshold(&few, kept, &sink.ties);
-        for (size_t i = 0; i < candidates.count; i++) {
-            sink_take(&sink, candidates.indexes[i], candidates.values[i]);
-        }
-    } else if (kept > 0) {
+    if (kept > 0 && encode_few(&source, &sink)) {
+        assert(sink.done == kept);
+        return;
+    }
+    if (kept > 0) {
         sink.threshold = find_threshold(&source, kept, &sink.ties);
-        for (size_t at = 0, n = 0; at < elements; at += n) {
-            const float *chunk = source_chunk(&source, at, &n);
-            for (size_t i = 0; i < n; i++) {
-                sink_take(&sink, (uint32_t)(at + i), chunk[i]);
-            }
+    }
+    for (size_t at = 0, n = 0; at < elements; at += n) {
+        const float *chunk = source_chunk(&source, at, &n);
+        for (size_t i = 0; i < n; i++) {
+            sink_take(&sink, (uint32_t)(at + i), chunk[i]);
         }
     }
     assert(sink.done == kept);
-    if (residual != NULL) {
-        keep_rest(&source, residual, bytes, kept);
-    }
 }
 
 /* ---- decoding ---- */

@@ -50,6 +50,18 @@ const char *frame_type_name(unsigned type) {
         [FRAME_SET_DONE] = "SET_DONE",
         [FRAME_ADJUST] = "ADJUST",
         [FRAME_ADJUSTED] = "ADJUSTED",
+        [FRAME_TABLE_PUSH] = "TABLE_PUSH",
+        [FRAME_TABLE_PUSHED] = "TABLE_PUSHED",
+        [FRAME_TABLE_PULL] = "TABLE_PULL",
+        [FRAME_TABLE_PULLED] = "TABLE_PULLED",
+        [FRAME_TABLE_PUSH_PULL] = "TABLE_PUSH_PULL",
+        [FRAME_TABLE_PUSH_PULLED] = "TABLE_PUSH_PULLED",
+        [FRAME_TABLE_ERASE] = "TABLE_ERASE",
+        [FRAME_TABLE_ERASED] = "TABLE_ERASED",
+        [FRAME_TABLE_INFO] = "TABLE_INFO",
+        [FRAME_TABLE_INFO_IS] = "TABLE_INFO_IS",
+        [FRAME_TABLE_ROWS] = "TABLE_ROWS",
+        [FRAME_TABLE_ROWS_ARE] = "TABLE_ROWS_ARE",
     };
     if (type >= sizeof names / sizeof names[0] || names[type] == NULL) {
         return "UNKNOWN_TYPE";

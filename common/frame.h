@@ -68,7 +68,19 @@ enum frame_type {
     FRAME_SET_DONE = 39,
     FRAME_ADJUST = 40, /* its parts on the shards of this thread take the settings of that epoch */
     FRAME_ADJUSTED = 41,
-    FRAME_LAST = FRAME_ADJUSTED /* the highest number */
+    FRAME_TABLE_PUSH = 42, /* rows of one table, in shards of this thread */
+    FRAME_TABLE_PUSHED = 43,
+    FRAME_TABLE_PULL = 44,
+    FRAME_TABLE_PULLED = 45,
+    FRAME_TABLE_PUSH_PULL = 46,
+    FRAME_TABLE_PUSH_PULLED = 47,
+    FRAME_TABLE_ERASE = 48,
+    FRAME_TABLE_ERASED = 49,
+    FRAME_TABLE_INFO = 50, /* how many rows there are, and so on */
+    FRAME_TABLE_INFO_IS = 51,
+    FRAME_TABLE_ROWS = 52, /* the next rows of one shard, in order of their ids */
+    FRAME_TABLE_ROWS_ARE = 53,
+    FRAME_LAST = FRAME_TABLE_ROWS_ARE /* the highest number */
 };
 
 struct frame_header {
@@ -139,6 +151,10 @@ enum frame_reader_result frame_reader_next(struct frame_reader *reader, struct f
 
 /* Gives the payload buffer back, unless a payload is under way in it. The last frame is no longer valid. */
 void frame_reader_trim(struct frame_reader *reader);
+
+/* Between frames: as trim, and the scratch's pages go back to the system until they are needed again. Elsewhere it does
+ * nothing. */
+void frame_reader_rest(struct frame_reader *reader);
 
 /* True between frames: nothing of a next frame has been received. */
 int frame_reader_idle(const struct frame_reader *reader);

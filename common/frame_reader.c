@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/frame.h"
+#include "common/idle_memory.h"
 
 #define SCRATCH_BYTES     65536u
 #define PAYLOAD_ALIGNMENT 64u
@@ -201,6 +202,14 @@ enum frame_reader_result frame_reader_next(struct frame_reader *reader, struct f
 void frame_reader_trim(struct frame_reader *reader) {
     if (reader->stage != STAGE_PAYLOAD) {
         drop_payload(reader);
+    }
+}
+
+void frame_reader_rest(struct frame_reader *reader) {
+    if (frame_reader_idle(reader)) {
+        drop_payload(reader);
+        reader->bulk = false;
+        idle_memory_release(reader->scratch, SCRATCH_BYTES);
     }
 }
 

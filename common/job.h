@@ -1,7 +1,8 @@
 /* A job is what all servers and clients of one training run must agree on, and how blocks find their place in it.
  *
  * Placement is arithmetic, not a table: block b of a tensor lives in shard (home + b) mod shards, where home is a hash
- * of the tensor's name; shard s is owned by server s mod servers, and there by thread (s / servers) mod threads. */
+ * of the tensor's name; a row of a table lives in the shard that its hash names; shard s is owned by server s mod
+ * servers, and there by thread (s / servers) mod threads. */
 #ifndef CANYON_COMMON_JOB_H
 #define CANYON_COMMON_JOB_H
 
@@ -43,6 +44,10 @@ uint32_t job_find_server(const struct job *job, const char *address);
 /* home: the first 64 bits (little-endian) of BLAKE2b of the tensor's name. */
 uint64_t job_home(const char *tensor_name);
 uint32_t job_shard_of(const struct job *job, uint64_t home, uint64_t block);
+/* The shard of a row of a table, by its hash (common/row_hash.h). */
+static inline uint32_t job_row_shard(const struct job *job, uint64_t hash) {
+    return (uint32_t)hash & (job->shards - 1);
+}
 uint32_t job_server_of(const struct job *job, uint32_t shard);
 uint32_t job_thread_of(const struct job *job, uint32_t shard, uint32_t threads);
 

@@ -20,6 +20,10 @@
 #define LIMIT_BLOCK_LOW       1024                /* elements of a block: least, */
 #define LIMIT_BLOCK_HIGH      (1u << 22)          /* most (16 MiB of float32) */
 #define LIMIT_TENSORS         65536               /* tensors of a job */
+#define LIMIT_DIM             16384               /* elements of a table's row */
+#define LIMIT_ROWS            (1ull << 48)        /* rows of a table */
+#define LIMIT_BATCH_ROWS      65536               /* ids in one frame, and in one push to a shard of a table */
+#define LIMIT_RUNS            4096                /* shards whose rows are in one frame */
 #define LIMIT_PIECES          64                  /* pieces in one frame */
 #define LIMIT_MESSAGE_BYTES   4096                /* protobuf part of a frame */
 #define LIMIT_WAIT_MS         86400000u           /* longest wait a request may ask for: a day */

@@ -108,6 +108,45 @@ struct message_piece_results {
     char text[ERROR_TEXT_BYTES]; /* of the first refused piece, else "" */
 };
 
+/* TABLE_PUSH, TABLE_PULL, TABLE_PUSH_PULL, TABLE_ERASE: rows of one table. Which, stands in the payload
+ * (common/rows.h). */
+struct message_rows {
+    uint64_t table, clock;
+    uint32_t dim;          /* at most LIMIT_DIM */
+    uint32_t runs, rows;   /* at most LIMIT_RUNS and LIMIT_BATCH_ROWS */
+    uint32_t codec, reply; /* enum codec, or a number that is none: of a row's values there and back */
+    bool create;
+};
+
+struct message_rows_done {
+    uint32_t runs, rows;
+    char text[ERROR_TEXT_BYTES]; /* of the first refused run, else "" */
+};
+
+/* TABLE_INFO, TABLE_INFO_IS. */
+struct message_table_query {
+    uint64_t table;
+    bool sum;
+    uint32_t shard;
+};
+
+struct message_table_totals {
+    uint64_t shards, rows, bytes, version, clock;
+};
+
+/* TABLE_ROWS, TABLE_ROWS_ARE. */
+struct message_row_query {
+    uint64_t table, from;
+    uint32_t shard, most; /* most: at most LIMIT_BATCH_ROWS */
+    bool state;
+};
+
+struct message_row_page {
+    uint32_t rows;            /* at most LIMIT_BATCH_ROWS */
+    uint32_t values, scalars; /* at most LIMIT_DIM * (1 + LIMIT_SLOTS) and LIMIT_SCALARS */
+    bool more;
+};
+
 struct message_join {
     char name[LIMIT_NAME_BYTES];
 };
@@ -124,7 +163,8 @@ struct message_barrier {
 struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
         parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped,
-        turned_away, aborted, values_in, values_in_single, values_out, values_out_single;
+        turned_away, aborted, values_in, values_in_single, values_out, values_out_single, tables, rows, rows_pushed,
+        rows_pulled, rows_made;
 };
 
 struct message_hyperparameter {
@@ -170,6 +210,12 @@ size_t message_pack_list(const struct message_list *message, uint8_t bytes[LIMIT
 size_t message_pack_listed(const struct message_listed *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_piece_results(const struct message_piece_results *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_rows(const struct message_rows *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_rows_done(const struct message_rows_done *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_table_query(const struct message_table_query *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_table_totals(const struct message_table_totals *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_row_query(const struct message_row_query *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_row_page(const struct message_row_page *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_join(const struct message_join *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_joined(const struct message_joined *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_barrier(const struct message_barrier *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
@@ -206,6 +252,18 @@ enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, str
                                          struct error *error);
 enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t count,
                                                 struct message_piece_results *message, struct error *error);
+enum canyon_status message_unpack_rows(const uint8_t *bytes, size_t count, struct message_rows *message,
+                                       struct error *error);
+enum canyon_status message_unpack_rows_done(const uint8_t *bytes, size_t count, struct message_rows_done *message,
+                                            struct error *error);
+enum canyon_status message_unpack_table_query(const uint8_t *bytes, size_t count, struct message_table_query *message,
+                                              struct error *error);
+enum canyon_status message_unpack_table_totals(const uint8_t *bytes, size_t count, struct message_table_totals *message,
+                                               struct error *error);
+enum canyon_status message_unpack_row_query(const uint8_t *bytes, size_t count, struct message_row_query *message,
+                                            struct error *error);
+enum canyon_status message_unpack_row_page(const uint8_t *bytes, size_t count, struct message_row_page *message,
+                                           struct error *error);
 enum canyon_status message_unpack_join(const uint8_t *bytes, size_t count, struct message_join *message,
                                        struct error *error);
 enum canyon_status message_unpack_joined(const uint8_t *bytes, size_t count, struct message_joined *message,

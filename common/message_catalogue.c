@@ -53,6 +53,9 @@ static void give_spec(const struct tensor_spec *spec, struct wire_spec *wire) {
     wire->spec.seed = spec->initializer.seed;
     wire->spec.a = spec->initializer.a;
     wire->spec.b = spec->initializer.b;
+    wire->spec.kind = (uint32_t)spec->kind;
+    wire->spec.row_cap = spec->row_cap;
+    wire->spec.capacity = spec->capacity;
 }
 
 static void take_spec(struct message_unpacking *unpacking, const Canyon__TensorSpec *wire, struct tensor_spec *spec) {
@@ -73,6 +76,9 @@ static void take_spec(struct message_unpacking *unpacking, const Canyon__TensorS
     spec->initializer.seed = wire->seed;
     spec->initializer.a = wire->a;
     spec->initializer.b = wire->b;
+    spec->kind = (enum tensor_kind)message_take_number(unpacking, "spec.kind", wire->kind, TENSOR_DENSE, TENSOR_TABLE);
+    spec->row_cap = wire->row_cap;
+    spec->capacity = wire->capacity;
 }
 
 static Canyon__TensorInfo *give_info(const struct tensor_info *info, struct wire_info *wire) {

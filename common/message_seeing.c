@@ -32,7 +32,12 @@
     X(values_in)                                                                                                       \
     X(values_in_single)                                                                                                \
     X(values_out)                                                                                                      \
-    X(values_out_single)
+    X(values_out_single)                                                                                               \
+    X(tables)                                                                                                          \
+    X(rows)                                                                                                            \
+    X(rows_pushed)                                                                                                     \
+    X(rows_pulled)                                                                                                     \
+    X(rows_made)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 

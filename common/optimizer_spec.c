@@ -24,6 +24,7 @@ static const struct {
       [SCHEDULE_ONECYCLE] = "onecycle",
       [SCHEDULE_POLYNOMIAL] = "polynomial",
       [SCHEDULE_INVERSE_SQRT] = "inverse_sqrt"}},
+    {"steps", {[STEPS_ROW] = "row", [STEPS_SHARD] = "shard"}},
     {"nonfinite", {[NONFINITE_REFUSE] = "refuse", [NONFINITE_SKIP] = "skip", [NONFINITE_CLIP] = "clip"}},
 };
 

@@ -115,6 +115,34 @@ static enum canyon_status initializer_check(const struct initializer *initialize
     return CANYON_OK;
 }
 
+static enum canyon_status kind_check(const struct tensor_spec *spec, struct error *error) {
+    if (spec->kind == TENSOR_DENSE) {
+        return spec->row_cap == 0 && spec->capacity == 0
+                   ? CANYON_OK
+                   : error_set(error, CANYON_INVALID_ARGUMENT, "only a table has a row cap and a capacity");
+    }
+    if (spec->kind != TENSOR_TABLE) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "there is no kind of tensor with number %u",
+                         (unsigned)spec->kind);
+    }
+    if (spec->shape.rank != 1 || spec->shape.dims[0] == 0 || spec->shape.dims[0] > LIMIT_DIM) {
+        char text[80];
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "a table's shape is [dim], one row's, with dim from 1 to %d, not %s", LIMIT_DIM,
+                         shape_text(&spec->shape, text, sizeof text));
+    }
+    if (spec->row_cap > LIMIT_ROWS || spec->capacity > LIMIT_ROWS) {
+        return error_set(error, CANYON_TOO_LARGE,
+                         "a table has at most %llu rows: row cap %" PRIu64 " or capacity %" PRIu64 " is above",
+                         LIMIT_ROWS, spec->row_cap, spec->capacity);
+    }
+    if (spec->initializer.kind == INITIALIZER_VALUES) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "a table has no first values from its creator: its rows are not there yet");
+    }
+    return CANYON_OK;
+}
+
 enum canyon_status tensor_spec_check(const struct tensor_spec *spec, struct error *error) {
     enum canyon_status status = name_check(spec->name, "tensor", error);
     if (status != CANYON_OK) {
@@ -128,8 +156,11 @@ enum canyon_status tensor_spec_check(const struct tensor_spec *spec, struct erro
     if (status == CANYON_OK) {
         status = initializer_check(&spec->initializer, error);
     }
+    if (status == CANYON_OK) {
+        status = kind_check(spec, error);
+    }
     if (status != CANYON_OK) {
-        error_prefix(error, "tensor %s", spec->name);
+        error_prefix(error, "%s %s", spec->kind == TENSOR_TABLE ? "table" : "tensor", spec->name);
     }
     return status;
 }

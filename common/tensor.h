@@ -55,6 +55,13 @@ enum nonfinite_policy {
     NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
 };
 
+/* Which count of updates a table's optimizer goes by (bias corrections, warm-ups). Stable numbers: they are values of
+ * the setting `steps`, on the wire. */
+enum steps_policy {
+    STEPS_ROW = 0,  /* the row's own */
+    STEPS_SHARD = 1 /* that of the table in the row's shard: as if every row had its turn at every push */
+};
+
 /* What of a block is pulled or assigned: its weights, an array of the optimizer's state, or one of the numbers that are
  * kept for the block as a whole. Stable numbers: they are on the wire and in commands. */
 enum slot {
@@ -81,11 +88,26 @@ struct optimizer_spec {
     struct setting settings[LIMIT_SETTINGS];
 };
 
+/* Stable numbers: they are on the wire and in commands. */
+enum tensor_kind {
+    TENSOR_DENSE = 0, /* a tensor proper: blocks of elements */
+    TENSOR_TABLE = 1  /* rows by id, created when they are first touched */
+};
+
+static inline const char *tensor_kind_name(enum tensor_kind kind) {
+    return kind == TENSOR_TABLE ? "table" : "tensor";
+}
+
+/* Of a tensor or a table: both stand in the catalogue. */
 struct tensor_spec {
     char name[LIMIT_NAME_BYTES];
-    struct shape shape;
+    struct shape shape; /* of a table: that of one row, [dim] */
     struct optimizer_spec optimizer;
     struct initializer initializer;
+    enum tensor_kind kind;
+    uint64_t
+        row_cap; /* a table's rows in the whole job, at most: rows / shards, rounded up, in each shard; 0: no cap */
+    uint64_t capacity; /* rows that are expected of a table: its index is made for them; 0: not known */
 };
 
 /* Stable numbers: they are on the wire. */
@@ -142,7 +164,7 @@ enum canyon_status optimizer_settings_parse(const char *text, struct optimizer_s
 enum canyon_status optimizer_spec_parse(const char *text, struct optimizer_spec *spec, struct error *error);
 
 /* Everything about a spec that can be judged without knowing the optimizers: name, shape, numbers finite, initializer
- * ranges. The first thing either side does with a spec from outside. */
+ * ranges, a table's dim and caps. The first thing either side does with a spec from outside. */
 enum canyon_status tensor_spec_check(const struct tensor_spec *spec, struct error *error);
 
 #endif

@@ -85,34 +85,30 @@ enum canyon_status affinity_check(const char *text, struct error *error) {
                      LIMIT_THREADS);
 }
 
-/* The processors that this process may use. */
-static enum canyon_status list_allowed(struct list *list, struct error *error) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) {
-        return error_set(error, CANYON_CONFIGURATION, "pin: the system does not tell which processors there are: %s",
-                         strerror(errno));
+/* The number of the n-th processor of a set that has one at least, beginning anew behind the last. */
+static int nth_of(const cpu_set_t *set, uint32_t n) {
+    uint32_t left = n % (uint32_t)CPU_COUNT(set);
+    size_t processor = 0;
+    while (!CPU_ISSET(processor, set) || left-- > 0) {
+        ++processor;
     }
-    for (unsigned long i = 0; i < CPU_SETSIZE && list->count < LIMIT_THREADS; ++i) {
-        if (CPU_ISSET(i, &set)) {
-            (void)list_add(list, i);
-        }
-    }
-    return CANYON_OK;
+    return (int)processor;
 }
 
 enum canyon_status affinity_processor(const char *text, uint32_t thread, uint32_t threads, int *processor,
                                       struct error *error) {
-    struct list allowed = {.count = 0}, list = {.count = 0};
+    struct list list = {.count = 0};
+    cpu_set_t allowed;
     *processor = AFFINITY_NONE;
     if (text[0] == '\0') {
         return CANYON_OK;
     }
-    enum canyon_status status = list_allowed(&allowed, error);
-    if (status != CANYON_OK) {
-        return status;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
+        return error_set(error, CANYON_CONFIGURATION, "pin: the system does not tell which processors there are: %s",
+                         strerror(errno));
     }
     if (is_automatic(text)) {
-        *processor = allowed.processors[thread % allowed.count];
+        *processor = nth_of(&allowed, thread);
         return CANYON_OK;
     }
     if (!list_parse(text, &list) || list.count < threads) {
@@ -120,7 +116,7 @@ enum canyon_status affinity_processor(const char *text, uint32_t thread, uint32_
                          "pin = %.80s names %u processors for %u threads: name one for each", text, list.count,
                          threads);
     }
-    if (!list_has(&allowed, list.processors[thread])) {
+    if (!CPU_ISSET(list.processors[thread], &allowed)) {
         return error_set(error, CANYON_CONFIGURATION, "pin = %.80s: this process may not use processor %u", text,
                          list.processors[thread]);
     }

@@ -17,8 +17,8 @@
  * of them twice. Says nothing of this machine. */
 enum canyon_status affinity_check(const char *text, struct error *error);
 
-/* The processor of thread `thread` of `threads`, or AFFINITY_NONE where nothing is bound. CONFIGURATION when a list names
- * fewer processors than threads, or one that this process may not use. `text` is checked. */
+/* The processor of thread `thread` of `threads`, or AFFINITY_NONE where nothing is bound. CONFIGURATION when a list
+ * names fewer processors than threads, or one that this process may not use. `text` is checked. */
 enum canyon_status affinity_processor(const char *text, uint32_t thread, uint32_t threads, int *processor,
                                       struct error *error);
 

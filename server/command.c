@@ -6,7 +6,7 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool session, spec, block, slot, version, values;
+    bool session, spec, block, slot, version, values, rows, clock;
 };
 
 static const struct fields fields_of[] = {
@@ -21,6 +21,9 @@ static const struct fields fields_of[] = {
     [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
     [COMMAND_SET] = {.spec = true, .version = true},
     [COMMAND_ADJUST] = {.spec = true, .version = true},
+    [COMMAND_TABLE_PUSH] = {.version = true, .values = true, .rows = true, .clock = true},
+    [COMMAND_TABLE_TOUCH] = {.rows = true, .clock = true},
+    [COMMAND_TABLE_ERASE] = {.rows = true},
 };
 
 static bool kind_known(unsigned kind) {
@@ -56,7 +59,7 @@ size_t command_spec_bytes(const struct tensor_spec *spec) {
     for (uint32_t i = 0; i < spec->optimizer.count; i++) {
         bytes += 2 + strlen(spec->optimizer.settings[i].name) + 8;
     }
-    return bytes + 4 + 8 + 8 + 8;
+    return bytes + 4 + 8 + 8 + 8 + 4 + 8 + 8;
 }
 
 size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes) {
@@ -75,6 +78,9 @@ size_t command_spec_encode(const struct tensor_spec *spec, uint8_t *bytes) {
     at = put_u64(at, spec->initializer.seed);
     at = put_f64(at, spec->initializer.a);
     at = put_f64(at, spec->initializer.b);
+    at = put_u32(at, (uint32_t)spec->kind);
+    at = put_u64(at, spec->row_cap);
+    at = put_u64(at, spec->capacity);
     return (size_t)(at - bytes);
 }
 
@@ -89,6 +95,9 @@ size_t command_bytes(const struct command *command) {
     size_t bytes = COMMAND_HEAD_BYTES;
     if (fields->spec) {
         bytes += command_spec_bytes(command->spec);
+    }
+    if (fields->rows) {
+        bytes += command->rows * sizeof(uint64_t);
     }
     if (fields->values) {
         bytes += command->count * sizeof(float);
@@ -118,10 +127,20 @@ void command_encode(const struct command *command, uint8_t *bytes) {
     if (fields->spec) {
         store_u32(bytes + 40, (uint32_t)command_spec_encode(command->spec, bytes + COMMAND_HEAD_BYTES));
     }
+    if (fields->clock) {
+        store_u64(bytes + 16, command->clock);
+    }
+    uint8_t *body = bytes + COMMAND_HEAD_BYTES;
+    if (fields->rows && command->rows > 0) {
+        assert(command->rows <= LIMIT_BATCH_ROWS);
+        store_u32(bytes + 4, (uint32_t)command->rows);
+        memcpy(body, command->ids, command->rows * sizeof(uint64_t));
+        body += command->rows * sizeof(uint64_t);
+    }
     if (fields->values && command->count > 0) {
         assert(command->count <= LIMIT_BLOCK_HIGH);
         store_u32(bytes + 44, (uint32_t)command->count);
-        memcpy(bytes + COMMAND_HEAD_BYTES, command->values, command->count * sizeof(float));
+        memcpy(body, command->values, command->count * sizeof(float));
     }
 }
 
@@ -200,14 +219,19 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
     spec->initializer.seed = take_u64(&reader);
     spec->initializer.a = take_f64(&reader);
     spec->initializer.b = take_f64(&reader);
+    spec->kind = (enum tensor_kind)take_count(&reader, TENSOR_TABLE);
+    spec->row_cap = take_u64(&reader);
+    spec->capacity = take_u64(&reader);
     return !reader.bad && reader.left == 0;
 }
 
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
-    return bytes[3] == 0 && (fields->slot || bytes[2] == 0) && (fields->block || load_u32(bytes + 4) == 0) &&
-           (fields->session || memcmp(bytes + 16, zeros, SESSION_BYTES) == 0) &&
+    size_t clock = fields->clock ? sizeof(uint64_t) : 0; /* where a session would begin */
+    return bytes[3] == 0 && (fields->slot || bytes[2] == 0) &&
+           (fields->block || fields->rows || load_u32(bytes + 4) == 0) &&
+           (fields->session || memcmp(bytes + 16 + clock, zeros, SESSION_BYTES - clock) == 0) &&
            (fields->version || load_u64(bytes + 32) == 0) && (fields->spec || load_u32(bytes + 40) == 0) &&
            (fields->values || load_u32(bytes + 44) == 0);
 }
@@ -230,9 +254,12 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have", bytes[1]);
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
-    if (values > LIMIT_BLOCK_HIGH || count - COMMAND_HEAD_BYTES != spec_bytes + values * sizeof(float)) {
-        return error_set(error, CANYON_PROTOCOL, "command of %zu bytes tells of %zu of spec and %zu values", count,
-                         spec_bytes, values);
+    size_t rows = fields->rows ? load_u32(bytes + 4) : 0;
+    if (values > LIMIT_BLOCK_HIGH || rows > LIMIT_BATCH_ROWS ||
+        count - COMMAND_HEAD_BYTES != spec_bytes + rows * sizeof(uint64_t) + values * sizeof(float)) {
+        return error_set(error, CANYON_PROTOCOL,
+                         "command of %zu bytes tells of %zu of spec, %zu ids and %zu values; at most %d and %u", count,
+                         spec_bytes, rows, values, LIMIT_BATCH_ROWS, LIMIT_BLOCK_HIGH);
     }
     memset(command, 0, sizeof *command);
     if (fields->spec) {
@@ -243,14 +270,21 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     }
     command->kind = (enum command_kind)bytes[1];
     command->slot = bytes[2];
-    command->block = load_u32(bytes + 4);
+    command->block = fields->block ? load_u32(bytes + 4) : 0;
     command->tensor = load_u64(bytes + 8);
-    memcpy(command->session, bytes + 16, SESSION_BYTES);
+    if (fields->session) {
+        memcpy(command->session, bytes + 16, SESSION_BYTES);
+    }
+    command->clock = fields->clock ? load_u64(bytes + 16) : 0;
+    command->rows = rows;
     command->version = load_u64(bytes + 32);
     command->count = values;
+    /* The head is a multiple of eight bytes, so ids and values are aligned when the string is. */
+    if (rows > 0) {
+        command->ids = (const uint64_t *)(const void *)(bytes + COMMAND_HEAD_BYTES);
+    }
     if (values > 0) {
-        /* The head is a multiple of four bytes, so the values are aligned when the string is. */
-        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES);
+        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + rows * sizeof(uint64_t));
     }
     return CANYON_OK;
 }

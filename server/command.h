@@ -26,7 +26,10 @@ enum command_kind {
     COMMAND_PUSH = 9,     /* any shard: tensor, block, version, values (the gradient) */
     COMMAND_SET = 10,     /* shard 0: tensor, spec with other settings, version (the epoch this makes) */
     COMMAND_ADJUST = 11,  /* any shard: tensor, spec, version (the epoch of its settings): its blocks here take them */
-    COMMAND_LAST = COMMAND_ADJUST
+    COMMAND_TABLE_PUSH = 12,  /* any shard: tensor, version, clock, ids, values (a gradient for each id) */
+    COMMAND_TABLE_TOUCH = 13, /* any shard: tensor, clock, ids: rows that are not there come to be */
+    COMMAND_TABLE_ERASE = 14, /* any shard: tensor, ids: their rows go */
+    COMMAND_LAST = COMMAND_TABLE_ERASE
 };
 
 struct command {
@@ -36,9 +39,14 @@ struct command {
     const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
     uint32_t block;
     uint8_t slot;        /* ASSIGN: enum slot, or between */
-    uint64_t version;    /* PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
+    uint64_t version;    /* PUSH, TABLE_PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
     const float *values; /* borrowed; where the slot is a number for the block, its 8 bytes */
     size_t count;        /* of values: 4-byte words */
+    uint64_t clock;      /* TABLE_PUSH, TABLE_TOUCH: the worker's */
+    const uint64_t *ids; /* borrowed; of rows, any number of times each */
+    size_t rows;         /* of ids */
+    float *out;          /* TABLE_PUSH, TABLE_TOUCH: receives the rows of the ids, in their order, as they are after it;
+                          * or NULL. No part of the command's string */
 };
 
 /* The canonical string, integers little-endian, doubles as their IEEE-754 bits:
@@ -48,15 +56,17 @@ struct command {
  *        1    1 kind
  *        2    1 slot
  *        3    1 zero
- *        4    4 block
+ *        4    4 block; number of ids
  *        8    8 tensor
- *       16   16 session
+ *       16   16 session; u64 clock and zeros
  *       32    8 version
  *       40    4 bytes of spec
  *       44    4 number of values
- *       48      spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings,
- * each its name and a double, u32 initializer, u64 seed, double a, double b values: float32, or where the slot is a
- * number of the block, a u64 or a double
+ *       48      what the kind has of: spec, ids (u64 each), values (float32; where the slot is a number of the block, a
+ *               u64 or a double)
+ *
+ * and a spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
+ * name and a double, u32 initializer, u64 seed, double a, double b, u32 kind, u64 row cap, u64 capacity.
  *
  * A field that the kind does not use is zero, a length that it does not use too. */
 #define COMMAND_VERSION    1
@@ -64,7 +74,7 @@ struct command {
 /* No canonical spec is longer. */
 #define COMMAND_SPEC_LIMIT                                                                                             \
     (2 + LIMIT_NAME_BYTES + 4 + LIMIT_RANK * 8 + 2 + LIMIT_OPTIMIZER_BYTES + 4 +                                       \
-     LIMIT_SETTINGS * (2 + LIMIT_SETTING_BYTES + 8) + 4 + 8 + 8 + 8)
+     LIMIT_SETTINGS * (2 + LIMIT_SETTING_BYTES + 8) + 4 + 8 + 8 + 8 + 4 + 8 + 8)
 
 /* Bytes of the canonical string. */
 size_t command_bytes(const struct command *command);
@@ -73,7 +83,8 @@ size_t command_bytes(const struct command *command);
 void command_encode(const struct command *command, uint8_t *bytes);
 
 /* Reads a canonical string. `spec` receives the spec, if the kind has one, and command->spec points to it;
- * command->values points into `bytes`, which must be 4-byte aligned. PROTOCOL for a string that is not canonical. */
+ * command->ids and command->values point into `bytes`, which must be 8-byte aligned. PROTOCOL for a string that is not
+ * canonical. */
 enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
                                   struct error *error);
 

@@ -20,6 +20,7 @@
 #define FLUSH_TIME  (5 * SECOND)
 #define LINGER_TIME (1 * SECOND)
 #define GRACE_TIME  (SECOND / 5)
+#define REST_AFTER  (2 * SECOND)
 #define HURRY_TIME  (SECOND / 4) /* of each of the two, for a client that may no longer be here */
 
 #define LEAST_RATE 4096ull /* bytes a second of a frame under way, beyond the time that it may stand still */
@@ -413,6 +414,9 @@ void connection_sweep(struct connection *connection, uint64_t now) {
             connection_refuse(connection, &error);
         } else if (reads_nothing(connection, now)) {
             cut_off(connection);
+        } else if (!connection->resting && now - connection->progress >= REST_AFTER &&
+                   connection_input_idle(connection)) {
+            connection_input_rest(connection);
         }
         break;
     case CONNECTION_FLUSHING:

@@ -56,6 +56,7 @@ struct connection {
     bool hurried;   /* it is to be gone within a second */
     bool last_sent; /* we sent our last record: no byte may follow */
     bool scheduled; /* in the host's ready list */
+    bool resting;   /* its buffers' pages went back to the system; nothing has come since */
     uv_poll_t poll;
     int events; /* of poll, as armed */
     struct frame_reader reader;
@@ -95,7 +96,7 @@ struct connection_host {
     uint64_t stall;         /* nanoseconds that a partial frame may stand still */
     uint64_t unread;        /* nanoseconds that output may wait while the client takes none of it */
     const char *congestion; /* of their sockets: a name of common/congestion.h; borrowed */
-    uint64_t events;        /* that the loop reported of connections, ever */
+    uint64_t events;        /* that the loop reported of connections, and receipts of bytes, ever */
     struct seldom refused, cut, aborted; /* events of these names */
     struct connection_list all;
     struct connection_list ready; /* want another turn soon */

@@ -40,7 +40,9 @@ static enum receipt receive(struct connection *connection, uint8_t *at, size_t r
     }
     const bool begins = connection_input_idle(connection);
     connection->dry = (size_t)got < room;
+    ++connection->host->events;
     connection->progress = clock_now();
+    connection->resting = false;
     connection->begun = begins ? connection->progress : connection->begun;
     pace_take(&connection->pace, (uint64_t)got, connection->progress);
     handler_count_bytes(connection->host->handler, (uint64_t)got, 0);
@@ -151,6 +153,15 @@ static void refuse_payload(struct connection *connection) {
               "from fewer workers at a time, or give the server more threads",
               connection->host->received_limit);
     connection_refuse(connection, &error);
+}
+
+void connection_input_rest(struct connection *connection) {
+    frame_reader_rest(&connection->reader);
+    (void)count_buffer(connection);
+    if (connection->channel != NULL) {
+        channel_rest(connection->channel);
+    }
+    connection->resting = true;
 }
 
 /* A buffer is kept for the next payload as long as there is plenty. */

@@ -42,6 +42,9 @@ void connection_input_over(struct connection *connection);
  * the second time. */
 void connection_input_release(struct connection *connection);
 
+/* Nothing has come for a while: what the buffers take goes back to the system until something does. */
+void connection_input_rest(struct connection *connection);
+
 /* Nothing of a next frame has been received, in whatever form. */
 bool connection_input_idle(const struct connection *connection);
 

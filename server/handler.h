@@ -56,7 +56,7 @@ struct handler_environment {
     void (*count)(void *user, struct message_statistics *statistics);
     void *user;
     const struct memory *memory; /* for parameters, of this handler's thread alone; NULL for the C library's */
-    uint64_t state_limit; /* most bytes of weights and slots these shards may hold together; 0 for no limit */
+    uint64_t state_limit;        /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };
 
 /* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server

@@ -60,7 +60,8 @@ static enum verdict judge_create(struct handler *handler, const struct handler_p
         /* A worker that is started again asks with what it once created, whatever was set meanwhile. */
         bool settings = optimizer_spec_equal(&info->spec.optimizer, &spec->optimizer) ||
                         optimizer_spec_equal(shard_created_with(catalogue_shard(handler), info->id), &spec->optimizer);
-        if (!settings || !shape_equal(&info->spec.shape, &spec->shape)) {
+        bool same = info->spec.kind == spec->kind && info->spec.row_cap == spec->row_cap;
+        if (!settings || !same || !shape_equal(&info->spec.shape, &spec->shape)) {
             refuse_other(&info->spec, spec, error);
             return VERDICT_REFUSE;
         }

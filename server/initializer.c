@@ -8,13 +8,6 @@
 #include "common/hash.h"
 #include "server/detmath.h"
 
-/* How an initializer reads for one tensor: the distribution, with its fans worked out. */
-struct recipe {
-    enum { RECIPE_FILL, RECIPE_UNIFORM, RECIPE_NORMAL } kind;
-    uint64_t seed, name;
-    double a, b; /* value; bounds; mean and deviation */
-};
-
 void initializer_philox(const uint32_t key[2], uint32_t counter[4]) {
     uint32_t k0 = key[0], k1 = key[1];
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -97,43 +90,42 @@ static double half_width(double gain, double fans) {
     return width < (double)FLT_MIN ? (double)FLT_MIN : width > (double)FLT_MAX ? (double)FLT_MAX : (double)(float)width;
 }
 
-static struct recipe recipe_of(const struct tensor_spec *spec) {
+void initializer_recipe_of(const struct tensor_spec *spec, struct initializer_recipe *recipe) {
     const struct initializer *initializer = &spec->initializer;
-    struct recipe recipe = {.seed = initializer->seed, .name = hash_64(spec->name, strlen(spec->name))};
+    *recipe = (struct initializer_recipe){.seed = initializer->seed, .name = hash_64(spec->name, strlen(spec->name))};
     double fan_in, fan_out;
     initializer_fans(&spec->shape, &fan_in, &fan_out);
     switch (initializer->kind) {
     case INITIALIZER_CONSTANT:
-        recipe.a = initializer->a;
+        recipe->a = initializer->a;
         break;
     case INITIALIZER_UNIFORM:
-        recipe.kind = RECIPE_UNIFORM;
-        recipe.a = (double)(float)initializer->a;
-        recipe.b = (double)(float)initializer->b;
+        recipe->kind = RECIPE_UNIFORM;
+        recipe->a = (double)(float)initializer->a;
+        recipe->b = (double)(float)initializer->b;
         break;
     case INITIALIZER_NORMAL:
-        recipe.kind = RECIPE_NORMAL;
-        recipe.a = initializer->a;
-        recipe.b = initializer->b;
+        recipe->kind = RECIPE_NORMAL;
+        recipe->a = initializer->a;
+        recipe->b = initializer->b;
         break;
     case INITIALIZER_XAVIER:
-        recipe.kind = RECIPE_UNIFORM;
-        recipe.b = half_width(initializer->a, fan_in + fan_out);
-        recipe.a = -recipe.b;
+        recipe->kind = RECIPE_UNIFORM;
+        recipe->b = half_width(initializer->a, fan_in + fan_out);
+        recipe->a = -recipe->b;
         break;
     case INITIALIZER_KAIMING:
-        recipe.kind = RECIPE_NORMAL;
-        recipe.b = initializer->a / sqrt(fan_in);
+        recipe->kind = RECIPE_NORMAL;
+        recipe->b = initializer->a / sqrt(fan_in);
         break;
     case INITIALIZER_ZEROS:
     case INITIALIZER_VALUES:
         break;
     }
-    return recipe;
 }
 
 /* The two random numbers of an element, each in [0, 1). */
-static void draw(const struct recipe *recipe, uint64_t element, double *u, double *v) {
+static void draw(const struct initializer_recipe *recipe, uint64_t element, double *u, double *v) {
     const uint32_t key[2] = {(uint32_t)recipe->seed, (uint32_t)(recipe->seed >> 32)};
     uint32_t words[4] = {(uint32_t)element, (uint32_t)(element >> 32), (uint32_t)recipe->name,
                          (uint32_t)(recipe->name >> 32)};
@@ -154,27 +146,34 @@ static float below(float x) {
     return x;
 }
 
-static float uniform_at(const struct recipe *recipe, uint64_t element) {
-    double u, v;
-    draw(recipe, element, &u, &v);
-    const float value = (float)(recipe->a + (recipe->b - recipe->a) * u);
-    return value < (float)recipe->b ? value : below((float)recipe->b);
+float initializer_round_below(double value, double high) {
+    return (float)value < (float)high ? (float)value : below((float)high);
 }
 
-static float normal_at(const struct recipe *recipe, uint64_t element) {
-    double u, v, sine, cosine;
-    draw(recipe, element, &u, &v);
-    detmath_sincos_turns(v, &sine, &cosine);
-    const double value = recipe->a + recipe->b * (sqrt(-2.0 * detmath_log(1.0 - u)) * cosine);
+float initializer_round_finite(double value) {
     if (fabs(value) <= (double)FLT_MAX)
         return (float)value;
     return value > 0.0 ? FLT_MAX : -FLT_MAX;
 }
 
+static float uniform_at(const struct initializer_recipe *recipe, uint64_t element) {
+    double u, v;
+    draw(recipe, element, &u, &v);
+    return initializer_round_below(recipe->a + (recipe->b - recipe->a) * u, recipe->b);
+}
+
+static float normal_at(const struct initializer_recipe *recipe, uint64_t element) {
+    double u, v, sine, cosine;
+    draw(recipe, element, &u, &v);
+    detmath_sincos_turns(v, &sine, &cosine);
+    return initializer_round_finite(recipe->a + recipe->b * (sqrt(-2.0 * detmath_log(1.0 - u)) * cosine));
+}
+
 void initializer_fill(const struct tensor_spec *spec, uint64_t first_element, size_t count, float *values) {
     if (count == 0)
         return;
-    const struct recipe recipe = recipe_of(spec);
+    struct initializer_recipe recipe;
+    initializer_recipe_of(spec, &recipe);
     for (size_t i = 0; i < count; i++) {
         switch (recipe.kind) {
         case RECIPE_FILL:

@@ -35,6 +35,30 @@ enum canyon_status initializer_check(const struct initializer *initializer, stru
  * Every value is finite: a normal one beyond float's range becomes the largest float of its sign. */
 void initializer_fill(const struct tensor_spec *spec, uint64_t first_element, size_t count, float *values);
 
+/* How an initializer reads for one tensor or table: the distribution, with its fans worked out. */
+struct initializer_recipe {
+    enum { RECIPE_FILL, RECIPE_UNIFORM, RECIPE_NORMAL } kind;
+    uint64_t seed, name;
+    double a, b; /* value; bounds; mean and deviation */
+};
+
+void initializer_recipe_of(const struct tensor_spec *spec, struct initializer_recipe *recipe);
+
+/* Writes the `dim` first values of a table's row (initializer_row.c). They depend on the table (its seed and name) and
+ * the id only: element i has word i mod 4, x, of the Philox call whose key is the seed and whose counter is the id (two
+ * words, low word first), i / 4, and the low word of hash_64 of the name. From it u = (x + 1/2) / 2^32, within (0, 1):
+ * 32 bits are more than a float has, and a table makes rows while somebody waits.
+ *
+ * Uniform is as above. Normal makes two elements of two numbers u and v, those of elements 2k and 2k + 1: they are a +
+ * b
+ * * sqrt(-2 ln u) times cos(2 pi v), and times sin(2 pi v); |deviation| < 6.8. Xavier and kaiming take a row for a
+ * tensor of one dimension. Zeros are zeros; there is no VALUES for tables. Every value is finite, as above. */
+void initializer_row(const struct initializer_recipe *recipe, uint64_t id, size_t dim, float *values);
+
+/* For both: rounded to float, below `high`; rounded to float, finite. */
+float initializer_round_below(double value, double high);
+float initializer_round_finite(double value);
+
 /* The fans of a shape, as described above. Doubles, because only ratios of them are used and no product can overflow.
  */
 void initializer_fans(const struct shape *shape, double *fan_in, double *fan_out);

@@ -8,32 +8,131 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#define HUGE_BYTES   ((size_t)2 * 1024 * 1024)
-#define REGION_BYTES ((size_t)64 * 1024 * 1024) /* of address space: what is not touched takes no memory */
+#define HUGE_BYTES ((size_t)2 * 1024 * 1024)
+/* Of address space: what is not touched takes no memory, and what does not fill the last huge page of a region is
+ * little beside it. */
+#define REGION_BYTES ((size_t)512 * 1024 * 1024)
 #define UNIT_BYTES   ((size_t)4096)
 #define SMALL_BYTES  (4 * UNIT_BYTES) /* less is the C library's affair */
+#define CLASSES      40               /* free extents of 2^c up to 2^(c+1) units, for c below it */
+#define PIECE_MOST   ((size_t)1 << 50)
+#define TRIES        8 /* extents of the own class, which may be too short, that are looked at */
 
-/* Free bytes, with this at their beginning, in the order of their addresses. */
+/* A free run of units, with this at its beginning. */
 struct extent {
-    struct extent *next;
-    size_t bytes;
+    struct extent *next, *previous; /* of its class */
+    struct region *region;
+    size_t first, count; /* units of the region */
 };
 
+/* Address space, and where in it free extents begin and end. */
 struct region {
     struct region *next;
     uint8_t *begin; /* a multiple of HUGE_BYTES, as is the length */
-    size_t bytes;
+    size_t units;
+    struct extent **edges; /* of every unit: the free extent of which it is the first or last one, or NULL */
 };
 
 struct pages {
     struct memory memory;
-    struct extent *free;
+    struct extent *free[CLASSES];
     struct region *regions;
-    size_t reserved, used;
+    size_t reserved, used; /* bytes */
 };
 
 static size_t round_up(size_t bytes, size_t unit) {
     return (bytes + unit - 1) / unit * unit;
+}
+
+/* ---- free extents ---- */
+
+static unsigned class_of(size_t units) {
+    unsigned class = 0;
+    while (units >>= 1) {
+        ++class;
+    }
+    assert(class < CLASSES);
+    return class;
+}
+
+static void link_extent(struct pages *pages, struct extent *extent) {
+    struct extent **head = &pages->free[class_of(extent->count)];
+    extent->previous = NULL;
+    extent->next = *head;
+    if (*head != NULL) {
+        (*head)->previous = extent;
+    }
+    *head = extent;
+    extent->region->edges[extent->first] = extent;
+    extent->region->edges[extent->first + extent->count - 1] = extent;
+}
+
+static void unlink_extent(struct pages *pages, struct extent *extent) {
+    if (extent->previous != NULL) {
+        extent->previous->next = extent->next;
+    } else {
+        pages->free[class_of(extent->count)] = extent->next;
+    }
+    if (extent->next != NULL) {
+        extent->next->previous = extent->previous;
+    }
+    extent->region->edges[extent->first] = NULL;
+    extent->region->edges[extent->first + extent->count - 1] = NULL;
+}
+
+/* Makes units free, joined with what is free right before and behind them. */
+static struct extent *make_free(struct pages *pages, struct region *region, size_t first, size_t count) {
+    struct extent *before = first > 0 ? region->edges[first - 1] : NULL;
+    struct extent *after = first + count < region->units ? region->edges[first + count] : NULL;
+    if (before != NULL) {
+        unlink_extent(pages, before);
+        first = before->first;
+        count += before->count;
+    }
+    if (after != NULL) {
+        unlink_extent(pages, after);
+        count += after->count;
+    }
+    struct extent *extent = (struct extent *)(void *)(region->begin + first * UNIT_BYTES);
+    *extent = (struct extent){.region = region, .first = first, .count = count};
+    link_extent(pages, extent);
+    return extent;
+}
+
+/* Gives the whole huge pages of a free extent back to the system, but the one that holds the extent's head. */
+static void release_pages(const struct extent *extent) {
+    const struct region *region = extent->region;
+    size_t begin = round_up(extent->first * UNIT_BYTES + sizeof *extent, HUGE_BYTES);
+    size_t end = (extent->first + extent->count) * UNIT_BYTES / HUGE_BYTES * HUGE_BYTES;
+    if (begin < end) {
+        (void)madvise(region->begin + begin, end - begin, MADV_DONTNEED);
+    }
+}
+
+/* A free extent of at least so many units, or NULL. */
+static struct extent *find(const struct pages *pages, size_t units) {
+    unsigned class = class_of(units);
+    struct extent *extent = pages->free[class];
+    for (int i = 0; i < TRIES && extent != NULL; ++i, extent = extent->next) {
+        if (extent->count >= units) {
+            return extent;
+        }
+    }
+    do {
+        ++class;
+    } while (class < CLASSES && pages->free[class] == NULL);
+    return class < CLASSES ? pages->free[class] : NULL;
+}
+
+/* The beginning of a free extent, whose rest stays free. */
+static void *cut(struct pages *pages, struct extent *extent, size_t units) {
+    struct region *region = extent->region;
+    size_t first = extent->first, rest = extent->count - units;
+    unlink_extent(pages, extent);
+    if (rest > 0) {
+        (void)make_free(pages, region, first + units, rest);
+    }
+    return region->begin + first * UNIT_BYTES;
 }
 
 /* ---- regions ---- */
@@ -55,74 +154,41 @@ static uint8_t *map_aligned(size_t bytes) {
     return all + before;
 }
 
-/* ---- free extents ---- */
-
-static uint8_t *end_of(struct extent *extent) {
-    return (uint8_t *)extent + extent->bytes;
-}
-
-/* Gives the whole huge pages of a free extent back to the system, but the one that holds the extent's head. */
-static void release_pages(struct extent *extent) {
-    uintptr_t begin = round_up((uintptr_t)extent + sizeof *extent, HUGE_BYTES);
-    uintptr_t end = (uintptr_t)end_of(extent) / HUGE_BYTES * HUGE_BYTES;
-    if (begin < end) {
-        (void)madvise((uint8_t *)extent + (begin - (uintptr_t)extent), end - begin, MADV_DONTNEED);
-    }
-}
-
-/* Puts free bytes into the list, joined with what lies right before and behind them. */
-static struct extent *insert(struct pages *pages, uint8_t *begin, size_t bytes) {
-    struct extent *before = NULL, *after = pages->free, *extent = (struct extent *)(void *)begin;
-    while (after != NULL && (uint8_t *)after < begin) {
-        before = after;
-        after = after->next;
-    }
-    extent->next = after;
-    extent->bytes = bytes;
-    if (after != NULL && end_of(extent) == (uint8_t *)after) {
-        extent->bytes += after->bytes;
-        extent->next = after->next;
-    }
-    if (before != NULL && end_of(before) == begin) {
-        before->bytes += extent->bytes;
-        before->next = extent->next;
-        return before;
-    }
-    *(before != NULL ? &before->next : &pages->free) = extent;
-    return extent;
-}
-
-/* The first extent that is large enough, cut to size; the list goes on with the rest. NULL when there is none. */
-static void *cut(struct pages *pages, size_t bytes) {
-    for (struct extent **link = &pages->free; *link != NULL; link = &(*link)->next) {
-        struct extent *extent = *link;
-        if (extent->bytes >= bytes) {
-            if (extent->bytes > bytes) {
-                struct extent *rest = (struct extent *)(void *)((uint8_t *)extent + bytes);
-                *rest = (struct extent){.next = extent->next, .bytes = extent->bytes - bytes};
-                *link = rest;
-            } else {
-                *link = extent->next;
-            }
-            return extent;
-        }
-    }
-    return NULL;
-}
-
 static bool add_region(struct pages *pages, size_t least) {
-    size_t bytes = least > REGION_BYTES ? round_up(least, HUGE_BYTES) : REGION_BYTES;
-    struct region *region = malloc(sizeof *region);
-    uint8_t *begin = region != NULL ? map_aligned(bytes) : NULL;
-    if (begin == NULL) {
+    const size_t enough = round_up(least, HUGE_BYTES);
+    size_t bytes = enough > REGION_BYTES ? enough : REGION_BYTES;
+    struct region *region = calloc(1, sizeof *region);
+    if (region == NULL) {
+        return false;
+    }
+    region->begin = map_aligned(bytes);
+    if (region->begin == NULL && bytes > enough) {
+        bytes = enough; /* where address space is counted as memory */
+        region->begin = map_aligned(bytes);
+    }
+    region->units = bytes / UNIT_BYTES;
+    region->edges = region->begin != NULL ? calloc(region->units, sizeof(struct extent *)) : NULL;
+    if (region->edges == NULL) {
+        if (region->begin != NULL) {
+            munmap(region->begin, bytes);
+        }
         free(region);
         return false;
     }
-    *region = (struct region){.next = pages->regions, .begin = begin, .bytes = bytes};
+    region->next = pages->regions;
     pages->regions = region;
     pages->reserved += bytes;
-    (void)insert(pages, begin, bytes);
+    (void)make_free(pages, region, 0, region->units);
     return true;
+}
+
+static struct region *region_of(const struct pages *pages, const uint8_t *piece) {
+    struct region *region = pages->regions;
+    while (piece < region->begin || piece >= region->begin + region->units * UNIT_BYTES) {
+        region = region->next;
+        assert(region != NULL);
+    }
+    return region;
 }
 
 /* ---- what shards call ---- */
@@ -132,16 +198,19 @@ static void *take(void *user, size_t bytes) {
     if (bytes < SMALL_BYTES) {
         return aligned_alloc(MEMORY_ALIGNMENT, round_up(bytes, MEMORY_ALIGNMENT));
     }
-    if (bytes > SIZE_MAX / 2) {
+    if (bytes > PIECE_MOST) {
         return NULL;
     }
-    size_t rounded = round_up(bytes, UNIT_BYTES);
-    void *piece = cut(pages, rounded);
-    if (piece == NULL && add_region(pages, rounded)) {
-        piece = cut(pages, rounded);
+    size_t rounded = round_up(bytes, UNIT_BYTES), units = rounded / UNIT_BYTES;
+    struct extent *extent = find(pages, units);
+    if (extent == NULL && add_region(pages, rounded)) {
+        extent = find(pages, units);
     }
-    pages->used += piece != NULL ? rounded : 0;
-    return piece;
+    if (extent == NULL) {
+        return NULL;
+    }
+    pages->used += rounded;
+    return cut(pages, extent, units);
 }
 
 static void give(void *user, void *piece, size_t bytes) {
@@ -151,9 +220,11 @@ static void give(void *user, void *piece, size_t bytes) {
         return;
     }
     size_t rounded = round_up(bytes, UNIT_BYTES);
+    struct region *region = region_of(pages, piece);
     assert(pages->used >= rounded);
     pages->used -= rounded;
-    release_pages(insert(pages, piece, rounded));
+    size_t first = (size_t)((uint8_t *)piece - region->begin) / UNIT_BYTES;
+    release_pages(make_free(pages, region, first, rounded / UNIT_BYTES));
 }
 
 /* ---- life ---- */
@@ -174,7 +245,8 @@ void pages_destroy(struct pages *pages) {
     while (pages->regions != NULL) {
         struct region *region = pages->regions;
         pages->regions = region->next;
-        munmap(region->begin, region->bytes);
+        munmap(region->begin, region->units * UNIT_BYTES);
+        free(region->edges);
         free(region);
     }
     free(pages);

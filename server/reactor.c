@@ -2,7 +2,6 @@
 
 #include <assert.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
@@ -13,6 +12,7 @@
 #include "server/connection.h"
 #include "server/machine.h"
 #include "server/pages.h"
+#include "server/spin.h"
 
 #define MIB                   ((size_t)1024 * 1024)
 #define HIGH_WATER_LEAST      (8 * MIB)
@@ -270,7 +270,12 @@ static bool host_init(struct reactor *reactor) {
     return !host->encrypted || host->sealed != NULL;
 }
 
-static void host_finish(struct reactor *reactor) {
+static bool parts_init(struct reactor *reactor) {
+    return pages_init(reactor) && host_init(reactor);
+}
+
+/* Of parts that came to be in whatever number. */
+static void parts_finish(struct reactor *reactor) {
     struct connection_host *host = &reactor->host;
     pages_destroy(reactor->pages);
     allow_release(host->allow);
@@ -314,7 +319,7 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->environment.count = environment_count;
     reactor->environment.user = reactor;
     reactor->environment.state_limit = options->state_limit;
-    if (pages_init(reactor) && host_init(reactor)) {
+    if (parts_init(reactor)) {
         reactor->host.handler =
             handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);
     }
@@ -332,32 +337,15 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
 
 no_loop:
     handler_destroy(reactor->host.handler);
-    host_finish(reactor);
+    parts_finish(reactor);
     free(reactor);
     return NULL;
 no_handler:
-    host_finish(reactor);
+    parts_finish(reactor);
     free(reactor);
 no_memory:
     error_set(error, CANYON_NO_MEMORY, "no memory for the shards of server thread %u", options->thread);
     return NULL;
-}
-
-/* The loop without its sleep, until for `patience` nanoseconds nothing has come; then it sleeps once. Others get the
- * processor between two looks: the client may need this very one to write what we wait for. */
-static void run_spinning(struct reactor *reactor, uint64_t patience) {
-    uint64_t seen = 0, since = clock_now();
-    bool alive = true;
-    while (alive) {
-        bool patient = clock_now() - since < patience;
-        alive = uv_run(&reactor->loop, patient ? UV_RUN_NOWAIT : UV_RUN_ONCE) != 0;
-        if (reactor->host.events != seen) {
-            seen = reactor->host.events;
-            since = clock_now();
-        } else if (patient) {
-            sched_yield();
-        }
-    }
 }
 
 /* A thread that cannot be bound works unbound. */
@@ -374,7 +362,7 @@ static void *run(void *user) {
     struct reactor *reactor = user;
     bind_thread(reactor);
     if (reactor->options.spin > 0) {
-        run_spinning(reactor, reactor->options.spin * MICROSECOND);
+        spin_run(&reactor->host, reactor->options.spin * MICROSECOND);
     } else {
         uv_run(&reactor->loop, UV_RUN_DEFAULT);
     }
@@ -451,7 +439,7 @@ void reactor_destroy(struct reactor *reactor) {
     }
     allow_release(reactor->allow);
     handler_destroy(reactor->host.handler);
-    host_finish(reactor);
+    parts_finish(reactor);
     pthread_mutex_destroy(&reactor->lock);
     free(reactor);
 }

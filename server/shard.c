@@ -5,22 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "server/catalogue.h"
-#include "server/dense.h"
+#include "server/shard_state.h"
 #include "server/slot.h"
 
-struct shard {
-    const struct job *job;
-    uint32_t index;
-    uint64_t sequence;
-    struct catalogue catalogue; /* stays empty but in shard 0 */
-    struct directory parts;
-    const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
-    struct dense *reserved;      /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
-};
+static struct part *part_of(struct directory_key *key) {
+    return (struct part *)(void *)key;
+}
 
-static struct dense *part_of(struct directory_key *key) {
-    return (struct dense *)(void *)key;
+static struct dense *dense_of(struct part *part) {
+    return (struct dense *)(void *)part;
+}
+
+static struct table *table_of(struct part *part) {
+    return (struct table *)(void *)part;
+}
+
+static bool is_table(const struct part *part) {
+    return part->spec.kind == TENSOR_TABLE;
+}
+
+static void destroy_part(struct part *part) {
+    if (part != NULL && is_table(part)) {
+        table_destroy(table_of(part));
+    } else {
+        dense_destroy(dense_of(part));
+    }
 }
 
 struct shard *shard_create(const struct job *job, uint32_t index) {
@@ -40,133 +49,14 @@ void shard_use(struct shard *shard, const struct memory *memory) {
 void shard_destroy(struct shard *shard) {
     if (shard != NULL) {
         for (size_t i = 0; i < shard->parts.count; i++) {
-            dense_destroy(part_of(shard->parts.by_name[i]));
+            destroy_part(part_of(shard->parts.by_name[i]));
         }
-        dense_destroy(shard->reserved);
+        destroy_part(shard->reserved);
         directory_finish(&shard->parts);
+        workspace_destroy(shard->own);
         catalogue_finish(&shard->catalogue);
         free(shard);
     }
-}
-
-/* A command from a byte string may hold anything that can be encoded; only what shard_canonical_spec makes is applied.
- */
-static enum canyon_status check_canonical(const struct command *command, struct error *error) {
-    struct tensor_spec spec = *command->spec;
-    enum canyon_status status = shard_canonical_spec(&spec, error);
-    if (status == CANYON_OK && !command_specs_equal(&spec, command->spec)) {
-        status = error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s': its spec is not in canonical form", spec.name);
-    }
-    if (status == CANYON_OK && command->tensor == 0) {
-        status = error_set(error, CANYON_INVALID_ARGUMENT, "tensor '%s': 0 is no id", spec.name);
-    }
-    return status;
-}
-
-/* ---- The catalogue ---- */
-
-static enum canyon_status apply_create(struct shard *shard, const struct command *command, struct error *error) {
-    const char *name = command->spec->name;
-    enum canyon_status status = check_canonical(command, error);
-    if (status != CANYON_OK) {
-        return status;
-    }
-    if (catalogue_find_name(&shard->catalogue, name) != NULL) {
-        return error_set(error, CANYON_CONFLICT, "tensor '%s' exists already", name);
-    }
-    if (catalogue_find_id(&shard->catalogue, command->tensor) != NULL) {
-        return error_set(error, CANYON_CONFLICT, "tensor id %016" PRIx64 " is in use", command->tensor);
-    }
-    if (shard->catalogue.entries.count >= LIMIT_TENSORS) {
-        return error_set(error, CANYON_TOO_LARGE,
-                         "the job has %d tensors, the most it may have: drop one before creating '%s'", LIMIT_TENSORS,
-                         name);
-    }
-    if (!catalogue_add(&shard->catalogue, command->tensor, command->spec, command->session)) {
-        return error_set(error, CANYON_NO_MEMORY, "no memory for the catalogue entry of tensor '%s'", name);
-    }
-    shard->sequence++;
-    return CANYON_OK;
-}
-
-static const char *state_text(enum tensor_state state) {
-    return state == TENSOR_CREATING ? "being created" : state == TENSOR_COMPLETE ? "complete" : "being dropped";
-}
-
-/* ADOPT, COMPLETE, DROP, DROPPED: changes of an entry that is there. */
-static enum canyon_status apply_state(struct shard *shard, const struct command *command, struct error *error) {
-    struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, command->tensor);
-    if (entry == NULL) {
-        return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64, command->tensor);
-    }
-    const char *name = entry->info.spec.name;
-    enum tensor_state state = entry->info.state;
-    bool creators = memcmp(entry->creator, command->session, SESSION_BYTES) == 0;
-    if (command->kind == COMMAND_DROP) {
-        if (state == TENSOR_DROPPING) {
-            return CANYON_OK;
-        }
-        entry->info.state = TENSOR_DROPPING;
-    } else if (command->kind == COMMAND_DROPPED) {
-        if (state != TENSOR_DROPPING) {
-            return error_set(error, CANYON_CONFLICT, "tensor '%s' is %s, not being dropped: begin its drop first", name,
-                             state_text(state));
-        }
-        catalogue_remove(&shard->catalogue, entry);
-    } else if (command->kind == COMMAND_ADOPT) {
-        if (state != TENSOR_CREATING) {
-            return error_set(error, CANYON_CONFLICT, "tensor '%s' is %s: nobody can take over its creation", name,
-                             state_text(state));
-        }
-        memcpy(entry->creator, command->session, SESSION_BYTES);
-    } else {
-        if (state == TENSOR_COMPLETE && creators) {
-            return CANYON_OK;
-        }
-        if (state != TENSOR_CREATING || !creators) {
-            return error_set(error, CANYON_CONFLICT, "tensor '%s' is %s%s: only its creator completes it", name,
-                             state_text(state), state == TENSOR_CREATING ? " by another worker" : "");
-        }
-        entry->info.state = TENSOR_COMPLETE;
-    }
-    shard->sequence++;
-    return CANYON_OK;
-}
-
-/* Settings may change; what the tensor is may not. */
-static enum canyon_status check_settings(const struct tensor_spec *here, const struct command *command,
-                                         struct error *error) {
-    struct tensor_spec expected = *here;
-    enum canyon_status status = check_canonical(command, error);
-    if (status == CANYON_OK && strcmp(here->optimizer.name, command->spec->optimizer.name) == 0) {
-        expected.optimizer = command->spec->optimizer;
-    }
-    return status == CANYON_OK ? shard_same_spec(&expected, command->spec, error) : status;
-}
-
-static enum canyon_status apply_set(struct shard *shard, const struct command *command, struct error *error) {
-    struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, command->tensor);
-    if (entry == NULL) {
-        return error_set(error, CANYON_NOT_FOUND, "no tensor with id %016" PRIx64, command->tensor);
-    }
-    struct tensor_info *info = &entry->info;
-    if (info->state != TENSOR_COMPLETE) {
-        return error_set(error, CANYON_CONFLICT, "tensor '%s' is %s: its settings cannot be changed", info->spec.name,
-                         state_text(info->state));
-    }
-    enum canyon_status status = check_settings(&info->spec, command, error);
-    if (status != CANYON_OK || optimizer_spec_equal(&info->spec.optimizer, &command->spec->optimizer)) {
-        return status;
-    }
-    if (command->version != info->epoch + 1) {
-        return error_set(error, CANYON_CONFLICT,
-                         "the settings of tensor '%s' were changed %" PRIu64 " times; epoch %" PRIu64 " is not next",
-                         info->spec.name, info->epoch, command->version);
-    }
-    info->spec.optimizer = command->spec->optimizer;
-    info->epoch = command->version;
-    shard->sequence++;
-    return CANYON_OK;
 }
 
 /* ---- Parts ---- */
@@ -176,12 +66,12 @@ static enum canyon_status judge_define(const struct shard *shard, const struct c
                                        struct error *error) {
     const struct tensor_spec *spec = command->spec;
     struct dense_size size;
-    enum canyon_status status = check_canonical(command, error);
+    enum canyon_status status = shard_check_canonical(command, error);
     *adds = false;
     if (status != CANYON_OK) {
         return status;
     }
-    const struct dense *here = part_of(directory_find_id(&shard->parts, command->tensor));
+    const struct part *here = part_of(directory_find_id(&shard->parts, command->tensor));
     if (here != NULL) {
         return shard_same_spec(&here->spec, spec, error);
     }
@@ -192,8 +82,10 @@ static enum canyon_status judge_define(const struct shard *shard, const struct c
                          "): the server of the catalogue lost its state; restart all servers of the job",
                          shard->index, spec->name, here->key.id, command->tensor);
     }
-    dense_measure(shard->job, shard->index, spec, &size);
-    *adds = size.blocks > 0;
+    if (spec->kind == TENSOR_DENSE) {
+        dense_measure(shard->job, shard->index, spec, &size);
+    }
+    *adds = spec->kind == TENSOR_TABLE || size.blocks > 0;
     if (*adds && shard->parts.count >= LIMIT_TENSORS) {
         return error_set(error, CANYON_TOO_LARGE, "shard %u holds parts of %d tensors, the most it may", shard->index,
                          LIMIT_TENSORS);
@@ -202,20 +94,29 @@ static enum canyon_status judge_define(const struct shard *shard, const struct c
 }
 
 void shard_release(struct shard *shard) {
-    dense_destroy(shard->reserved);
+    destroy_part(shard->reserved);
     shard->reserved = NULL;
+    if (shard->filled != NULL) {
+        table_release(shard->filled);
+        shard->filled = NULL;
+    }
 }
 
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error) {
     bool adds = false;
-    assert(command->kind == COMMAND_DEFINE);
     shard_release(shard);
+    if (command->kind != COMMAND_DEFINE) {
+        return shard_reserve_rows(shard, command, error);
+    }
     enum canyon_status status = judge_define(shard, command, &adds, error);
     if (status != CANYON_OK || !adds) {
         return status;
     }
     if (directory_reserve(&shard->parts)) {
-        shard->reserved = dense_create(shard->job, shard->index, command->tensor, command->spec, shard->memory);
+        shard->reserved = command->spec->kind == TENSOR_TABLE
+                              ? shard_make_table(shard, command)
+                              : (struct part *)(void *)dense_create(shard->job, shard->index, command->tensor,
+                                                                    command->spec, shard->memory);
     }
     if (shard->reserved == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for %" PRIu64 " bytes of tensor '%s' in shard %u",
@@ -245,24 +146,28 @@ static enum canyon_status apply_define(struct shard *shard, const struct command
 
 /* Idempotent, and indifferent to the order in which the epochs arrive: the highest stays. */
 static enum canyon_status apply_adjust(struct shard *shard, const struct command *command, struct error *error) {
-    struct dense *part = part_of(directory_find_id(&shard->parts, command->tensor));
+    struct part *part = part_of(directory_find_id(&shard->parts, command->tensor));
     if (part == NULL) {
         return error_set(error, CANYON_NOT_FOUND, "shard %u has no tensor with id %016" PRIx64, shard->index,
                          command->tensor);
     }
-    enum canyon_status status = check_settings(&part->spec, command, error);
+    enum canyon_status status = shard_check_settings(&part->spec, command, error);
     if (status == CANYON_OK && command->version > part->epoch) {
-        dense_adjust(part, &command->spec->optimizer, command->version);
+        if (is_table(part)) {
+            table_adjust(table_of(part), &command->spec->optimizer, command->version);
+        } else {
+            dense_adjust(dense_of(part), &command->spec->optimizer, command->version);
+        }
         shard->sequence++;
     }
     return status;
 }
 
 static void apply_undefine(struct shard *shard, const struct command *command) {
-    struct dense *part = part_of(directory_find_id(&shard->parts, command->tensor));
+    struct part *part = part_of(directory_find_id(&shard->parts, command->tensor));
     if (part != NULL) {
         directory_remove(&shard->parts, &part->key);
-        dense_destroy(part);
+        destroy_part(part);
         shard->sequence++;
     }
 }
@@ -270,9 +175,14 @@ static void apply_undefine(struct shard *shard, const struct command *command) {
 /* Part and place of a block, or an error that says what is missing. */
 static enum canyon_status find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
                                      size_t *place, struct error *error) {
-    *part = part_of(directory_find_id(&shard->parts, tensor));
-    if (*part == NULL) {
+    struct part *found = part_of(directory_find_id(&shard->parts, tensor));
+    *part = dense_of(found);
+    if (found == NULL) {
         return error_set(error, CANYON_NOT_FOUND, "shard %u has no tensor with id %016" PRIx64, shard->index, tensor);
+    }
+    if (is_table(found)) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "'%s' is a table, which has rows, not blocks",
+                         found->key.name);
     }
     *place = dense_place(*part, block);
     if (*place == (*part)->count) {
@@ -328,36 +238,28 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
 
 /* ---- What the header promises ---- */
 
-static bool catalogues(enum command_kind kind) {
-    return kind <= COMMAND_DROPPED || kind == COMMAND_SET;
-}
-
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                struct error *error) {
     uint64_t before = shard->sequence;
     enum canyon_status status = CANYON_OK;
     memset(reply, 0, sizeof *reply);
-    if (catalogues(command->kind) && shard->index != 0) {
-        return error_set(error, CANYON_INVALID_ARGUMENT, "shard %u has no catalogue, shard 0 has it", shard->index);
+    if (shard->filled != NULL && command->kind < COMMAND_TABLE_PUSH) {
+        shard_release(shard);
     }
     switch (command->kind) {
     case COMMAND_CREATE:
-        status = apply_create(shard, command, error);
-        break;
     case COMMAND_ADOPT:
     case COMMAND_COMPLETE:
     case COMMAND_DROP:
     case COMMAND_DROPPED:
-        status = apply_state(shard, command, error);
+    case COMMAND_SET:
+        status = shard_apply_catalogue(shard, command, error);
         break;
     case COMMAND_DEFINE:
         status = apply_define(shard, command, error);
         break;
     case COMMAND_UNDEFINE:
         apply_undefine(shard, command);
-        break;
-    case COMMAND_SET:
-        status = apply_set(shard, command, error);
         break;
     case COMMAND_ADJUST:
         status = apply_adjust(shard, command, error);
@@ -366,6 +268,14 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
     case COMMAND_PUSH:
         status = apply_values(shard, command, reply, error);
         break;
+    case COMMAND_TABLE_PUSH:
+    case COMMAND_TABLE_TOUCH:
+    case COMMAND_TABLE_ERASE: {
+        bool changed = false;
+        status = shard_apply_rows(shard, command, reply, &changed, error);
+        shard->sequence += changed;
+        break;
+    }
     }
     assert(status == CANYON_OK || shard->sequence == before);
     reply->sequence = shard->sequence > before ? shard->sequence : 0;
@@ -391,49 +301,45 @@ enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32
 
 uint64_t shard_define_bytes(const struct shard *shard, const struct tensor_spec *spec) {
     struct dense_size size;
+    if (spec->kind == TENSOR_TABLE) {
+        return table_define_bytes(shard->job, spec);
+    }
     dense_measure(shard->job, shard->index, spec, &size);
     return size.bytes;
-}
-
-const struct tensor_info *shard_find_name(const struct shard *shard, const char *name) {
-    const struct catalogue_entry *entry = catalogue_find_name(&shard->catalogue, name);
-    return entry == NULL ? NULL : &entry->info;
-}
-
-const struct tensor_info *shard_find_id(const struct shard *shard, uint64_t tensor) {
-    const struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, tensor);
-    return entry == NULL ? NULL : &entry->info;
-}
-
-const struct tensor_info *shard_next_name(const struct shard *shard, const char *after) {
-    const struct catalogue_entry *entry = catalogue_next_name(&shard->catalogue, after);
-    return entry == NULL ? NULL : &entry->info;
-}
-
-const struct optimizer_spec *shard_created_with(const struct shard *shard, uint64_t tensor) {
-    const struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, tensor);
-    return entry == NULL ? NULL : &entry->created;
-}
-
-const uint8_t *shard_creator(const struct shard *shard, uint64_t tensor) {
-    const struct catalogue_entry *entry = catalogue_find_id(&shard->catalogue, tensor);
-    return entry == NULL || entry->info.state != TENSOR_CREATING ? NULL : entry->creator;
 }
 
 uint64_t shard_sequence(const struct shard *shard) {
     return shard->sequence;
 }
 
+static void add_dense(struct shard_totals *totals, const struct dense *part) {
+    totals->parameters += part->size.elements;
+    totals->state_bytes += part->size.bytes;
+    totals->kept += part->kept;
+    totals->skipped += part->skipped;
+    totals->clipped += part->clipped;
+}
+
+static void add_table(struct shard_totals *totals, const struct table *part) {
+    totals->tables++;
+    totals->rows += table_rows(part);
+    totals->parameters += table_rows(part) * part->dim;
+    totals->state_bytes += table_bytes(part);
+    totals->kept += part->kept;
+    totals->skipped += part->skipped;
+    totals->clipped += part->clipped;
+}
+
 void shard_totals(const struct shard *shard, struct shard_totals *totals) {
     memset(totals, 0, sizeof *totals);
     totals->tensors = shard->parts.count;
     for (size_t i = 0; i < shard->parts.count; i++) {
-        const struct dense *part = part_of(shard->parts.by_name[i]);
-        totals->parameters += part->size.elements;
-        totals->state_bytes += part->size.bytes;
-        totals->kept += part->kept;
-        totals->skipped += part->skipped;
-        totals->clipped += part->clipped;
+        struct part *part = part_of(shard->parts.by_name[i]);
+        if (is_table(part)) {
+            add_table(totals, table_of(part));
+        } else {
+            add_dense(totals, dense_of(part));
+        }
     }
 }
 
@@ -445,7 +351,12 @@ void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]) {
     catalogue_digest(&shard->catalogue, &hash);
     hash_u64(&hash, shard->parts.count);
     for (size_t i = 0; i < shard->parts.count; i++) {
-        dense_digest(part_of(shard->parts.by_name[i]), &hash);
+        struct part *part = part_of(shard->parts.by_name[i]);
+        if (is_table(part)) {
+            table_digest(table_of(part), &hash);
+        } else {
+            dense_digest(dense_of(part), &hash);
+        }
     }
     hash_final(&hash, digest);
 }

@@ -17,15 +17,18 @@
 #include "server/memory.h"
 
 struct shard;
+struct workspace;
 
 /* What a command answered. */
 struct shard_reply {
     uint64_t sequence;  /* the command's place in this shard's order; 0 when it changed nothing and took none */
-    uint64_t version;   /* ASSIGN, PUSH: the block's version after; slots but the weights leave it */
+    uint64_t version;   /* ASSIGN, PUSH: the block's version after; slots but the weights leave it. TABLE_...: pushes to
+                         * the table in this shard */
     uint64_t staleness; /* PUSH: version before less command->version, 0 when that is larger */
     const float
         *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
     size_t elements;
+    uint64_t rows; /* TABLE_PUSH, TABLE_TOUCH: made by it; TABLE_ERASE: gone */
 };
 
 /* A block to read. Borrowed until a command changes this block or its tensor. */
@@ -36,10 +39,32 @@ struct shard_block {
     uint64_t step;    /* optimizer steps applied to it */
 };
 
+/* A row to read. Borrowed until a command changes its table. */
+struct shard_row {
+    uint64_t id;
+    uint32_t step;       /* pushes it had, up to 2^32 - 1 */
+    uint32_t clock;      /* the largest of what touched it, up to 2^32 - 1 */
+    const float *values; /* weights, then each slot: as many numbers, or one where the optimizer is for rows only */
+    size_t value_count;
+    const double *scalars; /* of the optimizer */
+    size_t scalar_count;
+};
+
+/* A table in this shard as a whole. */
+struct shard_table {
+    uint64_t rows, cap; /* the most that it may have, UINT64_MAX for no cap */
+    uint64_t bytes;     /* taken for its rows, all in all */
+    uint64_t version;   /* pushes */
+    uint64_t clock;     /* the largest of a push */
+    uint64_t sum[4];    /* over its rows (server/table.h): added up over shards, it says whether two tables are equal */
+};
+
 struct shard_totals {
-    uint64_t tensors; /* parts here */
+    uint64_t tensors; /* parts here, of tables too */
+    uint64_t tables;  /* of them, of tables; */
+    uint64_t rows;    /* their rows */
     uint64_t parameters;
-    uint64_t state_bytes; /* weights and slots */
+    uint64_t state_bytes; /* weights and slots; of tables all bytes that are taken for their rows */
     uint64_t kept;        /* elements of pushes that kept their old values because the new ones were not finite; */
     uint64_t skipped;     /* because the gradient was not, */
     uint64_t clipped;     /* or of which an infinite gradient was clipped: of the parts that are here now */
@@ -50,9 +75,13 @@ struct shard *shard_create(const struct job *job, uint32_t index);
 /* From now on memory of parameters is taken from `memory` (borrowed for the shard's life); before the first DEFINE. At
  * first it is the C library's. */
 void shard_use(struct shard *shard, const struct memory *memory);
+/* Lends the workspace of this thread's tables, borrowed for the shard's life; before the first DEFINE of a table. Where
+ * none was lent, the shard makes one of its own, with a secret that everybody knows: for tests. */
+void shard_lend(struct shard *shard, struct workspace *workspace);
 void shard_destroy(struct shard *shard);
 
-/* Bytes of weights and slots that defining this tensor would take in this shard; the spec is canonical. */
+/* Bytes of weights and slots (of a table: of its index at first) that defining this tensor would take in this shard;
+ * the spec is canonical. */
 uint64_t shard_define_bytes(const struct shard *shard, const struct tensor_spec *spec);
 
 /* Replaces a spec by its canonical form: optimizer known, every setting known, in range, defaults filled in, descriptor
@@ -85,14 +114,19 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *   ASSIGN    NOT_FOUND; INVALID_ARGUMENT for a block not here, a count that is not its length, a slot that its
  *             optimizer does not have, and values that the slot never has (server/slot.h); NOT_FINITE
  *   PUSH      NOT_FOUND; INVALID_ARGUMENT likewise; NOT_FINITE only where the tensor's setting nonfinite is refuse
+ *   TABLE_... NOT_FOUND; INVALID_ARGUMENT for what is no table, and gradients that are not rows times dim; TOO_LARGE
+ * for more than LIMIT_BATCH_ROWS ids. No ids, nothing that changes: OK, no sequence number TABLE_PUSH    NOT_FINITE as
+ * of PUSH, naming rows; TOO_LARGE when there would be more rows than the cap TABLE_TOUCH   TOO_LARGE likewise
  *
- * NO_MEMORY from CREATE, and from a DEFINE that was not reserved. */
+ * NO_MEMORY from CREATE, a DEFINE that was not reserved, and commands of tables that were not; from these BUSY, too,
+ * where ids were chosen to fall on one place (server/row_index.h). */
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                struct error *error);
 
-/* Takes the memory that this DEFINE will need, so that of several shards all define a tensor or none. Errors as of
- * shard_apply, which is to follow at once when every shard is ready; if it does not, shard_release gives the memory
- * back. Neither changes the state. */
+/* Takes the memory that this DEFINE will need, so that of several shards all define a tensor or none; or makes room for
+ * the new rows of a TABLE_PUSH or TABLE_TOUCH, so that it cannot fail for anything that is not in the state or the
+ * command. Errors as of shard_apply, which is to follow at once when every shard is ready; if it does not,
+ * shard_release gives the memory back. Neither changes the state; nothing is to be read in between. */
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
 void shard_release(struct shard *shard);
 
@@ -100,6 +134,28 @@ void shard_release(struct shard *shard);
  * block here, or no such slot). Changes nothing. */
 enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, uint32_t slot,
                               struct shard_block *view, struct error *error);
+
+/* The most bytes by which a TABLE_PUSH or TABLE_TOUCH can let the table grow: as if all its ids were new, or with
+ * `exact` for those that are. Errors as of shard_apply, but nothing about gradients. */
+enum canyon_status shard_growth(const struct shard *shard, const struct command *command, bool exact, uint64_t *bytes,
+                                struct error *error);
+
+/* Copies rows' weights to `out` [count x dim]; a row that is not there reads as it would begin, and is not made.
+ * NOT_FOUND, INVALID_ARGUMENT, TOO_LARGE, NO_MEMORY. */
+enum canyon_status shard_pull(const struct shard *shard, uint64_t tensor, const uint64_t *ids, size_t count, float *out,
+                              struct error *error);
+
+/* A row with its state: NOT_FOUND also when there is no such row. */
+enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_t id, struct shard_row *row,
+                             struct error *error);
+
+/* Walks through a table's rows here in order of their ids: the lowest ones from `from` on, `room` at most. */
+enum canyon_status shard_next_rows(const struct shard *shard, uint64_t tensor, uint64_t from, size_t room,
+                                   uint64_t *ids, size_t *count, struct error *error);
+
+/* Reads all rows for the sum. */
+enum canyon_status shard_table(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
+                               struct error *error);
 
 /* The catalogue, in shard 0 only. Borrowed until the next command. NULL when there is none. */
 const struct tensor_info *shard_find_name(const struct shard *shard, const char *name);

@@ -43,11 +43,29 @@ static enum canyon_status canonical_nonfinite(const struct optimizer_spec *spec,
     return value == NONFINITE_REFUSE ? CANYON_OK : optimizer_spec_set(result, "nonfinite", value, error);
 }
 
+/* Which steps a table's rows go by stands before it, likewise. */
+static enum canyon_status canonical_steps(const struct optimizer_spec *spec, struct optimizer_spec *result,
+                                          struct error *error) {
+    double value = STEPS_ROW;
+    for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
+        value = strcmp(spec->settings[i].name, "steps") == 0 ? spec->settings[i].value : value;
+    }
+    if (setting_word("steps", value) == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "steps=%.17g is neither row nor shard", value);
+    }
+    return value == STEPS_ROW ? CANYON_OK : optimizer_spec_set(result, "steps", value, error);
+}
+
+/* What is not the optimizer's own: of the schedule, the policies. */
+static bool is_common(const char *name, bool table) {
+    return schedule_has_setting(name) || strcmp(name, "nonfinite") == 0 || (table && strcmp(name, "steps") == 0);
+}
+
 /* All of the optimizer's hyperparameters, with the defaults of those that `spec` does not have. Settings of the
  * schedule and the policy are passed over. */
 static enum canyon_status canonical_hyperparameters(const struct optimizer *optimizer,
-                                                    const struct optimizer_spec *spec, struct optimizer_spec *result,
-                                                    struct error *error) {
+                                                    const struct optimizer_spec *spec, bool table,
+                                                    struct optimizer_spec *result, struct error *error) {
     bool given[OPTIMIZER_HYPERPARAMETERS] = {false};
     char names[ERROR_TEXT_BYTES];
     result->count = (uint32_t)optimizer->hyperparameter_count;
@@ -59,8 +77,7 @@ static enum canyon_status canonical_hyperparameters(const struct optimizer *opti
     for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
         const struct setting *setting = &spec->settings[i];
         size_t index = optimizer_hyperparameter_index(optimizer, setting->name);
-        if (index == optimizer->hyperparameter_count &&
-            (schedule_has_setting(setting->name) || strcmp(setting->name, "nonfinite") == 0)) {
+        if (index == optimizer->hyperparameter_count && is_common(setting->name, table)) {
             continue;
         }
         if (index == optimizer->hyperparameter_count) {
@@ -95,7 +112,7 @@ static enum canyon_status append_schedule(const struct optimizer *optimizer, con
     return CANYON_OK;
 }
 
-static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struct error *error) {
+static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, bool table, struct error *error) {
     struct optimizer_spec result;
     char names[ERROR_TEXT_BYTES];
     const struct optimizer *optimizer = optimizer_find(spec->name);
@@ -104,16 +121,19 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, struc
         list_names(NULL, names, sizeof names);
         return error_set(error, CANYON_INVALID_ARGUMENT, "no optimizer '%.31s'; there are %s", spec->name, names);
     }
-    if (optimizer->rows_only) {
+    if (optimizer->rows_only && !table) {
         return error_set(error, CANYON_INVALID_ARGUMENT,
                          "%s works on whole rows of tables, which blocks of a dense tensor cut apart; "
                          "for a tensor take adagrad",
                          optimizer->name);
     }
     memcpy(result.name, optimizer->name, strlen(optimizer->name));
-    enum canyon_status status = canonical_hyperparameters(optimizer, spec, &result, error);
+    enum canyon_status status = canonical_hyperparameters(optimizer, spec, table, &result, error);
     if (status == CANYON_OK) {
         status = append_schedule(optimizer, spec, &result, error);
+    }
+    if (status == CANYON_OK && table) {
+        status = canonical_steps(spec, &result, error);
     }
     if (status == CANYON_OK) {
         status = canonical_nonfinite(spec, &result, error);
@@ -149,7 +169,10 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
     memcpy(result.shape.dims, spec->shape.dims, spec->shape.rank * sizeof spec->shape.dims[0]);
     result.initializer = canonical_initializer(&spec->initializer);
     result.optimizer = spec->optimizer;
-    status = canonical_optimizer(&result.optimizer, error);
+    result.kind = spec->kind;
+    result.row_cap = spec->row_cap;
+    result.capacity = spec->capacity;
+    status = canonical_optimizer(&result.optimizer, spec->kind == TENSOR_TABLE, error);
     if (status == CANYON_OK) {
         *spec = result;
     }
@@ -188,6 +211,17 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
     if (strcmp(here->name, asked->name) != 0) {
         return error_set(error, CANYON_MISMATCH, "the part here of that id is of tensor '%s'; asked: '%s'", here->name,
                          asked->name);
+    }
+    if (here->kind != asked->kind) {
+        return error_set(error, CANYON_MISMATCH, "'%s' is a %s here; asked: a %s", here->name,
+                         here->kind == TENSOR_TABLE ? "table" : "tensor",
+                         asked->kind == TENSOR_TABLE ? "table" : "tensor");
+    }
+    if (here->row_cap != asked->row_cap || here->capacity != asked->capacity) {
+        return error_set(error, CANYON_MISMATCH,
+                         "table '%s' has a row cap of %" PRIu64 " and a capacity of %" PRIu64 " here; asked: %" PRIu64
+                         " and %" PRIu64,
+                         here->name, here->row_cap, here->capacity, asked->row_cap, asked->capacity);
     }
     return error_set(error, CANYON_MISMATCH,
                      "tensor '%s' has its part here with initializer %d, seed %" PRIu64

@@ -80,24 +80,58 @@ enum outcome cli_find(const struct cli *cli, canyon_client *client, const char *
     return outcome;
 }
 
-enum outcome cli_open(const struct cli *cli, canyon_client *client, const char *name, struct canyon_tensor_info *info,
-                      canyon_tensor **tensor) {
-    char doing[CANYON_NAME_BYTES + 32];
+const char *cli_kind(const struct canyon_tensor_info *info) {
+    return info->kind == CANYON_TABLE ? "table" : "tensor";
+}
+
+/* Finds what can be opened. */
+static enum outcome find_complete(const struct cli *cli, canyon_client *client, const char *name, enum canyon_kind kind,
+                                  struct canyon_tensor_info *info) {
     enum outcome outcome = cli_find(cli, client, name, info);
     if (outcome != OUTCOME_DONE) {
         return outcome;
     }
+    if (info->kind != kind) {
+        return kind == CANYON_TENSOR
+                   ? cli_fail("'%s' is a table: `canyon rows %s` shows its rows, `canyon show %s` describes it", name,
+                              name, name)
+                   : cli_fail("'%s' is a tensor, which has no rows: `canyon show %s` describes it", name, name);
+    }
     if (!info->complete) {
-        return cli_fail(
-            "tensor '%s' is being created or dropped; try again, or finish a drop that was interrupted with "
-            "`canyon drop %s`",
-            name, name);
+        return cli_fail("%s '%s' is being created or dropped; try again, or finish a drop that was interrupted with "
+                        "`canyon drop %s`",
+                        cli_kind(info), name, name);
+    }
+    return OUTCOME_DONE;
+}
+
+enum outcome cli_open(const struct cli *cli, canyon_client *client, const char *name, struct canyon_tensor_info *info,
+                      canyon_tensor **tensor) {
+    char doing[CANYON_NAME_BYTES + 32];
+    enum outcome outcome = find_complete(cli, client, name, CANYON_TENSOR, info);
+    if (outcome != OUTCOME_DONE) {
+        return outcome;
     }
     snprintf(doing, sizeof doing, "open tensor '%s'", info->name);
     outcome = outcome_report("canyon", doing, canyon_tensor_open(client, name, (uint32_t)cli->timeout_ms, tensor));
     if (outcome == OUTCOME_DONE) {
         /* It may have been dropped and made anew, of another shape, since it was listed: the handle's shape counts. */
         outcome = outcome_report("canyon", doing, canyon_tensor_describe(*tensor, info));
+    }
+    return outcome;
+}
+
+enum outcome cli_open_table(const struct cli *cli, canyon_client *client, const char *name,
+                            struct canyon_tensor_info *info, canyon_table **table) {
+    char doing[CANYON_NAME_BYTES + 32];
+    enum outcome outcome = find_complete(cli, client, name, CANYON_TABLE, info);
+    if (outcome != OUTCOME_DONE) {
+        return outcome;
+    }
+    snprintf(doing, sizeof doing, "open table '%s'", info->name);
+    outcome = outcome_report("canyon", doing, canyon_table_open(client, name, (uint32_t)cli->timeout_ms, table));
+    if (outcome == OUTCOME_DONE) {
+        outcome = outcome_report("canyon", doing, canyon_table_describe(*table, info));
     }
     return outcome;
 }

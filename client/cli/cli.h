@@ -28,7 +28,8 @@ struct cli {
 /* argv[0] is the command's name. */
 typedef enum outcome cli_run(struct cli *cli, int argc, char **argv);
 
-cli_run cli_status, cli_tensors, cli_show, cli_pull, cli_assign, cli_set, cli_drop, cli_optimizers, cli_keygen;
+cli_run cli_status, cli_tensors, cli_show, cli_rows, cli_pull, cli_assign, cli_set, cli_drop, cli_optimizers,
+    cli_keygen;
 
 /* The entries of a table of options that every command has. `cli` is a struct cli *. */
 #define CLI_COMMON_OPTIONS(cli)                                                                                        \
@@ -62,13 +63,19 @@ enum cli_needs { CLI_NEEDS_SOME, CLI_NEEDS_ALL };
 /* Connects with the common options. On OUTCOME_DONE *client is for the caller to close; otherwise it was said why. */
 enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_client **client);
 
-/* Looks the name up among the job's tensors, so that one that is not there is an error at once and not after the
- * deadline; the text names one of a similar name. */
+/* Looks the name up among the job's tensors and tables, so that one that is not there is an error at once and not after
+ * the deadline; the text names one of a similar name. */
 enum outcome cli_find(const struct cli *cli, canyon_client *client, const char *name, struct canyon_tensor_info *info);
 
-/* The same, and opens it; one that is not complete is an error. On OUTCOME_DONE the caller closes *tensor. */
+/* The same, and opens it; one that is not complete, or of the other kind, is an error. On OUTCOME_DONE the caller
+ * closes *tensor, or *table. */
 enum outcome cli_open(const struct cli *cli, canyon_client *client, const char *name, struct canyon_tensor_info *info,
                       canyon_tensor **tensor);
+enum outcome cli_open_table(const struct cli *cli, canyon_client *client, const char *name,
+                            struct canyon_tensor_info *info, canyon_table **table);
+
+/* "table" or "tensor". */
+const char *cli_kind(const struct canyon_tensor_info *info);
 
 /* Prints "canyon: TEXT" to standard error and returns OUTCOME_FAILED. */
 enum outcome cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

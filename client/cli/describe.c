@@ -9,6 +9,10 @@
 #include "client/tools/record.h"
 
 char *describe_shape(const struct canyon_tensor_info *info, char *text, size_t bytes) {
+    if (info->kind == CANYON_TABLE) {
+        snprintf(text, bytes, "rows of %" PRIu64, info->dims[0]);
+        return text;
+    }
     return npy_shape_text(info->rank, info->dims, text, bytes);
 }
 
@@ -80,8 +84,10 @@ static json_t *settings_json(const struct canyon_tensor_info *info) {
 
 json_t *describe_json(const struct canyon_tensor_info *info) {
     /* json_pack gives up what it was handed, and is NULL, when one of its parts is. */
-    return json_pack("{s:s, s:o, s:o, s:o, s:b, s:o, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name", info->name,
-                     "shape", shape_json(info), "elements", record_unsigned(info->elements), "blocks",
+    return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:{s:s, s:o}, s:{s:s, s:o, s:o, s:o}}", "name",
+                     info->name, "kind", info->kind == CANYON_TABLE ? "table" : "tensor", "row_cap",
+                     record_unsigned(info->row_cap), "capacity", record_unsigned(info->capacity), "shape",
+                     shape_json(info), "elements", record_unsigned(info->elements), "blocks",
                      record_unsigned(info->blocks), "complete", info->complete, "epoch", record_unsigned(info->epoch),
                      "optimizer", "name", info->optimizer, "settings", settings_json(info), "initializer", "kind",
                      initializer_name(info->initializer), "seed", record_unsigned(info->seed), "a",

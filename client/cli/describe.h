@@ -8,14 +8,14 @@
 
 #include "canyon.h"
 
-/* "(64, 32)" or "()". Returns `text`. */
+/* "(64, 32)" or "()"; of a table "rows of 16". Returns `text`. */
 char *describe_shape(const struct canyon_tensor_info *info, char *text, size_t bytes);
 
 /* "zeros", "constant (0.5)", "kaiming (gain 1.4, seed 7)". Returns `text`. */
 char *describe_initializer(const struct canyon_tensor_info *info, char *text, size_t bytes);
 
-/* name, shape, elements, blocks, complete, optimizer {name, settings {...}}, initializer {kind, seed, a, b}. Owned by
- * the caller; NULL when there is no memory. */
+/* name, kind, row_cap, capacity, shape, elements, blocks, complete, optimizer {name, settings {...}}, initializer
+ * {kind, seed, a, b}. Owned by the caller; NULL when there is no memory. */
 json_t *describe_json(const struct canyon_tensor_info *info);
 
 #endif

@@ -1,4 +1,5 @@
 /* canyon drop NAME: delete a tensor on all servers, after asking. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -9,9 +10,14 @@
 /* Asks on standard error, so that standard output holds the result alone. Anything but yes is no. */
 static bool ask(const struct canyon_tensor_info *info) {
     char shape[256], number[NUMBER_BYTES], answer[16] = "";
-    fprintf(stderr, "Drop tensor '%s', shape %s, %s parameters with their optimizer state, on all servers? [y/N] ",
-            info->name, describe_shape(info, shape, sizeof shape),
-            number_grouped(info->elements, number, sizeof number));
+    if (info->kind == CANYON_TABLE) {
+        fprintf(stderr, "Drop table '%s', all rows of %" PRIu64 " with their optimizer state, on all servers? [y/N] ",
+                info->name, info->dims[0]);
+    } else {
+        fprintf(stderr, "Drop tensor '%s', shape %s, %s parameters with their optimizer state, on all servers? [y/N] ",
+                info->name, describe_shape(info, shape, sizeof shape),
+                number_grouped(info->elements, number, sizeof number));
+    }
     fflush(stderr);
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -21,7 +27,7 @@ static enum outcome drop_tensor(const struct cli *cli, canyon_client *client, co
     char doing[CANYON_NAME_BYTES + 32];
     enum outcome outcome = cli_find(cli, client, name, &info);
     if (outcome == OUTCOME_DONE && !yes && !ask(&info)) {
-        outcome = cli_fail("tensor '%s' was not dropped", name);
+        outcome = cli_fail("%s '%s' was not dropped", cli_kind(&info), name);
     }
     if (outcome == OUTCOME_DONE) {
         snprintf(doing, sizeof doing, "drop '%s'", info.name);
@@ -30,7 +36,7 @@ static enum outcome drop_tensor(const struct cli *cli, canyon_client *client, co
     if (outcome == OUTCOME_DONE && cli->json) {
         outcome = cli_print(json_pack("{s:s}", "dropped", name));
     } else if (outcome == OUTCOME_DONE) {
-        printf("dropped tensor '%s'\n", name);
+        printf("dropped %s '%s'\n", cli_kind(&info), name);
     }
     return outcome;
 }
@@ -45,9 +51,9 @@ enum outcome cli_drop(struct cli *cli, int argc, char **argv) {
     const struct positional positionals[] = {{"NAME", "the tensor's name", &name, false}};
     const struct command_line line = {
         .program = "canyon drop",
-        .summary =
-            "Deletes a tensor, weights and optimizer state, on all servers. Asks first, unless --yes is given. Also "
-            "finishes a drop that was interrupted.",
+        .summary = "Deletes a tensor or table, weights and optimizer state, on all servers. Asks first, unless --yes "
+                   "is given. Also "
+                   "finishes a drop that was interrupted.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .positionals = positionals,

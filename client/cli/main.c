@@ -14,12 +14,13 @@ static const struct command {
     cli_run *run;
 } commands[] = {
     {"status", "", "show the job and every server of it", cli_status},
-    {"tensors", "", "list the tensors", cli_tensors},
-    {"show", "NAME", "describe one tensor and its weights", cli_show},
+    {"tensors", "", "list the tensors and tables", cli_tensors},
+    {"show", "NAME", "describe one tensor and its weights, or a table", cli_show},
+    {"rows", "NAME", "show rows of a table", cli_rows},
     {"pull", "NAME --output FILE", "write a tensor's weights to a NumPy file", cli_pull},
     {"assign", "NAME --input FILE", "replace a tensor's weights by those of a NumPy file", cli_assign},
-    {"set", "NAME SETTING...", "change a tensor's settings while training runs", cli_set},
-    {"drop", "NAME", "delete a tensor on all servers", cli_drop},
+    {"set", "NAME SETTING...", "change a tensor's or table's settings while training runs", cli_set},
+    {"drop", "NAME", "delete a tensor or table on all servers", cli_drop},
     {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
     {"keygen", "[--show [FILE]]", "make a key, or show the public half of one", cli_keygen},
 };

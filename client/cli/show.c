@@ -5,6 +5,7 @@
 
 #include "client/cli/cli.h"
 #include "client/cli/describe.h"
+#include "client/cli/rows.h"
 #include "client/cli/slot.h"
 #include "client/cli/summary.h"
 #include "client/tools/number.h"
@@ -66,7 +67,13 @@ static enum outcome show_tensor(const struct cli *cli, canyon_client *client, co
     canyon_tensor *tensor = NULL;
     float *weights = NULL;
     char doing[CANYON_NAME_BYTES + 32];
-    enum outcome outcome = cli_open(cli, client, name, &info, &tensor);
+    enum outcome outcome = cli_find(cli, client, name, &info);
+    if (outcome == OUTCOME_DONE && info.kind == CANYON_TABLE) {
+        return rows_show(cli, client, name);
+    }
+    if (outcome == OUTCOME_DONE) {
+        outcome = cli_open(cli, client, name, &info, &tensor);
+    }
     if (outcome == OUTCOME_DONE) {
         weights = cli_weights(&info);
         outcome = weights == NULL ? OUTCOME_FAILED : OUTCOME_DONE;
@@ -89,12 +96,13 @@ static enum outcome show_tensor(const struct cli *cli, canyon_client *client, co
 enum outcome cli_show(struct cli *cli, int argc, char **argv) {
     const char *name = NULL;
     const struct argument options[] = {CLI_COMMON_OPTIONS(cli)};
-    const struct positional positionals[] = {{"NAME", "the tensor's name", &name, false}};
+    const struct positional positionals[] = {{"NAME", "the tensor's or table's name", &name, false}};
     const struct command_line line = {
         .program = "canyon show",
         .summary = "Describes one tensor: its shape, optimizer, settings, slots and steps, and its weights' count, "
                    "range, mean and "
-                   "standard deviation, for which it pulls all of them.",
+                   "standard deviation, for which it pulls all of them. Of a table: its dim, optimizer and settings, "
+                   "its caps, how many rows it has, and their memory.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .positionals = positionals,

@@ -150,6 +150,38 @@ static bool print_codecs(const struct status *status) {
     return printed;
 }
 
+/* Rows of tables: shown where there are tables. */
+static bool print_rows(const struct status *status) {
+    static const char *const titles[] = {"parts", "rows", "pushed", "pulled", "made"};
+    uint64_t sum = 0;
+    bool printed = true;
+    struct table *table = table_create();
+    table_column(table, "rows of tables", TABLE_LEFT);
+    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
+        table_column(table, titles[i], TABLE_RIGHT);
+    }
+    for (size_t i = 0; i < status->count; i++) {
+        const struct canyon_server_statistics *server = &status->servers[i];
+        const uint64_t counts[] = {server->tables, server->rows, server->rows_pushed, server->rows_pulled,
+                                   server->rows_made};
+        char text[NUMBER_BYTES];
+        if (!server->reachable) {
+            continue;
+        }
+        table_cell(table, "%s", server->address);
+        for (size_t column = 0; column < sizeof counts / sizeof *counts; column++) {
+            table_cell(table, "%s", number_grouped(counts[column], text, sizeof text));
+            sum += counts[column];
+        }
+    }
+    if (sum > 0) {
+        putchar('\n');
+        printed = table_print(table, stdout);
+    }
+    table_destroy(table);
+    return printed;
+}
+
 static enum outcome print_table(const struct status *status) {
     static const struct {
         const char *title;
@@ -169,8 +201,8 @@ static enum outcome print_table(const struct status *status) {
     for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
-    bool printed =
-        table_print(table, stdout) && print_encryption(status) && print_hygiene(status) && print_codecs(status);
+    bool printed = table_print(table, stdout) && print_encryption(status) && print_rows(status) &&
+                   print_hygiene(status) && print_codecs(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
@@ -185,26 +217,28 @@ static json_t *server_json(const struct canyon_server_statistics *server) {
         return json_pack("{s:s, s:b, s:s, s:b}", "address", server->address, "up", 0, "reason", server->text,
                          "encrypted", server->encrypted);
     }
-    return json_pack("{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o, s:o, s:o, "
-                     "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
-                     server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL,
-                     "version", server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
-                     record_number((double)server->uptime_ms / 1000.0), "connections",
-                     record_unsigned(server->connections), "frames", record_unsigned(server->frames), "bytes_in",
-                     record_unsigned(server->bytes_in), "bytes_out", record_unsigned(server->bytes_out), "shards",
-                     record_unsigned(server->shards), "parts", record_unsigned(server->parts), "parameters",
-                     record_unsigned(server->parameters), "state_bytes", record_unsigned(server->state_bytes), "pushes",
-                     record_unsigned(server->pushes), "pulls", record_unsigned(server->pulls), "refused",
-                     record_unsigned(server->refused), "errors", record_unsigned(server->errors), "staleness_mean",
-                     record_number(staleness_mean(server)), "staleness_max", record_unsigned(server->staleness_max),
-                     "not_finite", record_unsigned(server->not_finite), "kept", record_unsigned(server->kept),
-                     "skipped", record_unsigned(server->skipped), "clipped", record_unsigned(server->clipped),
-                     "turned_away", record_unsigned(server->turned_away), "aborted", record_unsigned(server->aborted),
-                     "values_in", record_unsigned(server->values_in), "values_in_single",
-                     record_unsigned(server->values_in_single), "values_out", record_unsigned(server->values_out),
-                     "values_out_single", record_unsigned(server->values_out_single));
+    return json_pack(
+        "{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
+        server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL, "version",
+        server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
+        record_number((double)server->uptime_ms / 1000.0), "connections", record_unsigned(server->connections),
+        "frames", record_unsigned(server->frames), "bytes_in", record_unsigned(server->bytes_in), "bytes_out",
+        record_unsigned(server->bytes_out), "shards", record_unsigned(server->shards), "parts",
+        record_unsigned(server->parts), "parameters", record_unsigned(server->parameters), "state_bytes",
+        record_unsigned(server->state_bytes), "pushes", record_unsigned(server->pushes), "pulls",
+        record_unsigned(server->pulls), "refused", record_unsigned(server->refused), "errors",
+        record_unsigned(server->errors), "staleness_mean", record_number(staleness_mean(server)), "staleness_max",
+        record_unsigned(server->staleness_max), "not_finite", record_unsigned(server->not_finite), "kept",
+        record_unsigned(server->kept), "skipped", record_unsigned(server->skipped), "clipped",
+        record_unsigned(server->clipped), "turned_away", record_unsigned(server->turned_away), "aborted",
+        record_unsigned(server->aborted), "values_in", record_unsigned(server->values_in), "values_in_single",
+        record_unsigned(server->values_in_single), "values_out", record_unsigned(server->values_out),
+        "values_out_single", record_unsigned(server->values_out_single), "tables", record_unsigned(server->tables),
+        "rows", record_unsigned(server->rows), "rows_pushed", record_unsigned(server->rows_pushed), "rows_pulled",
+        record_unsigned(server->rows_pulled), "rows_made", record_unsigned(server->rows_made));
 }
 
 static enum outcome print_json(const struct status *status) {
@@ -258,7 +292,9 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
             "counted in blocks. A second table tells how each server is spoken to: by which cipher, and the beginning "
             "of "
             "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
-            "When gradients held NaN or infinity, a third table tells what became of them: blocks "
+            "Where there are tables, another one tells how many rows there are, and how many were pushed, pulled and "
+            "made since the server started. "
+            "When gradients held NaN or infinity, another table tells what became of them: blocks "
             "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
             "weights because the new ones would not be finite. When gradients or weights travelled in another form "
             "than "

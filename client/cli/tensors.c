@@ -19,8 +19,9 @@ static enum outcome print_table(const struct canyon_tensor_info *infos, size_t c
         char shape[256], number[NUMBER_BYTES];
         table_cell(table, "%s", infos[i].name);
         table_cell(table, "%s", describe_shape(&infos[i], shape, sizeof shape));
-        table_cell(table, "%s", number_grouped(infos[i].elements, number, sizeof number));
-        table_cell(table, "%s", number_grouped(infos[i].blocks, number, sizeof number));
+        const bool rows = infos[i].kind == CANYON_TABLE; /* how many, `canyon show` counts */
+        table_cell(table, "%s", rows ? "-" : number_grouped(infos[i].elements, number, sizeof number));
+        table_cell(table, "%s", rows ? "-" : number_grouped(infos[i].blocks, number, sizeof number));
         table_cell(table, "%s", infos[i].optimizer);
         table_cell(table, "%s", infos[i].complete ? "complete" : "being created or dropped");
     }
@@ -60,7 +61,7 @@ enum outcome cli_tensors(struct cli *cli, int argc, char **argv) {
     const struct argument options[] = {CLI_COMMON_OPTIONS(cli)};
     const struct command_line line = {
         .program = "canyon tensors",
-        .summary = "Lists the job's tensors in the order of their names.",
+        .summary = "Lists the job's tensors and tables in the order of their names.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon tensors\n  canyon tensors --json",

@@ -53,6 +53,8 @@ extern "C" {
 
 typedef struct canyon_client canyon_client;
 typedef struct canyon_tensor canyon_tensor;
+typedef struct canyon_table canyon_table;
+typedef struct canyon_cursor canyon_cursor;
 typedef struct canyon_future canyon_future;
 
 #define CANYON_MAX_RANK            8
@@ -60,7 +62,10 @@ typedef struct canyon_future canyon_future;
 #define CANYON_MAX_HYPERPARAMETERS 16
 #define CANYON_MAX_SLOTS           4
 #define CANYON_MAX_SCALARS         2
-#define CANYON_NAME_BYTES          128 /* of names, with the NUL */
+#define CANYON_MAX_DIM             16384        /* elements of a table's row */
+#define CANYON_MAX_ROWS            (1ull << 48) /* of a table's cap and capacity */
+#define CANYON_MAX_BATCH           (1u << 24)   /* ids in one call */
+#define CANYON_NAME_BYTES          128          /* of names, with the NUL */
 #define CANYON_DIGEST_BYTES        32
 #define CANYON_KEY_TEXT_BYTES      63 /* of a public key's text, with the NUL */
 
@@ -121,8 +126,8 @@ struct canyon_options {
     const char *name;      /* of this worker, for logs and tables; NULL for "worker". Copied. */
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
-    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1 MiB to servers on this machine, where
-                              more would only leave the processor's caches, and 8 MiB to others */
+    uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine,
+                              where more would only leave the processor's caches, and 8 MiB to others */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
@@ -275,11 +280,12 @@ CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
  *
  * ERROR FEEDBACK. With topk the client keeps what was not sent, in a residual of the tensor's size with this handle,
  * and adds it to the next gradient; "bf16:feedback", "f16:feedback", "int8:feedback" and "int8:stochastic,feedback" do
- * the same with what rounding lost. The residual changes once for every push, when its gradient is encoded, which is
- * when the call begins; from then on what was encoded is on its own. So a push that fails, is refused, or whose outcome
- * is not known loses at most what it sent, like a push without codec, and the rest is in the residual: do not push the
- * same gradient again, it would count twice. Elements that are NaN or infinite are sent as they are, for the server to
- * judge, and leave the residual as it was. The residual goes with the handle, or when a codec without feedback is
+ * the same with what rounding lost. The residual changes once for every block of a push: when the block is encoded,
+ * just before its first byte is sent. From then on what was encoded is on its own. So of blocks that are refused, or
+ * whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
+ * not push the same gradient again, that would count twice. What is never sent, because the deadline passed before its
+ * turn came, leaves the residual as it was. Elements that are NaN or infinite are sent as they are, for the server to
+ * judge, and leave the residual as it was too. The residual goes with the handle, or when a codec without feedback is
  * chosen.
  *
  * May be called from any thread at any time; calls that have begun go on as they began.
@@ -291,6 +297,9 @@ CANYON_API enum canyon_status canyon_tensor_set_codec(canyon_tensor *tensor, con
  * server. */
 CANYON_API enum canyon_status canyon_codec_check(const char *gradient, const char *weights);
 
+enum canyon_kind { CANYON_TENSOR = 0, CANYON_TABLE = 1 };
+
+/* Of a tensor, or of a table, whose shape is [dim], and its elements and initializer those of one row. */
 struct canyon_tensor_info {
     char name[CANYON_NAME_BYTES];
     uint32_t rank;
@@ -305,21 +314,24 @@ struct canyon_tensor_info {
     double a, b;
     int complete;   /* 0 while it is being created or dropped */
     uint64_t epoch; /* how often its settings were changed */
+    enum canyon_kind kind;
+    uint64_t row_cap, capacity; /* of a table; 0: no cap, not known */
 };
 
 /* What this handle was opened with. Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_describe(const canyon_tensor *tensor, struct canyon_tensor_info *info);
 
-/* All tensors of the job in byte order of their names. *infos is an array of *count, owned: free it with canyon_free.
+/* All tensors and tables of the job in byte order of their names. *infos is an array of *count, owned: free it with
+ * canyon_free.
  */
 CANYON_API enum canyon_status canyon_tensor_list(canyon_client *client, uint32_t timeout_ms,
                                                  struct canyon_tensor_info **infos, size_t *count);
 
-/* Changes settings of a tensor's optimizer while training runs: "lr=0.01" or "lr=0.01,beta1=0.8"; those not named stay
- * as they are. Each block is updated with the old settings up to one point of its shard's order, and with the new ones
- * from there on; on return every block has passed that point. Of several that set at once, the one that the server of
- * the catalogue ordered last wins everywhere. Settings that matter only when a tensor is made (the first value of a
- * slot) change nothing any more. *info, unless NULL, receives the tensor as it is then.
+/* Changes settings of a tensor's or table's optimizer while training runs: "lr=0.01" or "lr=0.01,beta1=0.8"; those not
+ * named stay as they are. Each block is updated with the old settings up to one point of its shard's order, and with
+ * the new ones from there on; on return every block has passed that point. Of several that set at once, the one that
+ * the server of the catalogue ordered last wins everywhere. Settings that matter only when a tensor is made (the first
+ * value of a slot) change nothing any more. *info, unless NULL, receives the tensor as it is then.
  * - INVALID_ARGUMENT: no such setting, or a value out of its range: the text names both; nothing has changed
  * - NOT_FOUND, CONFLICT: there is no such tensor, or it is being created or dropped
  * - UNAVAILABLE, TIMEOUT, OUTCOME_UNKNOWN: some of the servers may have the new settings and others not. Nothing is
@@ -327,7 +339,8 @@ CANYON_API enum canyon_status canyon_tensor_list(canyon_client *client, uint32_t
 CANYON_API enum canyon_status canyon_tensor_set(canyon_client *client, const char *name, const char *settings,
                                                 uint32_t timeout_ms, struct canyon_tensor_info *info);
 
-/* Drops a tensor everywhere. Handles to it answer NOT_FOUND from then on. Also finishes a drop that was interrupted. */
+/* Drops a tensor or table everywhere. Handles to it answer NOT_FOUND from then on. Also finishes a drop that was
+ * interrupted. */
 CANYON_API enum canyon_status canyon_tensor_drop(canyon_client *client, const char *name, uint32_t timeout_ms);
 
 /* ---- Values ---------------------------------------------------------------------------------------------------- */
@@ -475,6 +488,174 @@ CANYON_API enum canyon_status canyon_assign_numbers(canyon_tensor *tensor, const
 CANYON_API enum canyon_status canyon_assign_number(canyon_tensor *tensor, const char *name, double number,
                                                    uint32_t timeout_ms);
 
+/* ---- Tables ---------------------------------------------------------------------------------------------------- */
+
+/* A table is a sparse parameter, such as an embedding: rows of `dim` float32, each under a 64-bit id, of which a step
+ * touches a few. Ids are any numbers: positions in a vocabulary, or hashes of features. A row comes to be when it is
+ * first pushed to (or pulled with `create`). Its first weights depend on the table's seed and name and on its id alone,
+ * so it makes no difference when that is, who does it, and over how many servers the rows are spread.
+ *
+ * A push is lazy: it updates the rows it names, and no other. A row that is not pushed to stands still, its optimizer's
+ * averages and weight decay too (PyTorch: SparseAdam, and Adagrad and SGD of sparse gradients). What a tensor's
+ * optimizer takes from the count of its updates, as Adam's bias correction, a row's takes from the row's own count
+ * (with the setting steps=shard, from the pushes that came to the row's shard). A learning-rate schedule goes by the
+ * clock, below. All optimizers are for rows; those that canyon_optimizers calls rows_only keep one number a row.
+ *
+ * Names are shared with tensors: canyon_tensor_list, _set and _drop are for both. */
+
+/* What to create. Begin with canyon_table_spec_init: optimizer "sgd" at its defaults, zeros, no cap. */
+struct canyon_table_spec {
+    size_t size;
+    char name[CANYON_NAME_BYTES]; /* as a tensor's */
+    uint32_t dim;                 /* elements of a row, 1 to CANYON_MAX_DIM */
+    char optimizer[32];
+    uint32_t setting_count;
+    struct canyon_setting settings[CANYON_MAX_SETTINGS];
+    enum canyon_initializer initializer; /* of each row; not CANYON_VALUES. fan_in and fan_out are dim */
+    uint64_t seed;
+    double a, b;
+    uint64_t capacity; /* rows that are expected in all: memory for their index is taken at once, and growing costs
+                          nothing up to there. 0: not known */
+    uint64_t row_cap;  /* the most rows in all: each shard has at most row_cap / shards of them, rounded up. 0: as many
+                          as  the servers' memory takes */
+};
+
+CANYON_API void canyon_table_spec_init(struct canyon_table_spec *spec);
+
+/* Reads "adam:lr=0.01", as canyon_tensor_spec_optimizer does. Tables have one more setting: steps=row (the default) or
+ * steps=shard, see above. */
+CANYON_API enum canyon_status canyon_table_spec_optimizer(struct canyon_table_spec *spec, const char *text);
+
+/* Creates the table, or opens it when it exists with the same dim, optimizer, settings, initializer and caps. On
+ * success *table is owned: canyon_table_close it. Outcomes as of canyon_tensor_create; MISMATCH also when there is a
+ * tensor of that name. */
+CANYON_API enum canyon_status canyon_table_create(canyon_client *client, const struct canyon_table_spec *spec,
+                                                  uint32_t timeout_ms, canyon_table **table);
+
+/* Waits until a table of this name exists and is complete, and opens it. Outcomes as of canyon_tensor_open; MISMATCH
+ * when it is a tensor. */
+CANYON_API enum canyon_status canyon_table_open(canyon_client *client, const char *name, uint32_t timeout_ms,
+                                                canyon_table **table);
+
+/* Frees the handle, not the table. No call on it may be under way, no cursor open. Safe on NULL. */
+CANYON_API void canyon_table_close(canyon_table *table);
+
+/* What this handle was opened with. Never talks to a server. */
+CANYON_API enum canyon_status canyon_table_describe(const canyon_table *table, struct canyon_tensor_info *info);
+
+/* How the values of this handle's batches travel, as canyon_tensor_set_codec has it, row by row: each row has its own
+ * scales, so what a row becomes does not depend on the batch it is in. All codecs but topk, and without feedback, which
+ * would need a residual for every row there is. */
+CANYON_API enum canyon_status canyon_table_set_codec(canyon_table *table, const char *gradients, const char *weights);
+
+/* A batch of ids: gradients only: push. weights only: pull. Both: push_pull. Begin with canyon_batch_init.
+ *
+ * DUPLICATES. An id may come any number of times. It is one row, updated once: the library adds its gradients in the
+ * order in which they come, in float32, before anything is sent. Weights are given back in the order of the ids, the
+ * same ones wherever an id stands.
+ *
+ * A pull leaves the table as it is: a row that is not there is answered with the weights it would begin with. With
+ * `create` it comes to be, and keeps the clock like a row that was pushed to.
+ *
+ * REFUSALS. A server carries out the rows of a batch that are in one shard together, or refuses them together before
+ * any has changed. (A batch that has more than a frame's worth of one shard, about 256 KiB, is several such lots.) The
+ * other shards' rows are done. Rows that were refused keep their place in `weights` untouched. Why: NaN or infinity in
+ * a sum of gradients (NOT_FINITE; the text names rows that have it), the row cap (TOO_LARGE) or the servers' memory
+ * limit (NO_MEMORY) would be passed by the new rows. */
+#define CANYON_BATCH_REFUSED 8
+struct canyon_batch {
+    size_t size;
+    const uint64_t *ids;    /* `count` of them, borrowed for the call itself; in any order; NULL when there are none */
+    size_t count;           /* up to CANYON_MAX_BATCH; 0 does nothing and is fine */
+    const float *gradients; /* count x dim, row after row in the order of the ids; borrowed until it is done; or NULL */
+    float *weights;         /* likewise; may be the same memory as gradients; or NULL */
+    size_t values;          /* how many floats gradients and weights have, each: checked against count x dim of the
+                               table. 0: not told */
+    uint64_t clock; /* this worker's step, for schedules and for what rows note of when they were touched last; 0: as
+                       many batches as this handle has pushed, this one counted */
+    int create;     /* 1: a pull makes the rows that are not there */
+    /* Filled in when it is done: */
+    uint64_t rows;      /* different ids */
+    uint64_t created;   /* rows that came to be */
+    uint64_t staleness; /* the largest of a shard's: pushes to the table there since this handle last received rows */
+    uint64_t refused;   /* rows refused */
+    uint64_t refused_ids[CANYON_BATCH_REFUSED]; /* some of them, as many as there is room for */
+};
+
+CANYON_API void canyon_batch_init(struct canyon_batch *batch);
+
+/* Sends the batch to all servers that have rows of it, in parallel, and waits. `batch` is borrowed until then.
+ * - INVALID_ARGUMENT: `values` is not count x dim (the text has the table's dim); neither gradients nor weights;
+ *   `create` with gradients
+ * - TOO_LARGE: more than CANYON_MAX_BATCH ids. Nothing was sent
+ * - NOT_FINITE, TOO_LARGE, NO_MEMORY, DENIED, REFUSED: rows were refused for that reason, batch.refused says how many
+ * - NOT_FOUND, STATE_LOST: as for tensors */
+CANYON_API enum canyon_status canyon_table_step(canyon_table *table, struct canyon_batch *batch, uint32_t timeout_ms);
+
+/* The same without waiting: several batches may be under way at once, and those of one handle are carried out in the
+ * order in which they were begun, as far as they touch the same rows. `batch` is borrowed until the future is done, the
+ * ids only for the call. On CANYON_OK *future is owned: canyon_future_release it. Otherwise nothing was begun. */
+CANYON_API enum canyon_status canyon_table_step_async(canyon_table *table, struct canyon_batch *batch,
+                                                      uint32_t timeout_ms, canyon_future **future);
+
+/* The same, for those who need none of the rest. */
+CANYON_API enum canyon_status canyon_table_push(canyon_table *table, const uint64_t *ids, size_t count,
+                                                const float *gradients, uint32_t timeout_ms);
+CANYON_API enum canyon_status canyon_table_pull(canyon_table *table, const uint64_t *ids, size_t count, float *weights,
+                                                uint32_t timeout_ms);
+CANYON_API enum canyon_status canyon_table_push_pull(canyon_table *table, const uint64_t *ids, size_t count,
+                                                     const float *gradients, float *weights, uint32_t timeout_ms);
+
+/* Removes rows, weights and optimizer state; an id that has none is fine. One that comes again begins anew. *erased,
+ * unless NULL, receives how many there were. It takes the role admin. */
+CANYON_API enum canyon_status canyon_table_erase(canyon_table *table, const uint64_t *ids, size_t count,
+                                                 uint32_t timeout_ms, uint64_t *erased);
+
+struct canyon_table_totals {
+    uint64_t rows;
+    uint64_t bytes;   /* taken by the servers for them: weights, optimizer state, index */
+    uint64_t version; /* pushes, counted in every shard that they came to */
+    uint64_t clock;   /* the largest of a push */
+};
+
+/* Of all servers, added up one after another: of one moment while nobody pushes. */
+CANYON_API enum canyon_status canyon_table_totals(canyon_table *table, uint32_t timeout_ms,
+                                                  struct canyon_table_totals *totals);
+
+/* A hash over all rows: their ids, weights, optimizer state, counts and clocks. Equal digests, equal rows to the last
+ * bit, whatever the number of servers, threads and shards. It reads all of them at the servers. */
+CANYON_API enum canyon_status canyon_table_digest(canyon_table *table, uint32_t timeout_ms,
+                                                  uint8_t digest[CANYON_DIGEST_BYTES]);
+
+/* The `room` rows of the lowest ids from `from` on, in order of their ids; *count says how many there are. `ids` has
+ * room for `room` ids, `weights` for as many rows, or is NULL. Asks every shard: for a look, not for reading all.
+ * TOO_LARGE for a room above 65,536. */
+CANYON_API enum canyon_status canyon_table_rows(canyon_table *table, uint64_t from, size_t room, uint32_t timeout_ms,
+                                                uint64_t *ids, float *weights, size_t *count);
+
+/* A cursor reads all rows, page by page: shard after shard, in each in order of ids. Rows that come or go meanwhile may
+ * or may not be met, and each page is of its own moment; no row is met twice. */
+struct canyon_page {
+    size_t count;        /* rows; 0: that was all */
+    const uint64_t *ids; /* borrowed, like all below, until the next call on the cursor */
+    const float *values; /* row i's begin at i * stride: its dim weights, then, with state, each of the optimizer's
+                            slots (dim values, or one where the optimizer is rows_only) */
+    size_t stride;
+    const uint32_t *counts; /* with state, else NULL: of each row its updates, and the clock that touched it last; both
+                               stay at 2^32 - 1 once they are there */
+    const double *scalars;  /* with state, else NULL: of each row the optimizer's scalars */
+    size_t scalar_count;    /* of a row */
+};
+
+/* `state` 1: with what the optimizer keeps. *cursor is owned: canyon_cursor_close it. Talks to no server yet. */
+CANYON_API enum canyon_status canyon_table_cursor(canyon_table *table, int state, canyon_cursor **cursor);
+
+/* The next page. After an error the same page can be asked for again. */
+CANYON_API enum canyon_status canyon_cursor_next(canyon_cursor *cursor, uint32_t timeout_ms, struct canyon_page *page);
+
+/* Safe on NULL. */
+CANYON_API void canyon_cursor_close(canyon_cursor *cursor);
+
 /* ---- Futures --------------------------------------------------------------------------------------------------- */
 
 /* Waits until it is done and returns its outcome; CANYON_BUSY when wait_ms passed first and it is still under way (its
@@ -533,6 +714,8 @@ struct canyon_server_statistics {
     /* Bytes of gradients, weights and optimizer state received and sent, as they travelled, and what they would have
      * been as float32: the differences are what codecs saved. */
     uint64_t values_in, values_in_single, values_out, values_out_single;
+    uint64_t tables, rows;                        /* parts of tables (they count among `parts`), and their rows */
+    uint64_t rows_pushed, rows_pulled, rows_made; /* since it started */
     int encrypted;   /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
     char cipher[24]; /* "chacha20poly1305" or "aes256gcm" */
     char key[24];    /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */

@@ -203,6 +203,64 @@ ALWAYS_INLINE uint64_t element_loop(element_function *element, size_t count, boo
     return kept;
 }
 
+/* Rows are short: what the loop above does around its elements would take longer than they do. So they go in pieces of
+ * ROW_PIECE elements, which compilers unroll, and are stored only when all of a piece is finite; the rare other piece
+ * is left to the loop above, and so is what is shorter. */
+#define ROW_PIECE 16
+
+ALWAYS_INLINE bool row_piece(element_function *element, size_t count, const float *p, const float *restrict g,
+                             float *restrict w, float *restrict a, float *restrict b, float *restrict c,
+                             float *restrict d) {
+    float new_w[ROW_PIECE], new_s[OPTIMIZER_SLOTS][ROW_PIECE];
+    uint32_t found = 0;
+    for (size_t i = 0; i < ROW_PIECE; i++) {
+        const struct cell old = {
+            w[i], {count > 0 ? a[i] : 0.0f, count > 1 ? b[i] : 0.0f, count > 2 ? c[i] : 0.0f, count > 3 ? d[i] : 0.0f}};
+        const struct cell new = element(p, g[i], old);
+        float probe = g[i];
+        uint32_t bits;
+        new_w[i] = new.w;
+        for (size_t k = 0; k < count; k++)
+            probe += new_s[k][i] = new.s[k];
+        probe = (probe + new.w) * 0.0f;
+        memcpy(&bits, &probe, sizeof bits);
+        found |= bits;
+    }
+    if (found << 1 != 0)
+        return false;
+    memcpy(w, new_w, sizeof new_w);
+    if (count > 0)
+        memcpy(a, new_s[0], sizeof new_w);
+    if (count > 1)
+        memcpy(b, new_s[1], sizeof new_w);
+    if (count > 2)
+        memcpy(c, new_s[2], sizeof new_w);
+    if (count > 3)
+        memcpy(d, new_s[3], sizeof new_w);
+    return true;
+}
+
+ALWAYS_INLINE uint64_t row_loop(element_function *element, size_t count, bool plain, optimizer_update *update,
+                                const float (*prepared)[OPTIMIZER_PREPARED], size_t rows, size_t n, const float *g,
+                                float *const *at) {
+    uint64_t kept = 0;
+    for (size_t row = 0; row < rows; row++, g += n) {
+        float *w = at[row], *a = w + n, *b = a + n, *c = b + n, *d = c + n;
+        float p[OPTIMIZER_PREPARED + 1];
+        size_t i = 0;
+        for (size_t k = 0; k < OPTIMIZER_PREPARED; k++)
+            p[k] = prepared[row][k];
+        p[PREPARED_PLAIN] = plain ? 1.0f : 0.0f;
+        while (i + ROW_PIECE <= n && row_piece(element, count, p, g + i, w + i, a + i, b + i, c + i, d + i))
+            i += ROW_PIECE;
+        if (i < n) {
+            float *const slots[OPTIMIZER_SLOTS] = {a + i, b + i, c + i, d + i};
+            kept += update(prepared[row], n - i, g + i, w + i, slots);
+        }
+    }
+    return kept;
+}
+
 /* True where gradient() gives back the gradient. */
 ALWAYS_INLINE bool is_plain(const float *prepared) {
     return prepared[PREPARED_SCALE] == 1.0f && prepared[PREPARED_CLIP] > FLT_MAX && prepared[PREPARED_DECAY] == 0.0f;
@@ -221,28 +279,52 @@ ALWAYS_INLINE bool is_plain(const float *prepared) {
 #define fused_hardware fused_emulated
 #endif
 
-#define KERNEL(target, name, count, element)                                                                           \
+/* LOOP: the update of whole arrays. ROWS: that of rows. */
+#define LOOP(target, name, count, element)                                                                             \
     target static uint64_t name(const float *prepared, size_t n, const float *restrict g, float *restrict w,           \
                                 float *const *slots) {                                                                 \
         return is_plain(prepared) ? element_loop(element, count, true, prepared, n, g, w, slots)                       \
                                   : element_loop(element, count, false, prepared, n, g, w, slots);                     \
     }
-#define KERNELS(name, count, element)                                                                                  \
-    KERNEL(, name##_baseline, count, element)                                                                          \
-    KERNEL(TARGET_AVX2, name##_avx2, count, element)                                                                   \
-    KERNEL(TARGET_AVX512, name##_avx512, count, element)
-/* The same for an element that takes `fused` as its last argument. */
-#define KERNELS_FUSED(name, count, element)                                                                            \
+#define ROWS(target, name, count, element)                                                                             \
+    target static uint64_t name##_rows(const float(*prepared)[OPTIMIZER_PREPARED], size_t rows, size_t n,              \
+                                       const float *g, float *const *at) {                                             \
+        if (rows > 0 && is_plain(prepared[0]))                                                                         \
+            return row_loop(element, count, true, name, prepared, rows, n, g, at);                                     \
+        return row_loop(element, count, false, name, prepared, rows, n, g, at);                                        \
+    }
+#define ON_EVERY_SET(kernel, name, count, element, on_hardware)                                                        \
+    kernel(, name##_baseline, count, element) kernel(TARGET_AVX2, name##_avx2, count, on_hardware)                     \
+        kernel(TARGET_AVX512, name##_avx512, count, on_hardware)
+/* An element that takes `fused` as its last argument, with it. */
+#define FUSED(name, element)                                                                                           \
     ELEMENT struct cell name##_on_hardware(const float *p, float g, struct cell old) {                                 \
         return element(p, g, old, fused_hardware);                                                                     \
     }                                                                                                                  \
     ELEMENT struct cell name##_in_double(const float *p, float g, struct cell old) {                                   \
         return element(p, g, old, fused_emulated);                                                                     \
-    }                                                                                                                  \
-    KERNEL(, name##_baseline, count, name##_in_double)                                                                 \
-    KERNEL(TARGET_AVX2, name##_avx2, count, name##_on_hardware)                                                        \
-    KERNEL(TARGET_AVX512, name##_avx512, count, name##_on_hardware)
-#define KERNELS_OF(name)                                                                                               \
+    }
+
+/* Loops alone, for an update that puts several together. */
+#define LOOPS(name, count, element) ON_EVERY_SET(LOOP, name, count, element, element)
+#define LOOPS_FUSED(name, count, element)                                                                              \
+    FUSED(name, element)                                                                                               \
+    ON_EVERY_SET(LOOP, name, count, name##_in_double, name##_on_hardware)
+#define LOOPS_OF(name)                                                                                                 \
     { name##_baseline, name##_avx2, name##_avx512 }
+
+#define KERNELS(name, count, element)                                                                                  \
+    LOOPS(name, count, element)                                                                                        \
+    ON_EVERY_SET(ROWS, name, count, element, element)
+#define KERNELS_FUSED(name, count, element)                                                                            \
+    LOOPS_FUSED(name, count, element)                                                                                  \
+    ON_EVERY_SET(ROWS, name, count, name##_in_double, name##_on_hardware)
+/* For .update; and .rows with it. */
+#define KERNELS_OF(name)                                                                                               \
+    LOOPS_OF(name), .rows = {                                                                                          \
+                        name##_baseline_rows,                                                                          \
+                        name##_avx2_rows,                                                                              \
+                        name##_avx512_rows,                                                                            \
+    }
 
 #endif

@@ -38,6 +38,12 @@ struct optimizer_hyperparameter {
 typedef uint64_t optimizer_update(const float *prepared, size_t n, const float *restrict g, float *restrict w,
                                   float *const *slots);
 
+/* The same for `count` rows of n elements, whose slots stand behind their weights, n elements each: row i is at
+ * rows[i], its gradient at g + i * n, its constants at prepared[i], which differ by their steps alone. What comes out
+ * is to the bit what `update` makes of each. */
+typedef uint64_t optimizer_rows(const float (*prepared)[OPTIMIZER_PREPARED], size_t count, size_t n, const float *g,
+                                float *const *rows);
+
 struct optimizer {
     const char *name;
     const char *summary; /* one line, at most 159 bytes */
@@ -61,6 +67,7 @@ struct optimizer {
      * this one, so 1 the first time. scalars: the block's, read and replaced. prepared: the loop's float constants. */
     void (*prepare)(const double *hyper, uint64_t step, double *scalars, float *prepared);
     optimizer_update *update[OPTIMIZER_SETS];
+    optimizer_rows *rows[OPTIMIZER_SETS]; /* NULL where there is `update` only */
 };
 
 /* Chooses the best instruction set this CPU has; before it, the baseline is used. Call once, before other threads use

@@ -46,7 +46,7 @@ ELEMENT struct cell plain_element(const float *p, float g, struct cell old) {
     const float v = p[KEEP] * old.s[0] + p[TAKE] * d * d;
     return (struct cell){shrunk(p, old.w) - p[RATE] * d / (sqrtf(v) + p[EPSILON]), {v}};
 }
-KERNELS(plain, 1, plain_element)
+LOOPS(plain, 1, plain_element)
 
 /* With momentum, without centering: the slots are the average of squares and the velocity. */
 ELEMENT struct cell moving_element(const float *p, float g, struct cell old) {
@@ -55,7 +55,7 @@ ELEMENT struct cell moving_element(const float *p, float g, struct cell old) {
     const float b = p[VELOCITY] * old.s[1] + d / (sqrtf(v) + p[EPSILON]);
     return (struct cell){shrunk(p, old.w) - p[RATE] * b, {v, b}};
 }
-KERNELS(moving, 2, moving_element)
+LOOPS(moving, 2, moving_element)
 
 /* The difference of averages cancels where gradients hardly change, so their roundings are PyTorch's to the bit. */
 ELEMENT struct cell centered_element(const float *p, float g, struct cell old, fused_function *fused) {
@@ -66,7 +66,7 @@ ELEMENT struct cell centered_element(const float *p, float g, struct cell old, f
     const float quotient = d / (sqrtf(variance) + p[EPSILON]), b = p[VELOCITY] * old.s[2] + quotient;
     return (struct cell){shrunk(p, old.w) - p[RATE] * b, {v, a, b}};
 }
-KERNELS_FUSED(centered, 3, centered_element)
+LOOPS_FUSED(centered, 3, centered_element)
 
 /* The velocity without momentum is of no further use, so that it need not be kept. */
 #define UPDATE(set)                                                                                                    \
@@ -93,5 +93,5 @@ const struct optimizer optimizer_rmsprop = {
     .slot_count = 3,
     .never_negative = {[0] = true},
     .prepare = prepare,
-    .update = KERNELS_OF(update),
+    .update = LOOPS_OF(update),
 };

@@ -93,5 +93,5 @@ const struct optimizer optimizer_rowwise_adagrad = {
     .never_negative = {[0] = true},
     .rows_only = true,
     .prepare = prepare,
-    .update = KERNELS_OF(update),
+    .update = LOOPS_OF(update),
 };

@@ -15,6 +15,7 @@ function(canyon_allocation_test name)
 endfunction()
 
 canyon_allocation_test(handler canyon_server_core)
+canyon_allocation_test(table canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
 canyon_allocation_test(config canyon_server_core)
 canyon_allocation_test(lists canyon_server_core canyon_client_core)

@@ -25,6 +25,10 @@ foreach(pair connections:connections flood:flooded greedy:greedy idle:idle secur
   add_dependencies(bench_${name} canyon-server)
 endforeach()
 
+# Tables in memory, without a server.
+add_executable(bench_table EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/table.c ${CMAKE_CURRENT_LIST_DIR}/measure.c)
+target_link_libraries(bench_table PRIVATE canyon_server_core canyon_shared m)
+
 # The limit programs: what the machine allows for the same work. They neither include Canyon's headers nor link its
 # libraries, so not even its interface target is here; tests/bench/limits/check.sh looks after it.
 set(limits ${CMAKE_CURRENT_LIST_DIR}/limits)

@@ -132,6 +132,49 @@ static void one_client_for_all(void **state) {
     cluster_stop(cluster);
 }
 
+/* All push through one handle with error feedback, and change its codec meanwhile. */
+static void *push_coded(void *user) {
+    struct hand *hand = user;
+    static const char *const codecs[] = {"topk:0.25", "topk:0.01", "topk:0.5"};
+    float *gradient = ones(LARGE), *weights = ones(LARGE);
+    for (int round = 0; round < ROUNDS; round++) {
+        if (pick(hand, 3) == 0)
+            check_ok(
+                canyon_tensor_set_codec(hand->stage->large, codecs[pick(hand, 3)], pick(hand, 2) ? "bf16" : "f32"));
+        check_ok(canyon_push_pull(hand->stage->large, gradient, weights, PATIENCE_MS));
+        atomic_fetch_add(&hand->stage->pushes, 1);
+    }
+    free(gradient);
+    free(weights);
+    return NULL;
+}
+
+static void one_residual_for_all(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2, .threads = 2});
+    struct stage stage = {.client = client_connect(cluster_servers(cluster))};
+    struct hand hands[THREADS];
+    stage.large = client_vector(stage.client, "large", LARGE, "sgd:lr=1");
+    check_ok(canyon_tensor_set_codec(stage.large, "topk:0.25", "f32"));
+    for (unsigned i = 0; i < THREADS; i++) {
+        hands[i] = (struct hand){.stage = &stage, .seed = i + 7};
+        check(pthread_create(&hands[i].thread, NULL, push_coded, &hands[i]) == 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        check(pthread_join(hands[i].thread, NULL) == 0);
+    /* What was left comes at once; then every element has had every push. */
+    float *weights = calloc(LARGE, sizeof *weights);
+    check(weights != NULL);
+    check_ok(canyon_tensor_set_codec(stage.large, "topk:1", "f32"));
+    check_ok(canyon_push_pull(stage.large, weights, weights, PATIENCE_MS));
+    for (size_t i = 0; i < LARGE; i++)
+        check(weights[i] == -(float)atomic_load(&stage.pushes));
+    free(weights);
+    canyon_tensor_close(stage.large);
+    canyon_close(stage.client);
+    cluster_stop(cluster);
+}
+
 /* Deadlines far too short, at random: whatever a call answers, its memory is the caller's again. */
 static void *hurry(void *user) {
     struct hand *hand = user;
@@ -200,7 +243,7 @@ static void closed_under_way(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {integration_test(one_client_for_all), integration_test(in_a_hurry),
-                                       integration_test(closed_under_way)};
+    const struct CMUnitTest tests[] = {integration_test(one_client_for_all), integration_test(one_residual_for_all),
+                                       integration_test(in_a_hurry), integration_test(closed_under_way)};
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

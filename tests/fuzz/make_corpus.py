@@ -20,9 +20,11 @@ SPEC.loader.exec_module(make)
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
          "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
-         "optimizer_request", "optimizer"]
+         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
-                 "optimizer": "optimizer_is", "optimizer_request": "optimizer"}
+                 "optimizer": "optimizer_is", "optimizer_request": "optimizer", "rows": "table_push_pull",
+                 "rows_done": "table_pushed", "table_query": "table_info", "table_totals": "table_info_is",
+                 "row_query": "table_rows", "row_page": "table_rows_are"}
 
 
 def whole(name, **change):
@@ -229,10 +231,12 @@ def text16(value):
     return struct.pack("<H", len(value)) + value.encode()
 
 
-def command_spec(name, dims, optimizer, settings):
+def command_spec(name, dims, optimizer, settings, kind=0, cap=0, capacity=0, initializer=0):
     return (text16(name) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", d) for d in dims)
             + text16(optimizer) + struct.pack("<I", len(settings))
-            + b"".join(text16(n) + struct.pack("<d", v) for n, v in settings) + struct.pack("<IQdd", 0, 0, 0, 0))
+            + b"".join(text16(n) + struct.pack("<d", v) for n, v in settings)
+            + struct.pack("<IQddIQQ", initializer, 7 if initializer else 0, -1.0 if initializer else 0, float(initializer > 0),
+                          kind, cap, capacity))
 
 
 def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0):
@@ -258,6 +262,41 @@ def command():
                     + one_command(8, numbers=b"\xff" * 8, slot=128) + one_command(8, numbers=struct.pack("<d", 1), slot=129)
                     + one_command(8, numbers=make.floats(1, 2, 3), slot=2) + one_command(9, numbers=make.floats(1, 1, 1)))
     yield "short", one_command(9, numbers=make.floats(1, 1, 1))[:-3]
+
+
+def table_command(kind, ids, numbers=b"", clock=0, version=0, tensor=1):
+    body = (struct.pack("<BBHIQQQQII", 1, kind, 0, len(ids), tensor, clock, 0, version, 0, len(numbers) // 4)
+            + b"".join(struct.pack("<Q", i) for i in ids) + numbers)
+    return struct.pack("<H", len(body)) + body
+
+
+def table():
+    common = [("weight_decay", 0.0), ("decoupled_weight_decay", 0.0), ("maximize", 0.0), ("clip_value", 0.0),
+              ("loss_scale", 1.0)]
+    adam = [("lr", 0.001), ("beta1", 0.9), ("beta2", 0.999), ("eps", 1e-8)] + common
+    plain = command_spec("t", [2], "adam", adam, kind=1, initializer=2)
+    capped = command_spec("t", [1], "sgd", [("lr", 0.1)] + common, kind=1, cap=3, capacity=2)
+    nadam = command_spec("t", [3], "nadam", [("lr", 0.002)] + adam[1:4] + [("momentum_decay", 0.004)] + common, kind=1)
+    shard = command_spec("t", [2], "adam", adam + [("steps", 1), ("nonfinite", 1)], kind=1)
+    nan, inf = float("nan"), float("inf")
+    yield "life", (one_command(1, session=4, spec=plain) + one_command(6, spec=plain) + one_command(3, session=4)
+                   + table_command(13, [5, 6, 5], clock=3) + table_command(12, [6, 7], make.floats(1, 2, 3, 4), 4)
+                   + table_command(12, [7, 7, 1], make.floats(1, 2, 3, 4, 5, 6), 5, version=1)
+                   + table_command(14, [6, 9]) + table_command(13, [6], clock=1 << 40) + one_command(11, version=1, spec=plain)
+                   + one_command(7))
+    yield "cap", (one_command(6, spec=capped) + table_command(12, [1, 2], make.floats(1, 1))
+                  + table_command(12, [3, 4], make.floats(1, 1)) + table_command(13, [3]) + table_command(14, [1])
+                  + table_command(12, [4], make.floats(1)))
+    yield "poison", (one_command(6, spec=plain) + table_command(12, [1, 2], make.floats(1, 1, nan, 1))
+                     + table_command(12, [1, 1], make.floats(3e38, 1, 3e38, 1)) + table_command(12, [1], make.floats(1, inf)))
+    yield "skip", (one_command(6, spec=shard) + table_command(12, [1, 2, 1], make.floats(1, 1, nan, 1, -inf, 1), 9)
+                   + one_command(11, version=1, spec=plain))
+    yield "scalars", (one_command(6, spec=nadam) + table_command(12, [1, 2, 3], make.floats(*range(9)))
+                      + table_command(12, [3, 2, 1], make.floats(*range(9)), 2))
+    yield "confused", (one_command(6, spec=plain) + one_command(9, numbers=make.floats(1, 1)) + table_command(12, [], b"")
+                       + table_command(12, [1], make.floats(1)) + table_command(13, [1], tensor=2)
+                       + one_command(6, tensor=2, spec=command_spec("u", [2], "sgd", [("lr", 0.1)] + common))
+                       + table_command(13, [1], tensor=2))
 
 
 # ---- Texts ----
@@ -484,7 +523,7 @@ def records():
             yield "%s-change-%d" % (name, place), bytes([cipher, 1]) + change + bytes([0, 0, 50, 0]) + sizes
 
 
-TARGETS = [frames, messages, greeting, handler, command, config, optimizer, key, handshake, records, allow, known_servers,
+TARGETS = [frames, messages, greeting, handler, command, table, config, optimizer, key, handshake, records, allow, known_servers,
            session, npy, digits, libsvm, wordnet, codec]
 
 

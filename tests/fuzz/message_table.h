@@ -42,6 +42,18 @@ static inline const struct message_kind *message_kind_of(unsigned type) {
         [FRAME_SET] = "set",
         [FRAME_SET_DONE] = "opened",
         [FRAME_ADJUST] = "define",
+        [FRAME_TABLE_PUSH] = "rows",
+        [FRAME_TABLE_PUSHED] = "rows_done",
+        [FRAME_TABLE_PULL] = "rows",
+        [FRAME_TABLE_PULLED] = "rows_done",
+        [FRAME_TABLE_PUSH_PULL] = "rows",
+        [FRAME_TABLE_PUSH_PULLED] = "rows_done",
+        [FRAME_TABLE_ERASE] = "rows",
+        [FRAME_TABLE_ERASED] = "rows_done",
+        [FRAME_TABLE_INFO] = "table_query",
+        [FRAME_TABLE_INFO_IS] = "table_totals",
+        [FRAME_TABLE_ROWS] = "row_query",
+        [FRAME_TABLE_ROWS_ARE] = "row_page",
     };
     const char *name = type <= FRAME_LAST ? names[type] : NULL;
     for (size_t i = 0; name != NULL && i < MESSAGE_KINDS; i++) {

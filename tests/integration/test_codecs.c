@@ -202,6 +202,31 @@ static void feedback_over_many_pushes(void **state) {
     cluster_stop(cluster);
 }
 
+/* More than sockets take at once: blocks that are offered to them again are not encoded again. */
+static void feedback_of_large_pushes(void **state) {
+    enum { LARGE = 3000000, PUSHES = 3 };
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.threads = 2, .block = 65536});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", LARGE, "sgd:lr=1");
+    float *ones = malloc(LARGE * sizeof *ones);
+    (void)state;
+    check(ones != NULL);
+    for (size_t i = 0; i < LARGE; i++)
+        ones[i] = 1.0f;
+    check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
+    for (int i = 0; i < PUSHES; i++)
+        check_ok(canyon_push(tensor, ones, PATIENCE_MS));
+    memset(ones, 0, LARGE * sizeof *ones);
+    check_ok(canyon_tensor_set_codec(tensor, "topk:1", NULL));
+    check_ok(canyon_push_pull(tensor, ones, ones, PATIENCE_MS));
+    for (size_t i = 0; i < LARGE; i++)
+        check(ones[i] == -(float)PUSHES);
+    free(ones);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* A push that is refused has sent what it sent; the rest is in the residual and comes with the next ones. */
 static void a_refused_push_leaves_its_rest(void **state) {
     const float poisoned[8] = {5.0f, NAN, 3.0f, 1.0f, 2.0f, 4.0f, 0.0f, 0.0f}, none[8] = {0};
@@ -245,6 +270,34 @@ static void an_unknown_outcome_leaves_its_rest(void **state) {
     check_ok(canyon_push_pull(tensor, none, weights, PATIENCE_MS));
     check(weights[2] == -2.0f && weights[3] == -1.0f);
     check((weights[0] == -8.0f && weights[1] == -4.0f) || (weights[0] == 0.0f && weights[1] == 0.0f));
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
+/* A push that is not sent before its deadline leaves no trace: its window is taken by one that waits for its answer. */
+static void a_push_that_was_not_sent_leaves_nothing(void **state) {
+    const float first[4] = {8.0f, 4.0f, 2.0f, 1.0f}, late[4] = {100.0f, 100.0f, 100.0f, 100.0f}, none[4] = {0};
+    const float sum[4] = {-8.0f, -4.0f, -2.0f, -1.0f};
+    struct cluster *cluster = cluster_start(NULL);
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    canyon_future *future = NULL;
+    (void)state;
+    cluster_client(cluster, &options);
+    options.window_bytes = 1; /* one request at a time */
+    check_ok(canyon_connect(&options, &client));
+    canyon_tensor *tensor = client_vector(client, "w", 4, "sgd:lr=1");
+    check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
+    cluster_pause(cluster, 0);
+    struct canyon_item item = {.tensor = tensor, .gradient = first};
+    check_ok(canyon_step_async(client, &item, 1, PATIENCE_MS, &future));
+    check_status(canyon_push(tensor, late, 200), CANYON_TIMEOUT);
+    cluster_resume(cluster, 0);
+    check_ok(canyon_future_wait(future, UINT32_MAX));
+    canyon_future_release(future);
+    check_ok(canyon_push_pull(tensor, none, weights, PATIENCE_MS));
+    check_same("all but what was not sent", weights, sum, 4);
     canyon_tensor_close(tensor);
     canyon_close(client);
     cluster_stop(cluster);
@@ -333,8 +386,10 @@ int main(void) {
         integration_test(a_step_of_many_forms),
         integration_test(stochastic_weights_belong_to_a_version),
         integration_test(feedback_over_many_pushes),
+        integration_test(feedback_of_large_pushes),
         integration_test(a_refused_push_leaves_its_rest),
         integration_test(an_unknown_outcome_leaves_its_rest),
+        integration_test(a_push_that_was_not_sent_leaves_nothing),
         integration_test(bytes_are_counted),
         integration_test(state_is_exact),
         integration_test(choices_that_are_none),

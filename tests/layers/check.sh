@@ -36,15 +36,18 @@ sources() {
         '(common/([^h]|h[^i])|common/include|server|client/[a-z_]+\.h)' \
         $(sources client/cli) $(sources client/simulator) $(sources client/tools) $(sources client/examples)
     forbid "uv.h outside the network layers" 'uv\.h' \
-        $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|connection|main)\.[ch]$') \
+        $(sources common) $(sources server '^server/(acceptor(_strangers)?|reactor|spin|connection|main)\.[ch]$') \
         $(sources client '^client/lane[a-z_]*\.[ch]$')
     forbid "sodium.h outside hash, random, secret, key and channel" 'sodium' \
         $(sources common '^common/(hash|random|secret|key|channel[a-z_]*)\.c$') $(sources server) $(sources client)
     forbid "protobuf-c outside messages" '(protobuf-c|canyon\.pb-c)' \
         $(sources common '^common/message[a-z_]*\.[ch]$') $(sources server) $(sources client)
-    pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer server/shard server/shard_spec server/slot"
+    pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer
+        server/initializer_row server/pool server/prepared server/row_index server/row_store server/rowkey server/rule
+        server/schedule server/shard server/shard_catalogue server/shard_spec server/shard_state server/shard_table
+        server/slot server/table server/table_batch server/table_push server/table_read server/workspace"
     forbid "the shard looks at the system" \
-        '(uv|pthread|threads|time|sys/|unistd|netinet|poll|fcntl|signal|common/(clock|random|log|frame)|server/(handler|connection|reactor|acceptor|config|workers|parked))' \
+        '(uv|pthread|threads|time|sys/|unistd|netinet|poll|fcntl|signal|common/(clock|random|log|frame)|server/(handler|connection|reactor|acceptor|config|workers|parked|pages))' \
         $(for module in $pure; do ls "$module.c" "$module.h" 2>/dev/null; done) $(sources server/optimizers)
 }
 exit $((failures > 0))

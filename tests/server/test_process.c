@@ -1,4 +1,5 @@
 /* The server as a process: its exit codes, stopping with requests under way, and what a slow reader may cost. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 static void test_exit_codes(void **state) {
     (void)state;
     static const struct {
-        const char *arguments[6];
+        const char *arguments[8];
         int code;
         const char *text;
     } cases[] = {
@@ -25,6 +26,9 @@ static void test_exit_codes(void **state) {
         {{"--version"}, 0, "canyon-server "},
         {{"--check"}, 0, "listen = 127.0.0.1:7077"},
         {{"--check", "--config", CANYON_SOURCE_DIR "/deploy/canyon.conf"}, 0, "advertise = 127.0.0.1:7077"},
+        {{"--insecure-plaintext", "--listen", "127.0.0.1:0", "--pin", "0,1023", "--threads", "2"},
+         2,
+         "may not use processor 1023"},
         {{"--threads", "0"}, 2, "threads = 0: must be a whole number from 1 to 256"},
         {{"--listen", "0.0.0.0:0"}, 2, "advertise"},
         {{"--insecure-plaintext", "--listen", "fd:77"}, 2, "descriptor 77 is not a listening TCP socket"},
@@ -72,6 +76,55 @@ static void test_port_zero_of_a_lone_server(void **state) {
                 process_logged(process, " instructions=AVX2", 0) ||
                 process_logged(process, " instructions=AVX-512", 0));
     assert_false(process_logged(process, "localhost:0 ", 0));
+    process_stop(process);
+}
+
+/* How many threads of a process may run on one processor only. */
+static unsigned bound_threads(const struct process *process) {
+    char path[300], line[256];
+    unsigned bound = 0;
+    snprintf(path, sizeof path, "/proc/%ld/task", (long)process->pid);
+    DIR *tasks = opendir(path);
+    assert_non_null(tasks);
+    for (struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
+        snprintf(path, sizeof path, "/proc/%ld/task/%.200s/status", (long)process->pid, task->d_name);
+        FILE *status = task->d_name[0] != '.' ? fopen(path, "re") : NULL;
+        while (status != NULL && fgets(line, sizeof line, status) != NULL) {
+            /* One number: neither a range nor a list. */
+            bound += strncmp(line, "Cpus_allowed_list:", 18) == 0 && strpbrk(line, "-,") == NULL;
+        }
+        if (status != NULL) {
+            fclose(status);
+        }
+    }
+    closedir(tasks);
+    return bound;
+}
+
+/* Bound and spinning threads serve as others do; they are the two that are bound, and none where that was not asked
+ * for. With one processor all threads are bound anyway. */
+static void test_bound_and_spinning_threads(void **state) {
+    (void)state;
+    static const char *const arguments[] = {"--threads",    "2",    "--pin", "auto", "--spin", "200",
+                                            "--congestion", "reno", NULL};
+    static const char *const plain[] = {"--threads", "2", NULL};
+    struct process *process = process_start(false, plain, 0);
+    struct peer peer;
+    peer_open(&peer, process, 1, NULL);
+    unsigned always = bound_threads(process);
+    peer_close(&peer);
+    process_stop(process);
+    process = process_start(false, arguments, 0);
+    for (unsigned thread = 0; thread < 2; thread++) {
+        peer_open(&peer, process, thread, NULL);
+        peer_check(&peer);
+        sleep_ms(5); /* it sleeps by now, and must wake */
+        peer_check(&peer);
+        peer_close(&peer);
+    }
+    if (always == 0) {
+        assert_int_equal(bound_threads(process), 2);
+    }
     process_stop(process);
 }
 
@@ -222,6 +275,7 @@ int main(int argc, char **argv) {
         EACH(test_exit_codes),
         EACH(test_port_in_use),
         EACH(test_port_zero_of_a_lone_server),
+        EACH(test_bound_and_spinning_threads),
         EACH(test_idle_client_does_not_delay_stopping),
         EACH(test_requests_under_way_are_answered),
         EACH(test_slow_reader_costs_little_and_disturbs_nobody),

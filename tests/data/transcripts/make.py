@@ -58,11 +58,12 @@ def packed(number, values):
 
 # ---- the messages ----
 
-def spec(name, shape, optimizer, settings, initializer=0, seed=0, a=0.0, b=0.0):
+def spec(name, shape, optimizer, settings, initializer=0, seed=0, a=0.0, b=0.0, kind=0, cap=0, capacity=0):
     body = text(1, name) + packed(2, shape) + text(3, optimizer)
     for setting, value in settings:
         body += nested(4, text(1, setting) + double(2, value))
-    return body + unsigned(5, initializer) + unsigned(6, seed) + double(7, a) + double(8, b)
+    body += unsigned(5, initializer) + unsigned(6, seed) + double(7, a) + double(8, b)
+    return body + unsigned(9, kind) + unsigned(10, cap) + unsigned(11, capacity)
 
 
 def info(identity, state, body, epoch=0):
@@ -81,6 +82,27 @@ def results(items, note=""):
 
 def floats(*values):
     return struct.pack("<%df" % len(values), *values)
+
+
+# ---- rows of tables ----
+
+def rows(table, dim, runs, clock=0, create=0, codec=0, reply=0):
+    """Runs: (shard, version, ids)."""
+    return (fixed64(1, table) + unsigned(2, dim) + unsigned(3, len(runs)) + unsigned(4, sum(len(r[2]) for r in runs))
+            + unsigned(5, clock) + unsigned(6, create) + unsigned(7, codec) + unsigned(8, reply))
+
+
+def lines_of_64(body, values):
+    return body + bytes(-len(body) % 64) + values if values else body
+
+
+def runs_payload(runs, values=b""):
+    body = b"".join(struct.pack("<IIQ", shard, len(ids), version) for shard, version, ids in runs)
+    return lines_of_64(body + b"".join(struct.pack("<Q", i) for _, _, ids in runs for i in ids), values)
+
+
+def results_payload(items, values=b""):
+    return lines_of_64(b"".join(struct.pack("<IIQQ", *item) for item in items), values)
 
 
 # ---- values in other forms ----
@@ -146,6 +168,13 @@ CODED = pieces((W1, 0, 5, 5, 0, 1, 3), (W2, 70000, 600, 300, 0, 5, 2, 3), (W1, 1
 FIVE = (1.0, -2.00390625, 3.1415927410125732, 1e-3, -65504.0)
 RAMP = tuple((i - 30) * 0.37 for i in range(70))
 
+# A table of rows of 3, and a batch of it: two rows of shard 2, one of shard 5.
+T = 0x0badcafe00c0ffee
+TABLE = spec("embedding", [3], "rowwise_adagrad", [("lr", 0.1)], initializer=2, seed=9, a=-0.25, b=0.25, kind=1,
+             cap=1000000, capacity=5000)
+RUNS = [(2, 0, [7, 0xFFFFFFFFFFFFFFFF]), (5, 300, [1 << 40])]
+NINE = (1, -2, 0.5, 3.25, 1e-30, -0.0, 7, 8, 9)
+
 # name: (type, request id, message, payload)
 FRAMES = {
     "error": (1, 0x0102030405060708, unsigned(1, 2) + text(2, 'no tensor "mlp/w9"'), b""),
@@ -182,7 +211,7 @@ FRAMES = {
     "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
     "barrier_passed": (31, 15, b"", b""),
     "statistics": (32, 16, b"", b""),
-    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 28)), b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 33)), b""),
     "digest": (34, 17, b"", b""),
     "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
         bytes([s]), digest_size=32).digest() for s in (1, 3))),
@@ -204,6 +233,32 @@ FRAMES = {
                          + f16(0.1, -2.0, 6e-8) + floats(1, -1)),
     "push_pulled_codecs": (27, 24, results([(0, 6, 0), (0, 301, 0), (2, 0, 0), (0, 1, 0), (0, 8, 0)], "no tensor"),
                            int8(*FIVE) + f16(*(i / 7 for i in range(600))) + floats(0.1, 0.2, 0.3) + int8(64.0, -127.0)),
+    "create_table": (4, 25, nested(1, TABLE) + unsigned(2, 10000), b""),
+    "opened_table": (7, 26, nested(1, info(T, 2, TABLE)), b""),
+    "table_push": (42, 27, rows(T, 3, RUNS, clock=12), runs_payload(RUNS, floats(*NINE))),
+    "table_pushed": (43, 27, unsigned(1, 2) + text(3, "row 7: element 1 of its gradient is not finite"),
+                     results_payload([(9, 0, 0, 0), (0, 1, 302, 1)])),
+    "table_pull": (44, 28, rows(T, 3, RUNS), runs_payload(RUNS)),
+    "table_pulled": (45, 28, unsigned(1, 2) + unsigned(2, 3),
+                     results_payload([(0, 0, 1, 0), (0, 0, 302, 0)], floats(*NINE))),
+    "table_pull_creating": (44, 29, rows(T, 3, RUNS, clock=1 << 33, create=1, reply=1), runs_payload(RUNS)),
+    "table_pulled_bf16": (45, 29, unsigned(1, 2) + unsigned(2, 1) + text(3, "the table is full"),
+                          results_payload([(11, 0, 1, 0), (0, 1, 302, 0)], bf16(0.5, -1.0, 3.1415927410125732))),
+    "table_push_pull": (46, 30, rows(T, 3, RUNS, clock=13, codec=3, reply=2),
+                        runs_payload(RUNS, int8(1, -2, 0.5) + int8(3.25, 1, 0.0) + int8(7, 8, 9))),
+    "table_push_pulled": (47, 30, unsigned(1, 2) + unsigned(2, 3),
+                          results_payload([(0, 2, 1, 0), (0, 0, 303, 3)],
+                                          f16(1, -2, 0.5) + f16(3.25, 1, 0.0) + f16(7, 8, 9))),
+    "table_erase": (48, 31, rows(T, 3, RUNS), runs_payload(RUNS)),
+    "table_erased": (49, 31, unsigned(1, 2), results_payload([(0, 1, 1, 0), (0, 0, 303, 0)])),
+    "table_info": (50, 32, fixed64(1, T) + unsigned(2, 1) + unsigned(3, 5), b""),
+    "table_info_is": (51, 32, unsigned(1, 1) + unsigned(2, 70000) + unsigned(3, 14000000) + unsigned(4, 303)
+                      + unsigned(5, 13), struct.pack("<4Q", 1, 1 << 63, 3, 0xFFFFFFFFFFFFFFFF)),
+    "table_rows": (52, 33, fixed64(1, T) + unsigned(2, 5) + unsigned(3, 1 << 40) + unsigned(4, 1000) + unsigned(5, 1),
+                   b""),
+    "table_rows_are": (53, 33, unsigned(1, 2) + unsigned(2, 4) + unsigned(3, 1) + unsigned(4, 1),
+                       lines_of_64(struct.pack("<2Q4I2d", 1 << 40, (1 << 40) + 3, 4, 13, 0xFFFFFFFF, 2, 0.25, -1.0),
+                                   floats(*NINE[:8]))),
     "pulled_slots": (25, 23, results([(0, 6, 0), (0, 6, 0), (0, 6, 0)]),
                      floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
 }

@@ -504,6 +504,48 @@ static void test_window_bounds_what_is_unanswered(void **state) {
     close_world(&world);
 }
 
+/* Writes the payload when its turn comes: the first byte of the payload counts how often. */
+static void write_payload(struct session_request *request) {
+    uint8_t *bytes = request->payload[0].iov_base;
+    bytes[0]++;
+    memset(bytes + 1, 7, request->payload_bytes - 1);
+}
+
+static void test_a_payload_is_prepared_when_its_turn_comes(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome outcomes[2];
+    struct session_request requests[2];
+    struct error error;
+    uint8_t blocks[2][100] = {{0}};
+    struct iovec payloads[2];
+    open_world(&world, FRAME_HEADER_BYTES + sizeof blocks[0]); /* one at a time */
+    greet(&world);
+    for (size_t i = 0; i < 2; i++) {
+        payloads[i] = (struct iovec){.iov_base = blocks[i], .iov_len = sizeof blocks[i]};
+        requests[i] = request_of(FRAME_PUSH, &outcomes[i]);
+        requests[i].payload = &payloads[i];
+        requests[i].payload_count = 1;
+        requests[i].payload_bytes = sizeof blocks[i];
+        requests[i].prepare = write_payload;
+        session_submit(world.session, &requests[i]);
+    }
+    assert_int_equal(blocks[0][0], 0);
+    world.out_bytes = 0;
+    assert_int_equal(pump(&world, 10), 10); /* a part of the header */
+    assert_int_equal(blocks[0][0], 1);
+    assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES + sizeof blocks[0] - 10);
+    assert_int_equal(blocks[0][0], 1); /* not again, once a byte went out */
+    assert_memory_equal(world.out + FRAME_HEADER_BYTES, blocks[0], sizeof blocks[0]);
+    assert_int_equal(blocks[1][0], 0); /* its turn has not come */
+    /* Given up before it comes, it is never prepared. */
+    assert_true(session_cancel(world.session, &requests[1], CANYON_TIMEOUT, "late"));
+    assert_int_equal(reply(&world, FRAME_PUSHED, requests[0].id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(pump(&world, ALL), 0);
+    assert_int_equal(blocks[1][0], 0);
+    close_world(&world);
+}
+
 static void test_window_counts_expected_replies_and_lets_one_go_alone(void **state) {
     (void)state;
     struct world world;
@@ -520,6 +562,31 @@ static void test_window_counts_expected_replies_and_lets_one_go_alone(void **sta
     assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
     assert_int_equal(reply(&world, FRAME_PULLED, requests[0].id, NULL, 0, &error), CANYON_OK);
     assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+    close_world(&world);
+}
+
+static void test_awaited_is_what_sent_requests_hope_for(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome outcomes[3];
+    struct session_request requests[3];
+    struct error error;
+    open_world(&world, 1 << 20);
+    greet(&world);
+    for (size_t i = 0; i < 3; i++) {
+        requests[i] = request_of(FRAME_PULL, &outcomes[i]);
+        requests[i].reply_bytes = 1000;
+        session_submit(world.session, &requests[i]);
+        assert_int_equal(session_awaited(world.session), 1000 * i);
+        assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+        assert_int_equal(session_awaited(world.session), 1000 * (i + 1));
+    }
+    assert_int_equal(reply(&world, FRAME_PULLED, requests[1].id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(session_awaited(world.session), 2000);
+    assert_true(session_cancel(world.session, &requests[0], CANYON_TIMEOUT, "late"));
+    assert_int_equal(session_awaited(world.session), 1000);
+    session_fail(world.session, CANYON_UNAVAILABLE, "gone");
+    assert_int_equal(session_awaited(world.session), 0);
     close_world(&world);
 }
 
@@ -738,6 +805,8 @@ int main(void) {
         cmocka_unit_test(test_greeting_has_a_small_payload_limit),
         cmocka_unit_test(test_payload_slices_go_out_in_order_and_unchanged),
         cmocka_unit_test(test_window_bounds_what_is_unanswered),
+        cmocka_unit_test(test_a_payload_is_prepared_when_its_turn_comes),
+        cmocka_unit_test(test_awaited_is_what_sent_requests_hope_for),
         cmocka_unit_test(test_window_counts_expected_replies_and_lets_one_go_alone),
         cmocka_unit_test(test_deadlines_before_during_and_after_sending),
         cmocka_unit_test(test_deadline_of_a_half_sent_request_costs_the_connection),

@@ -28,6 +28,12 @@ union any_message {
     struct message_listed listed;
     struct message_pieces pieces;
     struct message_piece_results piece_results;
+    struct message_rows rows;
+    struct message_rows_done rows_done;
+    struct message_table_query table_query;
+    struct message_table_totals table_totals;
+    struct message_row_query row_query;
+    struct message_row_page row_page;
     struct message_join join;
     struct message_joined joined;
     struct message_barrier barrier;
@@ -92,6 +98,9 @@ static inline void fill_spec(struct filling *f, struct tensor_spec *spec) {
     spec->initializer.seed = fill_number(f, 0, UINT64_MAX);
     spec->initializer.a = fill_double(f);
     spec->initializer.b = fill_double(f);
+    spec->kind = (enum tensor_kind)fill_number(f, TENSOR_DENSE, TENSOR_TABLE);
+    spec->row_cap = fill_number(f, 0, UINT64_MAX);
+    spec->capacity = fill_number(f, 0, UINT64_MAX);
 }
 
 static inline void fill_info(struct filling *f, struct tensor_info *info) {
@@ -200,6 +209,52 @@ static inline void fill_piece_results(struct filling *f, union any_message *m) {
     fill_text(f, m->piece_results.text, sizeof m->piece_results.text);
 }
 
+static inline void fill_rows(struct filling *f, union any_message *m) {
+    m->rows.table = fill_number(f, 0, UINT64_MAX);
+    m->rows.clock = fill_number(f, 0, UINT64_MAX);
+    m->rows.dim = fill_u32(f, 0, LIMIT_DIM);
+    m->rows.runs = fill_u32(f, 0, LIMIT_RUNS);
+    m->rows.rows = fill_u32(f, 0, LIMIT_BATCH_ROWS);
+    m->rows.codec = fill_u32(f, 0, UINT32_MAX);
+    m->rows.reply = fill_u32(f, 0, UINT32_MAX);
+    m->rows.create = fill_bool(f);
+}
+
+static inline void fill_rows_done(struct filling *f, union any_message *m) {
+    m->rows_done.runs = fill_u32(f, 0, LIMIT_RUNS);
+    m->rows_done.rows = fill_u32(f, 0, LIMIT_BATCH_ROWS);
+    fill_text(f, m->rows_done.text, sizeof m->rows_done.text);
+}
+
+static inline void fill_table_query(struct filling *f, union any_message *m) {
+    m->table_query.table = fill_number(f, 0, UINT64_MAX);
+    m->table_query.sum = fill_bool(f);
+    m->table_query.shard = fill_u32(f, 0, LIMIT_SHARDS - 1);
+}
+
+static inline void fill_table_totals(struct filling *f, union any_message *m) {
+    m->table_totals.shards = fill_number(f, 0, LIMIT_SHARDS);
+    m->table_totals.rows = fill_number(f, 0, UINT64_MAX);
+    m->table_totals.bytes = fill_number(f, 0, UINT64_MAX);
+    m->table_totals.version = fill_number(f, 0, UINT64_MAX);
+    m->table_totals.clock = fill_number(f, 0, UINT64_MAX);
+}
+
+static inline void fill_row_query(struct filling *f, union any_message *m) {
+    m->row_query.table = fill_number(f, 0, UINT64_MAX);
+    m->row_query.from = fill_number(f, 0, UINT64_MAX);
+    m->row_query.shard = fill_u32(f, 0, LIMIT_SHARDS - 1);
+    m->row_query.most = fill_u32(f, 0, LIMIT_BATCH_ROWS);
+    m->row_query.state = fill_bool(f);
+}
+
+static inline void fill_row_page(struct filling *f, union any_message *m) {
+    m->row_page.rows = fill_u32(f, 0, LIMIT_BATCH_ROWS);
+    m->row_page.values = fill_u32(f, 0, LIMIT_DIM * (1 + LIMIT_SLOTS));
+    m->row_page.scalars = fill_u32(f, 0, LIMIT_SCALARS);
+    m->row_page.more = fill_bool(f);
+}
+
 static inline void fill_join(struct filling *f, union any_message *m) {
     fill_text(f, m->join.name, sizeof m->join.name);
 }
@@ -277,7 +332,13 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     X(barrier, barrier)                                                                                                \
     X(statistics, statistics)                                                                                          \
     X(optimizer_request, optimizer_request)                                                                            \
-    X(optimizer, optimizer)
+    X(optimizer, optimizer)                                                                                            \
+    X(rows, rows)                                                                                                      \
+    X(rows_done, rows_done)                                                                                            \
+    X(table_query, table_query)                                                                                        \
+    X(table_totals, table_totals)                                                                                      \
+    X(row_query, row_query)                                                                                            \
+    X(row_page, row_page)
 
 #define DEFINE_KIND(kind, member)                                                                                      \
     static inline size_t pack_##kind(const union any_message *m, uint8_t *bytes) {                                     \

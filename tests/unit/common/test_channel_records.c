@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -46,6 +48,48 @@ static void sizes_with(enum channel_cipher cipher) {
 static void sizes(void **state) {
     (void)state;
     with_each(sizes_with);
+}
+
+/* Whether the page in the middle of a buffer is there. */
+static bool is_resident(const void *buffer, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t middle = ((uintptr_t)buffer + bytes / 2) / page * page;
+    unsigned char there = 0;
+    assert_int_equal(mincore((uint8_t *)(uintptr_t)buffer + (middle - (uintptr_t)buffer), (size_t)page, &there), 0);
+    return (there & 1) != 0;
+}
+
+/* A channel that rests between records goes on as if it had not; in the middle of one it does not rest. */
+static void rest_with(enum channel_cipher cipher) {
+    struct channel_pair pair;
+    enum channel_result result;
+    channel_pair_make(&pair, cipher, 3);
+    for (size_t round = 0; round < 20; round++) {
+        const size_t count = 5000 * round + 1;
+        const size_t written = seal_one(pair.client, plain + round, count, wire, sizeof wire);
+        const size_t first = written / 2;
+        size_t got = hear(pair.server, wire, first, MANY / 4, &result);
+        assert_memory_equal(heard, plain + round, got);
+        channel_rest(pair.server);
+        const size_t rest = hear(pair.server, wire + first, written - first, MANY / 4, &result);
+        assert_memory_equal(heard, plain + round + got, rest);
+        assert_int_equal(got + rest, count);
+        assert_true(channel_idle(pair.server));
+        memset(pair.server->scratch, 1, CHANNEL_SCRATCH_BYTES);
+        pair.server->reached = written < CHANNEL_SCRATCH_BYTES ? written : CHANNEL_SCRATCH_BYTES;
+        channel_rest(pair.server);
+        assert_false(is_resident(pair.server->scratch, CHANNEL_SCRATCH_BYTES));
+        for (size_t i = 0; i < written && i < CHANNEL_SCRATCH_BYTES; i++) {
+            if (pair.server->scratch[i] != 0)
+                fail_msg("byte %zu of the scratch still holds something", i);
+        }
+    }
+    channel_pair_finish(&pair);
+}
+
+static void rest(void **state) {
+    (void)state;
+    with_each(rest_with);
 }
 
 /* ---- What shares a record ---------------------------------------------------------------------------------------- */
@@ -383,6 +427,7 @@ static void nothing_is_left(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes),
+        cmocka_unit_test(rest),
         cmocka_unit_test(what_shares_a_record),
         cmocka_unit_test(straight_to_where_it_belongs),
         cmocka_unit_test(room_to_seal),

@@ -251,6 +251,32 @@ static void the_largest_payload_is_accepted_and_one_more_is_not(void **state) {
     free(stream.bytes);
 }
 
+/* A reader that rests between frames goes on as if it had not; in the middle of one it does not rest. */
+static void rest_between_frames(void **state) {
+    (void)state;
+    uint64_t random = 1;
+    struct stream stream = {.count = 0};
+    for (int i = 0; i < 6; i++)
+        stream_add(&stream, &random, 40, i % 2 == 0 ? 100000 : 10);
+    struct sink sink = {.stream = &stream};
+    struct frame_reader reader;
+    assert_int_equal(frame_reader_init(&reader, 1 << 20, NULL, NULL, NULL), CANYON_OK);
+    for (size_t at = 0; at < stream.count;) {
+        size_t step = stream.count - at < 777 ? stream.count - at : 777;
+        at += feed(&reader, stream.bytes + at, step);
+        drain(&reader, &sink);
+        bool idle = frame_reader_idle(&reader);
+        size_t room = reader.payload_room;
+        frame_reader_rest(&reader);
+        assert_int_equal(frame_reader_idle(&reader), idle);
+        assert_int_equal(reader.payload_room, idle ? 0 : room);
+    }
+    assert_true(frame_reader_idle(&reader));
+    assert_int_equal(sink.seen, 6);
+    frame_reader_finish(&reader);
+    free(stream.bytes);
+}
+
 /* One wrong byte in the header: broken as soon as the header is whole, whatever follows. */
 static void broken_headers(void **state) {
     (void)state;
@@ -317,6 +343,7 @@ int main(void) {
         cmocka_unit_test(random_frames_in_random_chunks),
         cmocka_unit_test(large_payloads_are_received_in_place),
         cmocka_unit_test(the_largest_payload_is_accepted_and_one_more_is_not),
+        cmocka_unit_test(rest_between_frames),
         cmocka_unit_test(broken_headers),
         cmocka_unit_test(garbage_breaks_or_waits),
         cmocka_unit_test(finish_is_safe),

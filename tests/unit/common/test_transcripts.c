@@ -16,6 +16,7 @@
 #include "common/hash.h"
 #include "common/job.h"
 #include "common/message.h"
+#include "common/rows.h"
 
 #define W1 0x1122334455667788u
 #define W2 0xffeeddccbbaa9988u
@@ -294,8 +295,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[27];
-    for (uint64_t i = 1; i <= 27; i++) {
+    uint64_t counters[32];
+    for (uint64_t i = 1; i <= 32; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -311,6 +312,7 @@ static void seeing(void **state) {
     assert_int_equal(statistics.aborted, 529 * 1000006000009u); /* field 23 */
     assert_int_equal(statistics.values_in, 576);                /* field 24 */
     assert_int_equal(statistics.values_out_single, 729);        /* field 27 */
+    assert_int_equal(statistics.rows_pushed, 900);              /* field 30 */
 }
 
 static void digests(void **state) {
@@ -412,6 +414,137 @@ static void codecs(void **state) {
     CHECK("push_pulled_codecs", FRAME_PUSH_PULLED, 24, piece_results, results, there, (size_t)(at - there));
 }
 
+/* ---- rows of tables ---- */
+
+#define T 0x0badcafe00c0ffeeu
+
+static const struct rows_run runs[2] = {{.shard = 2, .rows = 2}, {.shard = 5, .rows = 1, .version = 300}};
+static const uint64_t row_ids[3] = {7, UINT64_MAX, UINT64_C(1) << 40};
+static const float nine[9] = {1, -2, 0.5f, 3.25f, 1e-30f, -0.0f, 7, 8, 9};
+
+/* Encoded row by row; the room is zeroed. Returns the bytes of the whole payload. */
+static size_t add_rows(uint8_t *payload, struct rows_layout layout, uint32_t codec, const float *values,
+                       uint32_t rows) {
+    for (uint32_t row = 0; row < rows; row++) {
+        codec_encode((enum codec)codec, values + 3 * row, 3, 0,
+                     payload + layout.values + row * rows_row_bytes(codec, 3));
+    }
+    return layout.bytes;
+}
+
+static size_t row_request(uint8_t *payload, unsigned type, const struct message_rows *message, const float *values) {
+    const size_t row_bytes = values == NULL ? 0 : rows_row_bytes(message->codec, 3);
+    struct rows_layout layout = rows_request_layout(2, 3, row_bytes), checked;
+    struct error error;
+    memset(payload, 0, layout.bytes);
+    memcpy(payload, runs, sizeof runs);
+    memcpy(payload + layout.ids, row_ids, sizeof row_ids);
+    add_rows(payload, layout, message->codec, values, values == NULL ? 0 : 3);
+    assert_int_equal(rows_check_request(type, message, payload, layout.bytes, 8, 1 << 20, &checked, &error), CANYON_OK);
+    assert_memory_equal(&layout, &checked, sizeof layout);
+    return layout.bytes;
+}
+
+static size_t row_reply(uint8_t *payload, unsigned type, const struct message_rows *asked,
+                        const struct message_rows_done *done, const struct rows_result results[2],
+                        const float *values) {
+    struct rows_layout layout = rows_reply_layout(2, done->rows, rows_row_bytes(asked->reply, 3)), checked;
+    struct error error;
+    memset(payload, 0, layout.bytes);
+    memcpy(payload, results, 2 * sizeof *results);
+    add_rows(payload, layout, asked->reply, values, done->rows);
+    assert_int_equal(rows_check_reply(type, asked, runs, done, payload, layout.bytes, &checked, &error), CANYON_OK);
+    return layout.bytes;
+}
+
+static void rows_there_and_back(void **state) {
+    (void)state;
+    static struct message_rows push, pull, creating, both;
+    static struct message_rows_done pushed, pulled, created, done, erased;
+    static const float second[] = {1, -2, 0.5f, 3.25f, 1, 0, 7, 8, 9}, one[] = {0.5f, -1.0f, 3.1415927410125732f};
+    uint8_t payload[512];
+    push = pull = creating = both = (struct message_rows){.table = T, .dim = 3, .runs = 2, .rows = 3};
+    push.clock = 12;
+    CHECK("table_push", FRAME_TABLE_PUSH, 27, rows, push, payload, row_request(payload, FRAME_TABLE_PUSH, &push, nine));
+    pushed.runs = pulled.runs = created.runs = done.runs = erased.runs = 2;
+    snprintf(pushed.text, sizeof pushed.text, "row 7: element 1 of its gradient is not finite");
+    const struct rows_result refused[2] = {{.code = CANYON_NOT_FINITE}, {.rows = 1, .version = 302, .staleness = 1}};
+    CHECK("table_pushed", FRAME_TABLE_PUSHED, 27, rows_done, pushed, payload,
+          row_reply(payload, FRAME_TABLE_PUSH, &push, &pushed, refused, NULL));
+    CHECK("table_pull", FRAME_TABLE_PULL, 28, rows, pull, payload, row_request(payload, FRAME_TABLE_PULL, &pull, NULL));
+    pulled.rows = done.rows = 3;
+    const struct rows_result read[2] = {{.version = 1}, {.version = 302}};
+    CHECK("table_pulled", FRAME_TABLE_PULLED, 28, rows_done, pulled, payload,
+          row_reply(payload, FRAME_TABLE_PULL, &pull, &pulled, read, nine));
+    creating.clock = UINT64_C(1) << 33;
+    creating.create = true;
+    creating.reply = CODEC_BF16;
+    CHECK("table_pull_creating", FRAME_TABLE_PULL, 29, rows, creating, payload,
+          row_request(payload, FRAME_TABLE_PULL, &creating, NULL));
+    created.rows = 1;
+    snprintf(created.text, sizeof created.text, "the table is full");
+    const struct rows_result full[2] = {{.code = CANYON_TOO_LARGE, .version = 1}, {.rows = 1, .version = 302}};
+    CHECK("table_pulled_bf16", FRAME_TABLE_PULLED, 29, rows_done, created, payload,
+          row_reply(payload, FRAME_TABLE_PULL, &creating, &created, full, one));
+    both.clock = 13;
+    both.codec = CODEC_INT8;
+    both.reply = CODEC_F16;
+    CHECK("table_push_pull", FRAME_TABLE_PUSH_PULL, 30, rows, both, payload,
+          row_request(payload, FRAME_TABLE_PUSH_PULL, &both, second));
+    const struct rows_result after[2] = {{.rows = 2, .version = 1}, {.version = 303, .staleness = 3}};
+    CHECK("table_push_pulled", FRAME_TABLE_PUSH_PULLED, 30, rows_done, done, payload,
+          row_reply(payload, FRAME_TABLE_PUSH_PULL, &both, &done, after, second));
+    CHECK("table_erase", FRAME_TABLE_ERASE, 31, rows, pull, payload,
+          row_request(payload, FRAME_TABLE_ERASE, &pull, NULL));
+    const struct rows_result gone[2] = {{.rows = 1, .version = 1}, {.version = 303}};
+    CHECK("table_erased", FRAME_TABLE_ERASED, 31, rows_done, erased, payload,
+          row_reply(payload, FRAME_TABLE_ERASE, &pull, &erased, gone, NULL));
+}
+
+static void tables(void **state) {
+    (void)state;
+    static struct message_create create;
+    static struct tensor_info opened;
+    static struct message_table_query query;
+    static struct message_table_totals totals;
+    static struct message_row_query next;
+    static struct message_row_page page;
+    struct tensor_spec *spec = &create.spec;
+    snprintf(spec->name, sizeof spec->name, "embedding");
+    spec->shape = (struct shape){.rank = 1, .dims = {3}};
+    snprintf(spec->optimizer.name, sizeof spec->optimizer.name, "rowwise_adagrad");
+    spec->optimizer.count = 1;
+    spec->optimizer.settings[0] = (struct setting){.name = "lr", .value = 0.1};
+    spec->initializer = (struct initializer){.kind = INITIALIZER_UNIFORM, .seed = 9, .a = -0.25, .b = 0.25};
+    spec->kind = TENSOR_TABLE;
+    spec->row_cap = 1000000;
+    spec->capacity = 5000;
+    create.wait_ms = 10000;
+    CHECK("create_table", FRAME_CREATE, 25, create, create, NULL, 0);
+    opened.id = T;
+    opened.state = TENSOR_COMPLETE;
+    opened.spec = *spec;
+    CHECK("opened_table", FRAME_OPENED, 26, opened, opened, NULL, 0);
+    query = (struct message_table_query){.table = T, .sum = true, .shard = 5};
+    CHECK("table_info", FRAME_TABLE_INFO, 32, table_query, query, NULL, 0);
+    totals = (struct message_table_totals){.shards = 1, .rows = 70000, .bytes = 14000000, .version = 303, .clock = 13};
+    const uint64_t sum[4] = {1, UINT64_C(1) << 63, 3, UINT64_MAX};
+    CHECK("table_info_is", FRAME_TABLE_INFO_IS, 32, table_totals, totals, sum, sizeof sum);
+    next = (struct message_row_query){.table = T, .from = UINT64_C(1) << 40, .shard = 5, .most = 1000, .state = true};
+    CHECK("table_rows", FRAME_TABLE_ROWS, 33, row_query, next, NULL, 0);
+    page = (struct message_row_page){.rows = 2, .values = 4, .scalars = 1, .more = true};
+    const struct rows_page_layout layout = rows_page_layout(&page, true);
+    const uint64_t ids[2] = {UINT64_C(1) << 40, (UINT64_C(1) << 40) + 3};
+    const struct rows_count counts[2] = {{.step = 4, .clock = 13}, {.step = UINT32_MAX, .clock = 2}};
+    const double scalars[2] = {0.25, -1.0};
+    uint8_t payload[256] = {0};
+    memcpy(payload, ids, sizeof ids);
+    memcpy(payload + layout.counts, counts, sizeof counts);
+    memcpy(payload + layout.scalars, scalars, sizeof scalars);
+    memcpy(payload + layout.values, nine, 8 * sizeof nine[0]);
+    CHECK("table_rows_are", FRAME_TABLE_ROWS_ARE, 33, row_page, page, payload, layout.bytes);
+}
+
 static void optimizer_requests(void **state) {
     (void)state;
     static struct message_optimizer_request request;
@@ -487,6 +620,8 @@ int main(void) {
         cmocka_unit_test(optimizers),
         cmocka_unit_test(settings),
         cmocka_unit_test(codecs),
+        cmocka_unit_test(rows_there_and_back),
+        cmocka_unit_test(tables),
         cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "server/command.h"
 
 static struct tensor_spec spec;
+static const uint64_t ids[3] = {0x8070605040302010u, 0, UINT64_MAX};
 static float values[5] = {1.0f, -2.5f, 0.0f, 3e38f, -1e-40f};
 
 /* A command with every field set, whether or not its kind has it. */
@@ -15,14 +16,17 @@ static struct command full_command(enum command_kind kind) {
                               .slot = 129,
                               .version = 0x99aabbccddeeff00u,
                               .values = values,
-                              .count = 5};
+                              .count = 5,
+                              .clock = 0x0102030405060708u,
+                              .ids = ids,
+                              .rows = 3};
     for (uint8_t i = 0; i < SESSION_BYTES; i++) {
         command.session[i] = (uint8_t)(i + 1);
     }
     return command;
 }
 
-/* Owned by the caller; the heap's alignment is more than the four bytes that values need. */
+/* Owned by the caller; the heap's alignment is more than the eight bytes that ids need. */
 static uint8_t *encoded(const struct command *command, size_t *count) {
     *count = command_bytes(command);
     uint8_t *bytes = malloc(*count + 8);
@@ -76,11 +80,35 @@ static void assign_is_laid_out_as_described(void **state) {
     free(bytes);
 }
 
+static void table_push_is_laid_out_as_described(void **state) {
+    (void)state;
+    struct command command = full_command(COMMAND_TABLE_PUSH);
+    command.count = 2;
+    command.rows = 2;
+    static const uint8_t expected[] = {
+        1,    12,   0,    0,    2,    0,    0,    0,                            /* form, kind, zeros, two ids */
+        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                         /* tensor */
+        8,    7,    6,    5,    4,    3,    2,    1,    0, 0, 0, 0, 0, 0, 0, 0, /* clock */
+        0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99,                         /* version */
+        0,    0,    0,    0,    2,    0,    0,    0,                            /* no spec, two values */
+        0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, /* ids */
+        0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                         /* 1.0, -2.5 */
+    };
+    size_t count = 0;
+    uint8_t *bytes = encoded(&command, &count);
+    assert_int_equal(count, sizeof expected);
+    assert_memory_equal(bytes, expected, sizeof expected);
+    free(bytes);
+}
+
 static void create_is_laid_out_as_described(void **state) {
     (void)state;
     struct tensor_spec small;
     memset(&small, 0, sizeof small);
     memcpy(small.name, "ab", 2);
+    small.kind = TENSOR_TABLE;
+    small.row_cap = 0x0a0b;
+    small.capacity = 7;
     small.shape.rank = 1;
     small.shape.dims[0] = 258;
     memcpy(small.optimizer.name, "sgd", 3);
@@ -95,12 +123,14 @@ static void create_is_laid_out_as_described(void **state) {
         0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                                    /* tensor */
         1,    2,    3,    4,    5,    6,    7,    8,    9, 10, 11,   12,   13, 14, 15, 16, /* session */
         0,    0,    0,    0,    0,    0,    0,    0,                                       /* no version */
-        65,   0,    0,    0,    0,    0,    0,    0,                                       /* spec bytes, no values */
+        85,   0,    0,    0,    0,    0,    0,    0,                                       /* spec bytes, no values */
         2,    0,    'a',  'b',  1,    0,    0,    0,    2, 1,  0,    0,    0,  0,  0,  0,  /* name, shape */
         3,    0,    's',  'g',  'd',  1,    0,    0,    0,                                 /* optimizer, settings */
         2,    0,    'l',  'r',  0,    0,    0,    0,    0, 0,  0xe0, 0x3f,                 /* lr = 0.5 */
         3,    0,    0,    0,    3,    0,    0,    0,    0, 0,  0,    0,                    /* normal, seed */
         0,    0,    0,    0,    0,    0,    0xf0, 0x3f, 0, 0,  0,    0,    0,  0,  0,  0x40,
+        1,    0,    0,    0,    0x0b, 0x0a, 0,    0,    0, 0,  0,    0, /* a table, row cap */
+        7,    0,    0,    0,    0,    0,    0,    0,                    /* capacity */
     };
     size_t count = 0;
     uint8_t *bytes = encoded(&command, &count);
@@ -119,14 +149,17 @@ static void every_kind_comes_back(void **state) {
         assert_int_equal(command_decode(bytes, count, &back_spec, &back, NULL), CANYON_OK);
         bool adjusts = kind == COMMAND_SET || kind == COMMAND_ADJUST;
         bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE || adjusts;
-        bool has_session = kind <= COMMAND_COMPLETE, has_values = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
+        bool has_rows = kind >= COMMAND_TABLE_PUSH, has_clock = has_rows && kind != COMMAND_TABLE_ERASE;
+        bool has_session = kind <= COMMAND_COMPLETE, has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
+        bool has_values = has_block || kind == COMMAND_TABLE_PUSH;
+        bool has_version = adjusts || kind == COMMAND_PUSH || kind == COMMAND_TABLE_PUSH;
         uint8_t none[SESSION_BYTES] = {0};
         assert_int_equal(back.kind, kind);
         assert_true(back.tensor == command.tensor);
         assert_memory_equal(back.session, has_session ? command.session : none, SESSION_BYTES);
-        assert_int_equal(back.block, has_values ? command.block : 0);
+        assert_int_equal(back.block, has_block ? command.block : 0);
         assert_int_equal(back.slot, kind == COMMAND_ASSIGN ? command.slot : 0);
-        assert_true(back.version == (kind == COMMAND_PUSH || adjusts ? command.version : 0));
+        assert_true(back.version == (has_version ? command.version : 0));
         assert_int_equal(back.count, has_values ? 5 : 0);
         assert_ptr_equal(back.spec, has_spec ? &back_spec : NULL);
         if (has_spec) {
@@ -134,7 +167,13 @@ static void every_kind_comes_back(void **state) {
         }
         if (has_values) {
             assert_memory_equal(back.values, values, sizeof values);
-            assert_ptr_equal(back.values, bytes + COMMAND_HEAD_BYTES);
+            assert_ptr_equal(back.values, bytes + COMMAND_HEAD_BYTES + (has_rows ? sizeof ids : 0));
+        }
+        assert_int_equal(back.rows, has_rows ? 3 : 0);
+        assert_true(back.clock == (has_clock ? command.clock : 0));
+        if (has_rows) {
+            assert_memory_equal(back.ids, ids, sizeof ids);
+            assert_ptr_equal(back.ids, bytes + COMMAND_HEAD_BYTES);
         }
         free(bytes);
     }
@@ -248,6 +287,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(push_is_laid_out_as_described),
         cmocka_unit_test(assign_is_laid_out_as_described),
+        cmocka_unit_test(table_push_is_laid_out_as_described),
         cmocka_unit_test(create_is_laid_out_as_described),
         cmocka_unit_test(every_kind_comes_back),
         cmocka_unit_test(only_whole_strings_are_read),

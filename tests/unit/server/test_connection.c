@@ -4,15 +4,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "server/connection.h"
 
-#define BLOCK  65536
-#define LIMIT  ((size_t)1 << 20) /* of a payload; it is the smallest there is */
-#define UNREAD 7000000000ull
+#define BLOCK   65536
+#define LIMIT   ((size_t)1 << 20) /* of a payload; it is the smallest there is */
+#define UNREAD  7000000000ull
+#define SCRATCH 65536 /* of a frame reader */
 
 struct stage {
     struct job job;
@@ -336,6 +338,43 @@ static void a_frame_that_trickles_in_has_a_deadline(void **state) {
     close(client);
 }
 
+/* Whether the page in the middle of a buffer is there. */
+static bool is_resident(const void *buffer, size_t bytes) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t middle = ((uintptr_t)buffer + bytes / 2) / page * page;
+    unsigned char there = 0;
+    assert_int_equal(mincore((uint8_t *)(uintptr_t)buffer + (middle - (uintptr_t)buffer), (size_t)page, &there), 0);
+    return (there & 1) != 0;
+}
+
+/* Two seconds after it was used last a connection gives its buffers' memory back; and works when it is used again. */
+static void who_rests_takes_no_memory(void **state) {
+    (void)state;
+    struct connection *connection;
+    struct error error;
+    int client = come("anna", &connection);
+    for (int round = 0; round < 3; round++) {
+        send_push(client, LIMIT);
+        assert_int_equal(receive(client, &error), FRAME_PUSHED);
+        uint64_t used = connection->progress;
+        assert_true(stage.host.received >= LIMIT);
+        connection_sweep(connection, used + 1999999999ull);
+        assert_true(stage.host.received >= LIMIT);
+        memset(connection->reader.scratch, 1, SCRATCH); /* between frames nobody needs it */
+        assert_true(is_resident(connection->reader.scratch, SCRATCH));
+        connection_sweep(connection, used + 2000000000ull);
+        assert_false(is_resident(connection->reader.scratch, SCRATCH));
+        assert_int_equal(stage.host.received, 0);
+        assert_true(connection->resting);
+    }
+    /* Not in the middle of a frame. */
+    send_push(client, LIMIT / 2);
+    assert_false(connection->resting);
+    connection_sweep(connection, connection->progress + 3000000000ull);
+    assert_true(stage.host.received >= LIMIT);
+    close(client);
+}
+
 /* Who pushed more than its share is not read for long, but is not kept for long when it is gone. */
 static void who_is_gone_is_let_go_whatever_its_pace(void **state) {
     (void)state;
@@ -371,6 +410,7 @@ int main(void) {
         TEST(who_reads_nothing_is_cut_off),
         TEST(who_reads_slowly_is_not),
         TEST(a_frame_that_trickles_in_has_a_deadline),
+        TEST(who_rests_takes_no_memory),
         TEST(who_is_gone_is_let_go_whatever_its_pace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -270,6 +270,76 @@ static void fixed_kinds_fill(void **state) {
     }
 }
 
+/* As many numbers as `samples` has, of rows of one table. */
+static void fill_rows(const char *name, enum initializer_kind kind, uint64_t seed, double a, double b, size_t dim) {
+    struct tensor_spec spec = spec_of(name, kind, seed, a, b);
+    struct initializer_recipe recipe;
+    spec.shape = (struct shape){1, {dim}};
+    initializer_recipe_of(&spec, &recipe);
+    for (size_t at = 0; at < SAMPLES; at += dim) {
+        static float row[SAMPLES];
+        const size_t left = SAMPLES - at;
+        initializer_row(&recipe, at * UINT64_C(0x9e3779b97f4a7c15), dim, row);
+        memcpy(samples + at, row, (left < dim ? left : dim) * sizeof *row);
+    }
+}
+
+static void rows_are_drawn_like_tensors(void **state) {
+    (void)state;
+    static const size_t dims[] = {1, 2, 7, 16, 64};
+    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
+        const double dim = (double)dims[i];
+        fill_rows("w", INITIALIZER_UNIFORM, 1 + i, -0.5, 0.25, dims[i]);
+        assert_uniform(samples, -0.5f, 0.25f);
+        fill_rows("w", INITIALIZER_NORMAL, 1 + i, 3.0, 0.02, dims[i]);
+        assert_normal(samples, 3.0, 0.02);
+        fill_rows("w", INITIALIZER_KAIMING, 1 + i, sqrt(2.0), 0.0, dims[i]); /* fans are the row's length */
+        assert_normal(samples, 0.0, sqrt(2.0 / dim));
+        fill_rows("w", INITIALIZER_XAVIER, 1 + i, 1.0, 0.0, dims[i]);
+        assert_uniform(samples, -(float)sqrt(3.0 / dim), (float)sqrt(3.0 / dim));
+        fill_rows("w", INITIALIZER_CONSTANT, 0, 0.125, 0.0, dims[i]);
+        for (size_t k = 0; k < SAMPLES; k++)
+            assert_true(samples[k] == 0.125f);
+        fill_rows("w", INITIALIZER_ZEROS, 0, 0.0, 0.0, dims[i]);
+        for (size_t k = 0; k < SAMPLES; k++)
+            assert_true(samples[k] == 0.0f);
+        fill_rows("w", INITIALIZER_NORMAL, 1, 0.0, (double)FLT_MAX, dims[i]);
+        for (size_t k = 0; k < SAMPLES; k++)
+            assert_true(isfinite(samples[k]));
+    }
+}
+
+/* A longer row begins like a shorter one; another id, seed or name is another row. */
+static void rows_have_values_of_their_own(void **state) {
+    (void)state;
+    const uint64_t ids[] = {0, 1, UINT64_C(1) << 32, UINT64_MAX};
+    float rows[6][8], longer[20];
+    size_t same = 0;
+    struct initializer_recipe recipe;
+    struct tensor_spec spec = spec_of("w", INITIALIZER_NORMAL, 5, 0.0, 1.0);
+    initializer_recipe_of(&spec, &recipe);
+    for (size_t i = 0; i < 4; i++) {
+        initializer_row(&recipe, ids[i], 8, rows[i]);
+        initializer_row(&recipe, ids[i], 20, longer);
+        assert_memory_equal(rows[i], longer, sizeof rows[i]);
+        initializer_row(&recipe, ids[i], 5, longer);
+        assert_memory_equal(rows[i], longer, 5 * sizeof(float));
+    }
+    spec = spec_of("w", INITIALIZER_NORMAL, 6, 0.0, 1.0);
+    initializer_recipe_of(&spec, &recipe);
+    initializer_row(&recipe, 0, 8, rows[4]);
+    spec = spec_of("v", INITIALIZER_NORMAL, 5, 0.0, 1.0);
+    initializer_recipe_of(&spec, &recipe);
+    initializer_row(&recipe, 0, 8, rows[5]);
+    for (size_t i = 0; i < 6; i++) {
+        for (size_t j = 0; j < i; j++) {
+            for (size_t k = 0; k < 8; k++)
+                same += rows[i][k] == rows[j][k];
+        }
+    }
+    assert_int_equal(same, 0);
+}
+
 static void check_judges_ranges(void **state) {
     (void)state;
     const double nan = (double)NAN, inf = (double)INFINITY;
@@ -323,6 +393,8 @@ int main(void) {
         cmocka_unit_test(xavier_and_kaiming_scale_by_their_fans),
         cmocka_unit_test(extreme_gains_stay_finite),
         cmocka_unit_test(fixed_kinds_fill),
+        cmocka_unit_test(rows_are_drawn_like_tensors),
+        cmocka_unit_test(rows_have_values_of_their_own),
         cmocka_unit_test(check_judges_ranges),
     };
     return cmocka_run_group_tests_name("initializer", tests, NULL, NULL);

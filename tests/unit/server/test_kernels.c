@@ -455,13 +455,61 @@ static void row_wise_adagrad_sums_rows(void **state) {
     }
 }
 
+/* Rows of any length, some with a number that is not finite: what a loop over rows makes of them is what the loop over
+ * blocks makes of each, on every instruction set. */
+static void rows_are_small_blocks(void **state) {
+    (void)state;
+    enum { ROWS = 7, LONGEST = 70, FLOATS = ROWS * LONGEST * (1 + OPTIMIZER_SLOTS) };
+    static float memory[2][FLOATS], gradients[ROWS * LONGEST];
+    size_t loops = 0;
+    for (size_t o = 0; o < optimizer_count(); o++) {
+        const struct optimizer *optimizer = optimizer_at(o);
+        for (int set = 0; set < OPTIMIZER_SETS && optimizer->rows[set] != NULL; set++) {
+            for (size_t round = 0; usable((enum optimizer_set)set) && round < 200; round++) {
+                static struct block block;
+                const size_t dim = round < LONGEST ? round + 1 : 16 * (1 + random_next() % 4);
+                float prepared[ROWS][OPTIMIZER_PREPARED] = {{0.0f}};
+                float *rows[ROWS];
+                uint64_t kept = 0;
+                const bool special = round % 4 == 3;
+                block_begin(&block, optimizer);
+                block_random_settings(&block);
+                for (size_t i = 0; i < FLOATS; i++)
+                    memory[0][i] = memory[1][i] = special ? random_special(true) : fabsf(random_float());
+                for (size_t i = 0; i < ROWS * LONGEST; i++)
+                    gradients[i] = special ? random_special(false) : random_float();
+                for (size_t row = 0; row < ROWS; row++) {
+                    float *at = memory[1] + row * LONGEST * (1 + OPTIMIZER_SLOTS), *slots[OPTIMIZER_SLOTS];
+                    double scalars[OPTIMIZER_SCALARS];
+                    memcpy(scalars, optimizer->scalar_initial, sizeof scalars);
+                    optimizer->prepare(block.hyper, 1 + random_next() % 1000, scalars, prepared[row]);
+                    rows[row] = memory[0] + (at - memory[1]);
+                    for (size_t s = 0; s < OPTIMIZER_SLOTS; s++)
+                        slots[s] = at + (1 + s) * dim;
+                    kept += optimizer->update[set](prepared[row], dim, gradients + row * dim, at, slots);
+                }
+                assert_int_equal(
+                    optimizer->rows[set]((const float(*)[OPTIMIZER_PREPARED])prepared, ROWS, dim, gradients, rows),
+                    kept);
+                assert_memory_equal(memory[0], memory[1], sizeof memory[0]);
+                assert_int_equal(
+                    optimizer->rows[set]((const float(*)[OPTIMIZER_PREPARED])prepared, 0, dim, gradients, rows), 0);
+                loops++;
+            }
+        }
+    }
+    assert_true(loops >= 16 * 200);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+
         cmocka_unit_test(the_choice_is_the_best_there_is), cmocka_unit_test(every_instruction_set_gives_the_same_bits),
         cmocka_unit_test(fused_steps_round_once),          cmocka_unit_test(updates_are_element_wise),
         cmocka_unit_test(elements_are_kept_or_finite),     cmocka_unit_test(one_bad_gradient_costs_one_element),
         cmocka_unit_test(options_treat_gradients),         cmocka_unit_test(decoupled_decay_shrinks),
         cmocka_unit_test(a_saved_run_continues_alike),     cmocka_unit_test(row_wise_adagrad_sums_rows),
+        cmocka_unit_test(rows_are_small_blocks),
     };
     return cmocka_run_group_tests_name("kernels", tests, seeded, NULL);
 }

@@ -143,8 +143,79 @@ static void bad_shapes_and_initializers(void **state) {
     refused(spec, CANYON_INVALID_ARGUMENT, "1e+300");
 }
 
+/* ---- Tables ---- */
+
+static struct tensor_spec raw_table(const char *optimizer, uint64_t dim) {
+    struct tensor_spec spec = fixture_raw_spec("t", dim, optimizer);
+    spec.kind = TENSOR_TABLE;
+    return spec;
+}
+
+static void tables_have_forms_too(void **state) {
+    (void)state;
+    struct tensor_spec plain = raw_table("rowwise_adagrad", 8), shard = raw_table("adam:steps=shard,nonfinite=skip", 8);
+    plain.row_cap = 1000;
+    plain.capacity = 10;
+    assert_int_equal(shard_canonical_spec(&plain, NULL), CANYON_OK);
+    assert_true(plain.row_cap == 1000 && plain.capacity == 10 && plain.kind == TENSOR_TABLE);
+    assert_int_equal(shard_canonical_spec(&shard, NULL), CANYON_OK);
+    const struct optimizer_spec *settings = &shard.optimizer;
+    assert_string_equal(settings->settings[settings->count - 2].name, "steps");
+    assert_string_equal(settings->settings[settings->count - 1].name, "nonfinite");
+    struct tensor_spec row = raw_table("adam:steps=row", 8), none = raw_table("adam", 8);
+    assert_int_equal(shard_canonical_spec(&row, NULL), CANYON_OK);
+    assert_int_equal(shard_canonical_spec(&none, NULL), CANYON_OK);
+    assert_memory_equal(&row, &none, sizeof row);
+}
+
+static void bad_tables_are_refused(void **state) {
+    (void)state;
+    struct tensor_spec spec = raw_table("adam", 8);
+    assert_int_equal(optimizer_spec_set(&spec.optimizer, "steps", 2.0, NULL), CANYON_OK);
+    refused(spec, CANYON_INVALID_ARGUMENT, "neither row nor shard");
+    refused(fixture_raw_spec("w", 8, "adam:steps=shard"), CANYON_INVALID_ARGUMENT, "no setting 'steps'");
+    refused(raw_table("adam", 0), CANYON_INVALID_ARGUMENT, "dim from 1 to 16384, not [0]");
+    refused(raw_table("adam", 16385), CANYON_INVALID_ARGUMENT, "not [16385]");
+    spec = raw_table("adam", 8);
+    spec.shape.rank = 2;
+    spec.shape.dims[1] = 1;
+    refused(spec, CANYON_INVALID_ARGUMENT, "not [8, 1]");
+    spec = raw_table("adam", 8);
+    spec.row_cap = LIMIT_ROWS + 1;
+    refused(spec, CANYON_TOO_LARGE, "row cap 281474976710657");
+    spec = raw_table("adam", 8);
+    spec.capacity = UINT64_MAX;
+    refused(spec, CANYON_TOO_LARGE, "capacity 18446744073709551615");
+    spec = raw_table("adam", 8);
+    spec.initializer.kind = INITIALIZER_VALUES;
+    refused(spec, CANYON_INVALID_ARGUMENT, "rows are not there yet");
+    spec = fixture_raw_spec("w", 8, "adam");
+    spec.row_cap = 5;
+    refused(spec, CANYON_INVALID_ARGUMENT, "only a table");
+    spec.row_cap = 0;
+    spec.kind = (enum tensor_kind)2;
+    refused(spec, CANYON_INVALID_ARGUMENT, "kind of tensor with number 2");
+}
+
+static void tables_that_differ_are_told_apart(void **state) {
+    (void)state;
+    struct error error;
+    struct tensor_spec one = raw_table("adam", 8), other = one, tensor = fixture_spec("t", 8, "adam");
+    other.row_cap = 99;
+    assert_int_equal(shard_canonical_spec(&one, NULL), CANYON_OK);
+    assert_int_equal(shard_canonical_spec(&other, NULL), CANYON_OK);
+    assert_int_equal(shard_same_spec(&one, &one, &error), CANYON_OK);
+    assert_int_equal(shard_same_spec(&one, &other, &error), CANYON_MISMATCH);
+    assert_non_null(strstr(error.text, "99"));
+    assert_int_equal(shard_same_spec(&tensor, &one, &error), CANYON_MISMATCH);
+    assert_non_null(strstr(error.text, "is a tensor here; asked: a table"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tables_have_forms_too),
+        cmocka_unit_test(bad_tables_are_refused),
+        cmocka_unit_test(tables_that_differ_are_told_apart),
         cmocka_unit_test(defaults_are_filled_in_in_descriptor_order),
         cmocka_unit_test(one_meaning_has_one_form),
         cmocka_unit_test(minus_zero_is_zero),

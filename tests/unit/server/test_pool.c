@@ -1,0 +1,120 @@
+/* Blocks cut from regions: aligned, apart from each other, and given back when they are free. */
+#include "tests/unit/server/fixture.h"
+
+#include "server/pages.h"
+#include "server/pool.h"
+
+static void sizes_are_powers_of_two(void **state) {
+    (void)state;
+    assert_int_equal(pool_size(0), 4096);
+    assert_int_equal(pool_size(4096), 4096);
+    assert_int_equal(pool_size(4097), 8192);
+    assert_int_equal(pool_size(1 << 20), 1 << 20);
+    assert_int_equal(pool_size(3 << 20), 2 << 20);
+}
+
+/* Sixteen bytes at both ends of every block are its own: whatever else is written shows. */
+struct held {
+    uint8_t *block;
+    size_t bytes;
+    uint8_t mark;
+};
+
+static void mark(const struct held *held) {
+    memset(held->block, held->mark, 16);
+    memset(held->block + held->bytes - 16, held->mark, 16);
+}
+
+static void check(const struct held *held) {
+    for (size_t i = 0; i < 16; i++) {
+        assert_int_equal(held->block[i], held->mark);
+        assert_int_equal(held->block[held->bytes - 1 - i], held->mark);
+    }
+}
+
+static void blocks_stay_apart(void **state) {
+    (void)state;
+    enum { MOST = 400, ROUNDS = 20000 };
+    static struct held held[MOST];
+    uint64_t seed = seed_begin("blocks_stay_apart"), taken = 0;
+    struct pages *pages = pages_create();
+    struct pool *pool = pool_create(pages_memory(pages));
+    size_t count = 0;
+    assert_non_null(pool);
+    for (size_t round = 0; round < ROUNDS; round++) {
+        bool grows = count == 0 || (count < MOST && seed_below(&seed, 5) < (round / 1000 % 2 == 0 ? 3u : 2u));
+        if (grows) {
+            struct held new = {.bytes = POOL_LEAST << seed_below(&seed, 10), .mark = (uint8_t)seed_next(&seed)};
+            new.block = pool_take(pool, new.bytes);
+            assert_non_null(new.block);
+            assert_int_equal((uintptr_t) new.block % 64, 0);
+            mark(&new);
+            held[count++] = new;
+            taken += new.bytes;
+        } else {
+            size_t at = (size_t)seed_below(&seed, count);
+            check(&held[at]);
+            pool_give(pool, held[at].block, held[at].bytes);
+            taken -= held[at].bytes;
+            held[at] = held[--count];
+        }
+        assert_int_equal(pool_taken(pool), taken);
+        assert_true(pool_held(pool) >= taken);
+    }
+    while (count > 0) {
+        check(&held[--count]);
+        pool_give(pool, held[count].block, held[count].bytes);
+    }
+    assert_int_equal(pool_taken(pool), 0);
+    assert_int_equal(pool_held(pool), 0);
+    assert_int_equal(pages_used(pages), 0);
+    pool_destroy(pool);
+    pages_destroy(pages);
+}
+
+/* The smallest blocks fill regions without a gap, and what is cut up becomes whole again. */
+static void nothing_is_lost_between_blocks(void **state) {
+    (void)state;
+    enum { BLOCKS = 3 * 512 };
+    static void *blocks[BLOCKS];
+    struct pool *pool = pool_create(NULL);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = pool_take(pool, POOL_LEAST);
+    }
+    assert_int_equal(pool_held(pool), 3 * POOL_MOST);
+    for (size_t i = 0; i < BLOCKS; i += 2) {
+        pool_give(pool, blocks[i], POOL_LEAST);
+    }
+    assert_int_equal(pool_held(pool), 3 * POOL_MOST);
+    for (size_t i = 0; i < BLOCKS; i += 2) {
+        blocks[i] = pool_take(pool, POOL_LEAST);
+    }
+    assert_int_equal(pool_held(pool), 3 * POOL_MOST);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        pool_give(pool, blocks[i], POOL_LEAST);
+    }
+    assert_int_equal(pool_held(pool), 0);
+    pool_give(pool, NULL, POOL_LEAST);
+    pool_destroy(pool);
+    pool_destroy(NULL);
+}
+
+/* Destroyed while blocks are out: the leak checker of a sanitizer build watches. */
+static void a_pool_takes_everything_with_it(void **state) {
+    (void)state;
+    struct pool *pool = pool_create(NULL);
+    for (size_t i = 0; i < 100; i++) {
+        assert_non_null(pool_take(pool, POOL_LEAST << i % 10));
+    }
+    pool_destroy(pool);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_are_powers_of_two),
+        cmocka_unit_test(blocks_stay_apart),
+        cmocka_unit_test(nothing_is_lost_between_blocks),
+        cmocka_unit_test(a_pool_takes_everything_with_it),
+    };
+    return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}
