@@ -25,6 +25,8 @@ static const char details[] = "A line of a file is an example: its label, 1, or 
                               "  examples_s, seconds the same per second; from when all workers may begin until\n"
                               "                      the last is done\n"
                               "  rows                rows pulled, and as many pushed\n"
+    "  table_rows          rows that the table has in the end: features, and what all\n"
+    "                      have in common\n"
                               "  bytes_sent, bytes_received\n"
                               "                      of gradients and weights, as they travelled\n"
                               "  loss                mean of the last twentieth or so of the training, in nats,\n"

@@ -30,6 +30,7 @@ struct regress_survey {
 
 /* How well examples are told apart by what was learnt. */
 struct regress_score {
+    uint64_t rows; /* that the table has: features that were learnt, and the bias */
     uint64_t examples, positives;
     double loss; /* mean, in nats */
     struct auc auc;

@@ -39,6 +39,7 @@ static void print_training(FILE *out, const struct regress_options *options, con
             number_duration(team->seconds, seconds, sizeof seconds), number_count(per_second(team), rate, sizeof rate),
             number_count(team->seconds > 0.0 ? (double)team->rows / team->seconds : 0.0, rows, sizeof rows),
             team->loss);
+    fprintf(out, "            %s rows in the table\n", number_grouped(result->test.rows, rows, sizeof rows));
 }
 
 static void print_test(FILE *out, const struct regress_options *options, const struct regress_score *test) {
@@ -73,7 +74,7 @@ bool regress_report_json(FILE *out, const struct regress_options *options, const
     json_t *object = json_pack(
         "{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
         "s:o, "
-        "s:o, s:o}",
+        "s:o, s:o, s:o}",
         "model", "lr", "workers", record_unsigned(options->workers), "servers", record_unsigned(team->servers),
         "optimizer", options->optimizer, "batch", record_unsigned(options->batch), "ahead",
         record_unsigned(options->ahead), "epochs", record_unsigned(options->epochs), "seed",
@@ -82,9 +83,10 @@ bool regress_report_json(FILE *out, const struct regress_options *options, const
         record_unsigned(options->names.bits), "examples", record_unsigned(survey->data.train), "features",
         record_unsigned(survey->data.features), "trained_examples", record_unsigned(team->work), "examples_s",
         record_number(per_second(team)), "seconds", record_number(team->seconds), "rows", record_unsigned(team->rows),
-        "bytes_sent", record_unsigned(team->sent), "bytes_received", record_unsigned(team->received), "loss",
-        record_number(team->loss), "test_examples", record_unsigned(test->examples), "test_positives",
-        record_unsigned(test->positives), "test_loss", tested ? record_number(test->loss) : json_null(), "test_auc",
+        "table_rows", record_unsigned(test->rows), "bytes_sent", record_unsigned(team->sent), "bytes_received",
+        record_unsigned(team->received), "loss", record_number(team->loss), "test_examples",
+        record_unsigned(test->examples), "test_positives", record_unsigned(test->positives), "test_loss",
+        tested ? record_number(test->loss) : json_null(), "test_auc",
         has_both(test) ? record_number(test->auc.area) : json_null());
     if (object != NULL) {
         json_object_set_new(object, "test_auc_error", has_both(test) ? record_number(test->auc.error) : json_null());

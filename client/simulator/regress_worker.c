@@ -172,6 +172,7 @@ enum canyon_status regress_test(void *plan_context, struct rows *const *tables, 
     }
     if (status == CANYON_OK) {
         tester_result(&tester, context->test);
+        status = rows_count(tables[0], &context->test->rows, text, bytes);
     }
     free(tester.weights);
     free(tester.scores);

@@ -25,7 +25,13 @@ enum canyon_status rows_wait(struct rows *rows, struct rows_call *call, char *te
 
 enum canyon_status rows_read(struct rows *rows, const uint64_t *ids, size_t count, float *weights, char *text,
                              size_t bytes) {
-    return count == 0 ? CANYON_OK : rows->kind->read(rows, ids, count, weights, text, bytes);
+    struct rows_call call;
+    rows_pull(rows, ids, count, weights, &call);
+    return rows_wait(rows, &call, text, bytes);
+}
+
+enum canyon_status rows_count(struct rows *rows, uint64_t *count, char *text, size_t bytes) {
+    return rows->kind->count(rows, count, text, bytes);
 }
 
 void rows_close(struct rows *rows) {

@@ -88,14 +88,15 @@ static size_t row_of(struct rows_here *here, uint64_t id) {
 }
 
 static void here_pull(struct rows *rows, const uint64_t *ids, size_t count, float *weights, struct rows_call *call) {
-    struct rows_here *here = (struct rows_here *)rows;
+    const struct rows_here *here = (const struct rows_here *)rows;
+    (void)call;
     for (size_t i = 0; i < count; i++) {
-        size_t row = row_of(here, ids[i]);
-        if (row == NOWHERE) {
-            call->status = CANYON_NO_MEMORY;
-            return;
+        size_t row = here->places[place_of(here, ids[i])];
+        if (row == 0) {
+            row_first(here, ids[i], weights + i * rows->dim);
+        } else {
+            memcpy(weights + i * rows->dim, here->values + (row - 1) * here->stride, rows->dim * sizeof *weights);
         }
-        memcpy(weights + i * rows->dim, here->values + row * here->stride, rows->dim * sizeof *weights);
     }
 }
 
@@ -129,19 +130,10 @@ static enum canyon_status here_wait(struct rows *rows, struct rows_call *call, c
     return call->status;
 }
 
-static enum canyon_status here_read(struct rows *rows, const uint64_t *ids, size_t count, float *weights, char *text,
-                                    size_t bytes) {
-    const struct rows_here *here = (const struct rows_here *)rows;
+static enum canyon_status here_count(struct rows *rows, uint64_t *count, char *text, size_t bytes) {
     (void)text;
     (void)bytes;
-    for (size_t i = 0; i < count; i++) {
-        size_t row = here->places[place_of(here, ids[i])];
-        if (row == 0) {
-            row_first(here, ids[i], weights + i * rows->dim);
-        } else {
-            memcpy(weights + i * rows->dim, here->values + (row - 1) * here->stride, rows->dim * sizeof *weights);
-        }
-    }
+    *count = ((const struct rows_here *)rows)->count;
     return CANYON_OK;
 }
 
@@ -153,12 +145,8 @@ static void here_close(struct rows *rows) {
     free(here);
 }
 
-uint64_t rows_count_here(const struct rows *rows) {
-    return ((const struct rows_here *)rows)->count;
-}
-
 enum canyon_status rows_open_here(const struct rows_spec *spec, struct rows **rows, char *text, size_t bytes) {
-    static const struct rows_kind kind = {here_pull, here_push, here_wait, here_read, here_close};
+    static const struct rows_kind kind = {here_pull, here_push, here_wait, here_count, here_close};
     struct row_rule rule;
     *rows = NULL;
     assert(spec->dim >= 1 && spec->dim <= ROWS_DIM_HIGH);

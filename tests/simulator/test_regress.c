@@ -160,10 +160,12 @@ static void every_optimizer_comes_near_the_best_weights(void **state) {
 
 static void json_has_its_keys(void **state) {
     static const char *const keys[] = {
-        "model",          "workers",   "servers",  "optimizer",     "batch",          "ahead",    "epochs",
-        "seed",           "holdout",   "hash",     "bits",          "examples",       "features", "trained_examples",
-        "examples_s",     "seconds",   "rows",     "bytes_sent",    "bytes_received", "loss",     "test_examples",
-        "test_positives", "test_loss", "test_auc", "test_auc_error"};
+        "model",         "workers",       "servers",        "optimizer",        "batch",
+        "ahead",         "epochs",        "seed",           "holdout",          "hash",
+        "bits",          "examples",      "features",       "trained_examples", "examples_s",
+        "seconds",       "rows",          "table_rows",     "bytes_sent",       "bytes_received",
+        "loss",          "test_examples", "test_positives", "test_loss",        "test_auc",
+        "test_auc_error"};
     (void)state;
     json_t *object = run(0, WORDS("train", "-mlr", "--single", "--data", train_path, "--json"));
     assert_int_equal(json_object_size(object), sizeof keys / sizeof *keys);
@@ -173,6 +175,7 @@ static void json_has_its_keys(void **state) {
     assert_true(number_of(object, "examples") + number_of(object, "test_examples") == TRAIN);
     assert_true(fabs(number_of(object, "test_examples") - 0.1 * TRAIN) < 120.0); /* five deviations */
     assert_true(number_of(object, "features") == TRAIN * EACH);
+    assert_true(number_of(object, "table_rows") == FEATURES + 1);
     json_decref(object);
 }
 
