@@ -129,31 +129,39 @@ bool embed_report_json(FILE *out, const struct embed_options *options, const str
                        const struct embed_result *result) {
     const struct corpus *corpus = &data->corpus;
     const struct team_result *team = &result->team;
-    json_t *setting =
-        json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "workers",
-                  record_unsigned(options->workers), "servers", record_unsigned(team->servers), "optimizer",
-                  options->optimizer, "dim", record_unsigned(options->dim), "window", record_unsigned(options->window),
-                  "negatives", record_unsigned(options->negatives), "min_count", record_unsigned(options->least),
-                  "subsample", record_number(options->subsample), "batch", record_unsigned(options->batch), "ahead",
-                  record_unsigned(options->ahead), "epochs", record_unsigned(options->epochs), "seed",
-                  record_unsigned(options->seed));
-    json_t *outcome = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "text_words",
-        record_unsigned(corpus->read), "words", record_unsigned(vocabulary_total(corpus->vocabulary)), "vocabulary",
-        record_unsigned(vocabulary_size(corpus->vocabulary)), "passages", record_unsigned(corpus->passage_count),
-        "trained_words", record_unsigned(team->work), "words_s", record_number(per_second(team)), "seconds",
-        record_number(team->seconds), "rows", record_unsigned(team->rows), "bytes_sent", record_unsigned(team->sent),
-        "bytes_received", record_unsigned(team->received), "loss", record_number(team->loss), "synonym_pairs",
-        record_unsigned(data->synonyms.count), "random_pairs", record_unsigned(result->judged ? options->draws : 0),
-        "auc", judged_number(result, result->all.area), "auc_error", judged_number(result, result->all.error),
-        "auc_own", judged_number(result, result->own.area), "auc_own_error", judged_number(result, result->own.error),
-        "neighbours", neighbours_json(options, data, result));
-    if (setting == NULL || outcome == NULL || json_object_update(setting, outcome) != 0) {
-        json_decref(setting);
-        setting = NULL;
-    }
-    json_decref(outcome);
-    return record_print(out, setting);
+    const struct record_field fields[] = {
+        {"workers", record_unsigned(options->workers)},
+        {"servers", record_unsigned(team->servers)},
+        {"optimizer", json_string(options->optimizer)},
+        {"dim", record_unsigned(options->dim)},
+        {"window", record_unsigned(options->window)},
+        {"negatives", record_unsigned(options->negatives)},
+        {"min_count", record_unsigned(options->least)},
+        {"subsample", record_number(options->subsample)},
+        {"batch", record_unsigned(options->batch)},
+        {"ahead", record_unsigned(options->ahead)},
+        {"epochs", record_unsigned(options->epochs)},
+        {"seed", record_unsigned(options->seed)},
+        {"text_words", record_unsigned(corpus->read)},
+        {"words", record_unsigned(vocabulary_total(corpus->vocabulary))},
+        {"vocabulary", record_unsigned(vocabulary_size(corpus->vocabulary))},
+        {"passages", record_unsigned(corpus->passage_count)},
+        {"trained_words", record_unsigned(team->work)},
+        {"words_s", record_number(per_second(team))},
+        {"seconds", record_number(team->seconds)},
+        {"rows", record_unsigned(team->rows)},
+        {"bytes_sent", record_unsigned(team->sent)},
+        {"bytes_received", record_unsigned(team->received)},
+        {"loss", record_number(team->loss)},
+        {"synonym_pairs", record_unsigned(data->synonyms.count)},
+        {"random_pairs", record_unsigned(result->judged ? options->draws : 0)},
+        {"auc", judged_number(result, result->all.area)},
+        {"auc_error", judged_number(result, result->all.error)},
+        {"auc_own", judged_number(result, result->own.area)},
+        {"auc_own_error", judged_number(result, result->own.error)},
+        {"neighbours", neighbours_json(options, data, result)},
+    };
+    return record_print(out, record_object(fields, sizeof fields / sizeof *fields));
 }
 
 /* ---- saving ---- */

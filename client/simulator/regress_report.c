@@ -66,30 +66,42 @@ bool regress_report_text(FILE *out, const struct regress_options *options, const
     return fflush(out) == 0 && !ferror(out);
 }
 
+/* null when there is nothing that it could say. */
+static json_t *number_if(bool known, double number) {
+    return known ? record_number(number) : json_null();
+}
+
 bool regress_report_json(FILE *out, const struct regress_options *options, const struct regress_survey *survey,
                          const struct regress_result *result) {
     const struct team_result *team = &result->team;
     const struct regress_score *test = &result->test;
-    bool tested = test->examples > 0;
-    json_t *object = json_pack(
-        "{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, "
-        "s:o, s:o, s:o}",
-        "model", "lr", "workers", record_unsigned(options->workers), "servers", record_unsigned(team->servers),
-        "optimizer", options->optimizer, "batch", record_unsigned(options->batch), "ahead",
-        record_unsigned(options->ahead), "epochs", record_unsigned(options->epochs), "seed",
-        record_unsigned(options->seed), "holdout", record_number(options->held), "hash",
-        options->names.hash ? record_unsigned(options->names.seed) : json_null(), "bits",
-        record_unsigned(options->names.bits), "examples", record_unsigned(survey->data.train), "features",
-        record_unsigned(survey->data.features), "trained_examples", record_unsigned(team->work), "examples_s",
-        record_number(per_second(team)), "seconds", record_number(team->seconds), "rows", record_unsigned(team->rows),
-        "table_rows", record_unsigned(test->rows), "bytes_sent", record_unsigned(team->sent), "bytes_received",
-        record_unsigned(team->received), "loss", record_number(team->loss), "test_examples",
-        record_unsigned(test->examples), "test_positives", record_unsigned(test->positives), "test_loss",
-        tested ? record_number(test->loss) : json_null(), "test_auc",
-        has_both(test) ? record_number(test->auc.area) : json_null());
-    if (object != NULL) {
-        json_object_set_new(object, "test_auc_error", has_both(test) ? record_number(test->auc.error) : json_null());
-    }
-    return record_print(out, object);
+    const struct record_field fields[] = {
+        {"model", json_string("lr")},
+        {"workers", record_unsigned(options->workers)},
+        {"servers", record_unsigned(team->servers)},
+        {"optimizer", json_string(options->optimizer)},
+        {"batch", record_unsigned(options->batch)},
+        {"ahead", record_unsigned(options->ahead)},
+        {"epochs", record_unsigned(options->epochs)},
+        {"seed", record_unsigned(options->seed)},
+        {"holdout", record_number(options->held)},
+        {"hash", options->names.hash ? record_unsigned(options->names.seed) : json_null()},
+        {"bits", record_unsigned(options->names.bits)},
+        {"examples", record_unsigned(survey->data.train)},
+        {"features", record_unsigned(survey->data.features)},
+        {"trained_examples", record_unsigned(team->work)},
+        {"examples_s", record_number(per_second(team))},
+        {"seconds", record_number(team->seconds)},
+        {"rows", record_unsigned(team->rows)},
+        {"table_rows", record_unsigned(test->rows)},
+        {"bytes_sent", record_unsigned(team->sent)},
+        {"bytes_received", record_unsigned(team->received)},
+        {"loss", record_number(team->loss)},
+        {"test_examples", record_unsigned(test->examples)},
+        {"test_positives", record_unsigned(test->positives)},
+        {"test_loss", number_if(test->examples > 0, test->loss)},
+        {"test_auc", number_if(has_both(test), test->auc.area)},
+        {"test_auc_error", number_if(has_both(test), test->auc.error)},
+    };
+    return record_print(out, record_object(fields, sizeof fields / sizeof *fields));
 }

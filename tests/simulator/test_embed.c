@@ -5,7 +5,9 @@
 #include <math.h>
 #include <sys/stat.h>
 
+#include "canyon.h"
 #include "client/simulator/counter.h"
+#include "servers.h"
 
 #define TOPICS      10
 #define TOPIC_WORDS 8
@@ -63,8 +65,13 @@ static void write_wordnet(void) {
     }
 }
 
+static struct local *local; /* servers that some of the tests share */
+
 static int make_directory(void **state) {
     (void)state;
+    if (servers_start(2, &local) != 0) {
+        return -1;
+    }
     snprintf(directory, sizeof directory, "/tmp/canyon-embed-XXXXXX");
     if (mkdtemp(directory) == NULL) {
         return -1;
@@ -84,7 +91,8 @@ static int remove_directory(void **state) {
         snprintf(path, sizeof path, "%s/%s", directory, names[i]);
         remove(path);
     }
-    return rmdir(directory);
+    int removed = rmdir(directory);
+    return local_stop(local) ? removed : -1;
 }
 
 static json_t *object_of(const struct program *program) {
@@ -312,6 +320,103 @@ static void a_training_that_diverges_says_so(void **state) {
     program_finish(&program);
 }
 
+static void workers_learn_through_servers(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 0,
+                WORDS("embed", "--local", "2", "--threads", "2", "--workers", "4", ON_TOPICS, "--json"));
+    json_t *object = object_of(&program);
+    expect_learnt(object);
+    assert_true(number_of(object, "workers") == 4 && number_of(object, "servers") == 2);
+    assert_true(number_of(object, "trained_words") == 5 * number_of(object, "words"));
+    /* Every row that was pushed took its 16 numbers, and its weights came the other way. */
+    assert_true(number_of(object, "bytes_sent") >= 64.0 * number_of(object, "rows"));
+    assert_true(number_of(object, "bytes_received") >= 64.0 * number_of(object, "rows"));
+    json_decref(object);
+    program_finish(&program);
+}
+
+/* One worker is answered in the order of what it asks, however many batches are under way. */
+static void one_worker_is_deterministic(void **state) {
+    json_t *objects[2];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct program program;
+        program_run(&program, NULL, 0,
+                    WORDS("embed", "--local", i == 0 ? "1" : "3", "--workers", "1", ON_TOPICS, "--epochs", "1",
+                          "--ahead", "4", "--json"));
+        objects[i] = object_of(&program);
+        program_finish(&program);
+    }
+    assert_true(number_of(objects[0], "auc") == number_of(objects[1], "auc"));
+    assert_true(json_equal(json_object_get(objects[0], "neighbours"), json_object_get(objects[1], "neighbours")));
+    json_decref(objects[0]);
+    json_decref(objects[1]);
+}
+
+static void expect_no_tables(void) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    struct canyon_tensor_info *infos = NULL;
+    size_t count = 99;
+    canyon_options_init(&options);
+    options.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
+    assert_int_equal(count, 0);
+    canyon_free(infos);
+    canyon_close(client);
+}
+
+static void nothing_is_left_on_servers_that_go_on(void **state) {
+    struct program program;
+    pid_t children[PROGRAM_PROCESSES];
+    (void)state;
+    program_run(&program, NULL, 0,
+                WORDS("embed", "--servers", local_servers(local), "--workers", "2", ON_TOPICS, "--epochs", "1"));
+    expect_part(program.said, "2 workers on 2 servers");
+    program_finish(&program);
+    expect_no_tables();
+    /* A worker dies: the others are ended, and the tables go. */
+    program_start(&program, NULL,
+                  WORDS("embed", "--servers", local_servers(local), "--workers", "3", ON_TOPICS, "--epochs", "100000"));
+    size_t count = program_wait_children(program.process, "canyon-sim", 3, children);
+    kill(children[1], SIGKILL);
+    program_wait(&program, 60);
+    assert_int_equal(program.code, 1);
+    expect_part(program.told, "ended before its work was done: signal 9");
+    program_expect_gone(children, count);
+    program_finish(&program);
+    expect_no_tables();
+    /* It is interrupted. */
+    program_start(&program, NULL,
+                  WORDS("embed", "--servers", local_servers(local), "--workers", "2", ON_TOPICS, "--epochs", "100000"));
+    count = program_wait_children(program.process, "canyon-sim", 2, children);
+    kill(program.process, SIGINT);
+    program_wait(&program, 60);
+    assert_int_equal(program.code, 128 + SIGINT);
+    program_expect_gone(children, count);
+    program_finish(&program);
+    expect_no_tables();
+}
+
+static void what_servers_refuse_is_told(void **state) {
+    struct program program;
+    (void)state;
+    program_run(&program, NULL, 1,
+                WORDS("embed", "--servers", local_servers(local), "-w", "2", ON_TOPICS, "--optimizer", "nothing"));
+    expect_part(program.told, "nothing");
+    program_finish(&program);
+    program_run(&program, NULL, 1,
+                WORDS("embed", "--servers", local_servers(local), "-w", "2", ON_TOPICS, "-o", "sgd:lr=1000000"));
+    expect_part(program.told, "use a smaller lr");
+    program_finish(&program);
+    expect_no_tables();
+    program_run(&program, NULL, 3, WORDS("embed", "--servers", "127.0.0.1:1", ON_TOPICS, "--timeout", "500"));
+    expect_part(program.told, "127.0.0.1:1");
+    program_finish(&program);
+}
+
 static void a_signal_ends_it_and_its_worker(void **state) {
     struct program program;
     pid_t children[PROGRAM_PROCESSES];
@@ -336,6 +441,10 @@ int main(void) {
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(a_training_that_diverges_says_so),
         cmocka_unit_test(a_signal_ends_it_and_its_worker),
+        cmocka_unit_test(workers_learn_through_servers),
+        cmocka_unit_test(one_worker_is_deterministic),
+        cmocka_unit_test(nothing_is_left_on_servers_that_go_on),
+        cmocka_unit_test(what_servers_refuse_is_told),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -197,6 +197,52 @@ static void hashed_names_train_like_indices(void **state) {
     json_decref(cut);
 }
 
+/* One worker's table is the one that the same training makes in its own memory, but for roundings of the optimizer. */
+static void one_worker_on_servers_is_the_single_process(void **state) {
+    static const char *const optimizers[] = {"ftrl:lambda1=0.5", "adagrad:lr=0.3", "adam:lr=0.005", "sgd:lr=0.005"};
+    (void)state;
+    for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
+        json_t *single = run(0, WORDS("train", "-m", "lr", "--single", "--data", train_path, "--epochs", "2", "-o",
+                                      optimizers[i], "--json"));
+        json_t *served = run(0, WORDS("train", "-m", "lr", "--local", "2", "-w", "1", "--ahead", "0", "--data",
+                                      train_path, "--epochs", "2", "-o", optimizers[i], "--json"));
+        double loss = number_of(single, "test_loss"), other = number_of(served, "test_loss");
+        if (fabs(loss - other) > 1e-5) {
+            fail_msg("%s: log-loss %.9g in one process, %.9g on servers", optimizers[i], loss, other);
+        }
+        assert_true(number_of(single, "table_rows") == number_of(served, "table_rows"));
+        assert_true(number_of(single, "rows") == number_of(served, "rows"));
+        json_decref(single);
+        json_decref(served);
+    }
+}
+
+static void workers_come_near_the_single_process(void **state) {
+    (void)state;
+    json_t *single = run(0, WORDS("train", "-m", "lr", "--single", "--data", named_path, "--hash", "1", "--json"));
+    json_t *many = run(
+        0, WORDS("train", "-m", "lr", "--local", "2", "--workers", "4", "--data", named_path, "--hash", "1", "--json"));
+    assert_true(fabs(number_of(single, "test_auc") - number_of(many, "test_auc")) < 0.01);
+    assert_true(fabs(number_of(single, "test_loss") - number_of(many, "test_loss")) < 0.02);
+    assert_true(number_of(many, "trained_examples") == number_of(single, "trained_examples"));
+    assert_true(number_of(many, "table_rows") == FEATURES + 1 && number_of(many, "servers") == 2);
+    json_decref(single);
+    json_decref(many);
+}
+
+static void one_worker_is_deterministic(void **state) {
+    json_t *objects[2];
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        objects[i] = run(0, WORDS("train", "-m", "lr", "--local", i == 0 ? "1" : "3", "--workers", "1", "--ahead", "3",
+                                  "--data", train_path, "--epochs", "2", "--json"));
+    }
+    assert_true(number_of(objects[0], "test_loss") == number_of(objects[1], "test_loss"));
+    assert_true(number_of(objects[0], "test_auc") == number_of(objects[1], "test_auc"));
+    json_decref(objects[0]);
+    json_decref(objects[1]);
+}
+
 static void expect_failure(int code, const char *said, const char *const *words) {
     struct program program;
     program_run(&program, NULL, code, words);
@@ -280,6 +326,9 @@ int main(void) {
         cmocka_unit_test(every_optimizer_comes_near_the_best_weights),
         cmocka_unit_test(json_has_its_keys),
         cmocka_unit_test(hashed_names_train_like_indices),
+        cmocka_unit_test(one_worker_on_servers_is_the_single_process),
+        cmocka_unit_test(workers_come_near_the_single_process),
+        cmocka_unit_test(one_worker_is_deterministic),
         cmocka_unit_test(what_is_wrong_is_told_with_its_line),
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(a_test_may_have_nothing_to_tell),
