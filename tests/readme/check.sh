@@ -8,8 +8,11 @@ build=$2
 failures=0
 fail() { echo "README.md: $1"; failures=1; }
 
-sed -n '/^```c$/,/^```$/p' README.md | sed '1d;$d' | diff -u client/examples/first.c - ||
-    fail "its C program differs from client/examples/first.c"
+for name in first table; do # in this order
+    awk -v wanted="$name" '/^```c$/ { inside = 1; block++; next } /^```$/ { inside = 0 }
+        inside && block == (wanted == "first" ? 1 : 2)' README.md | diff -u "client/examples/$name.c" - ||
+        fail "its C program differs from client/examples/$name.c"
+done
 
 for link in $(grep -o '](\([^)#]*\))' README.md | sed 's/^](//;s/)$//' | grep -v '^http' | sort -u); do
     [ -e "$link" ] || fail "the link to $link leads nowhere"
