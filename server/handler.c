@@ -32,8 +32,8 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->workers = workers_create();
     handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (!codecs_init(&handler->codecs, job) || handler->workers == NULL || handler->sessions == NULL ||
-        handler->shards == NULL) {
+    if (!codecs_init(&handler->codecs, job) || !tables_init(&handler->tables, job, environment) ||
+        handler->workers == NULL || handler->sessions == NULL || handler->shards == NULL) {
         goto failed;
     }
     for (uint32_t shard = 0; shard < job->shards; shard++) {
@@ -43,6 +43,7 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
                 goto failed;
             }
             shard_use(handler->shards[shard], environment->memory);
+            shard_lend(handler->shards[shard], handler->tables.workspace);
             handler->counters.shards++;
         }
     }
@@ -67,6 +68,7 @@ void handler_destroy(struct handler *handler) {
     workers_destroy(handler->workers);
     sessions_destroy(handler->sessions);
     codecs_finish(&handler->codecs);
+    tables_finish(&handler->tables);
     free(handler->shards);
     free(handler);
 }
@@ -160,17 +162,36 @@ void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
 /* ---- Requests ---- */
 
 static const request_execute execute_of[] = {
-    [FRAME_CREATE] = serve_create,     [FRAME_OPEN] = serve_open,           [FRAME_DEFINE] = serve_define,
-    [FRAME_COMPLETE] = serve_complete, [FRAME_DROP] = serve_drop,           [FRAME_UNDEFINE] = serve_undefine,
-    [FRAME_DROPPED] = serve_dropped,   [FRAME_LIST] = serve_list,           [FRAME_ASSIGN] = serve_values,
-    [FRAME_PUSH] = serve_values,       [FRAME_PULL] = serve_values,         [FRAME_PUSH_PULL] = serve_values,
-    [FRAME_JOIN] = serve_join,         [FRAME_BARRIER] = serve_barrier,     [FRAME_STATISTICS] = serve_statistics,
-    [FRAME_DIGEST] = serve_digest,     [FRAME_OPTIMIZER] = serve_optimizer, [FRAME_SET] = serve_set,
+    [FRAME_CREATE] = serve_create,
+    [FRAME_OPEN] = serve_open,
+    [FRAME_DEFINE] = serve_define,
+    [FRAME_COMPLETE] = serve_complete,
+    [FRAME_DROP] = serve_drop,
+    [FRAME_UNDEFINE] = serve_undefine,
+    [FRAME_DROPPED] = serve_dropped,
+    [FRAME_LIST] = serve_list,
+    [FRAME_ASSIGN] = serve_values,
+    [FRAME_PUSH] = serve_values,
+    [FRAME_PULL] = serve_values,
+    [FRAME_PUSH_PULL] = serve_values,
+    [FRAME_JOIN] = serve_join,
+    [FRAME_BARRIER] = serve_barrier,
+    [FRAME_STATISTICS] = serve_statistics,
+    [FRAME_DIGEST] = serve_digest,
+    [FRAME_OPTIMIZER] = serve_optimizer,
+    [FRAME_SET] = serve_set,
     [FRAME_ADJUST] = serve_adjust,
+    [FRAME_TABLE_PUSH] = serve_rows,
+    [FRAME_TABLE_PULL] = serve_rows,
+    [FRAME_TABLE_PUSH_PULL] = serve_rows,
+    [FRAME_TABLE_ERASE] = serve_rows,
+    [FRAME_TABLE_INFO] = serve_table_info,
+    [FRAME_TABLE_ROWS] = serve_table_rows,
 };
 
 static bool carries_values(unsigned type) {
-    return type == FRAME_ASSIGN || type == FRAME_PUSH || type == FRAME_PUSH_PULL;
+    return type == FRAME_ASSIGN || type == FRAME_PUSH || type == FRAME_PUSH_PULL || type == FRAME_TABLE_PUSH ||
+           type == FRAME_TABLE_PULL || type == FRAME_TABLE_PUSH_PULL || type == FRAME_TABLE_ERASE;
 }
 
 static enum canyon_status execute(struct handler *handler, struct request *request, const struct frame *frame,

@@ -107,6 +107,7 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     tensor->spec = info->spec;
     tensor->key = (struct directory_key){.id = info->id, .name = tensor->spec.name};
     tensor->home = job_home(tensor->key.name);
+    row_hash_init(&tensor->row_hash, tensor->key.name);
     (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
     tensor->blocks = job_block_count(handler->job, tensor->elements);
     tensor->bytes = bytes;
@@ -170,17 +171,25 @@ static enum canyon_status define(struct handler *handler, const struct request *
     return status;
 }
 
+/* Whether a shard has what it should have of a tensor, whose first block there would be `first`; or of a table, of
+ * which every shard has a part. */
+static bool has_part(const struct shard *shard, const struct tensor_info *info, uint32_t first) {
+    struct shard_block view;
+    struct shard_table totals;
+    if (info->spec.kind == TENSOR_TABLE) {
+        return shard_table_counts(shard, info->id, &totals, NULL) == CANYON_OK;
+    }
+    return shard_define_bytes(shard, &info->spec) == 0 ||
+           shard_read(shard, info->id, first, SLOT_WEIGHTS, &view, NULL) == CANYON_OK;
+}
+
 /* A complete tensor's parts must be here; they are never made anew, for that would lose training silently. */
 static enum canyon_status check_parts(const struct handler *handler, const struct tensor_info *info,
                                       struct error *error) {
     uint32_t home = job_shard_of(handler->job, job_home(info->spec.name), 0);
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
-        struct shard_block view;
         uint32_t first = (shard + handler->job->shards - home) % handler->job->shards;
-        if (handler->shards[shard] == NULL || shard_define_bytes(handler->shards[shard], &info->spec) == 0) {
-            continue;
-        }
-        if (shard_read(handler->shards[shard], info->id, first, SLOT_WEIGHTS, &view, NULL) != CANYON_OK) {
+        if (handler->shards[shard] != NULL && !has_part(handler->shards[shard], info, first)) {
             return error_set(
                 error, CANYON_STATE_LOST,
                 "shard %u no longer has its part of tensor '%s': the server was restarted; drop the tensor and "
@@ -247,7 +256,8 @@ static enum canyon_status adjust(struct handler *handler, const struct tensor_in
     status = check_parts(handler, info, error);
     for (uint32_t shard = 0; !limited && status == CANYON_OK && shard < handler->job->shards; shard++) {
         struct shard_reply reply;
-        if (handler->shards[shard] != NULL && shard_define_bytes(handler->shards[shard], &info->spec) > 0) {
+        if (handler->shards[shard] != NULL &&
+            (info->spec.kind == TENSOR_TABLE || shard_define_bytes(handler->shards[shard], &info->spec) > 0)) {
             status = shard_apply(handler->shards[shard], &command, &reply, error);
         }
     }

@@ -34,6 +34,8 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
         if (handler->shards[shard] != NULL) {
             struct shard_totals totals;
             shard_totals(handler->shards[shard], &totals);
+            statistics.tables += totals.tables;
+            statistics.rows += totals.rows;
             statistics.parameters += totals.parameters;
             statistics.state_bytes += totals.state_bytes;
             statistics.kept += totals.kept;

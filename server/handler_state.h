@@ -6,12 +6,14 @@
 #include <stdbool.h>
 
 #include "common/codec.h"
+#include "common/row_hash.h"
 #include "server/directory.h"
 #include "server/handler.h"
 #include "server/parked.h"
 #include "server/sessions.h"
 #include "server/shard.h"
 #include "server/workers.h"
+#include "server/workspace.h"
 
 /* A tensor that was defined on this thread, whether or not a block of it is here: what it takes to route its blocks. */
 struct handler_tensor {
@@ -21,6 +23,7 @@ struct handler_tensor {
     uint64_t bytes;                  /* of its state in this thread's shards */
     uint8_t definer[SESSION_BYTES];  /* the session that makes its parts: its creator's */
     enum role definer_role;          /* as it was then */
+    struct row_hash row_hash;        /* of a table */
     bool settled;                    /* known to be complete: a worker opened or trained it */
 };
 
@@ -32,6 +35,14 @@ struct handler_codecs {
     float *gradient; /* one block, decoded */
     uint8_t *reply;  /* weights of one reply, encoded: handler_payload_limit bytes, */
     size_t used;     /* of which these */
+};
+
+/* What tables share, and room for the rows of a frame. */
+struct handler_tables {
+    struct workspace *workspace; /* lent to the shards */
+    float *gradients, *weights;  /* handler_payload_limit bytes each */
+    struct rows_result *results; /* LIMIT_RUNS of them, and zeros behind */
+    uint64_t *numbers;           /* hashes or ids: LIMIT_BATCH_ROWS of them and one */
 };
 
 struct handler {
@@ -53,6 +64,7 @@ struct handler {
     uint8_t reply[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     struct handler_slice slices[1 + LIMIT_PIECES];
     struct handler_codecs codecs;
+    struct handler_tables tables;
 };
 
 /* Whom to answer. */
@@ -159,6 +171,26 @@ enum canyon_status serve_adjust(struct handler *, const struct request *, const 
 enum canyon_status serve_undefine(struct handler *, const struct request *, const struct frame *, struct error *);
 
 enum canyon_status serve_values(struct handler *, const struct request *, const struct frame *, struct error *);
+
+/* ---- Tables (handler_tables.c) ---- */
+
+struct rows_result;
+
+/* Room and workspace; false when memory cannot be had. finish after the shards are gone; safe on zeroed ones. */
+bool tables_init(struct handler_tables *tables, const struct job *job, const struct handler_environment *environment);
+void tables_finish(struct handler_tables *tables);
+
+/* The table of this id that the request may touch. NOT_FOUND, DENIED, INVALID_ARGUMENT (a tensor). */
+enum canyon_status tables_find(const struct handler *handler, const struct request *request, uint64_t id,
+                               struct handler_tensor **table, struct error *error);
+
+/* A shard of this thread; INVALID_ARGUMENT with its owner when it is another's. */
+enum canyon_status tables_shard(const struct handler *handler, const struct handler_tensor *table, uint32_t index,
+                                struct shard **shard, struct error *error);
+
+enum canyon_status serve_rows(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_table_info(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_table_rows(struct handler *, const struct request *, const struct frame *, struct error *);
 
 enum canyon_status serve_join(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_barrier(struct handler *, const struct request *, const struct frame *, struct error *);

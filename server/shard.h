@@ -153,7 +153,14 @@ enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_
 enum canyon_status shard_next_rows(const struct shard *shard, uint64_t tensor, uint64_t from, size_t room,
                                    uint64_t *ids, size_t *count, struct error *error);
 
-/* Reads all rows for the sum. */
+/* Of a table that is here: bytes taken for its rows, and pushes. 0 when it is not. */
+uint64_t shard_table_bytes(const struct shard *shard, uint64_t tensor);
+uint64_t shard_table_version(const struct shard *shard, uint64_t tensor);
+
+/* A table here as a whole: without the sum, which is zero then; or with it, for which all rows are read. NOT_FOUND,
+ * INVALID_ARGUMENT. */
+enum canyon_status shard_table_counts(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
+                                      struct error *error);
 enum canyon_status shard_table(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
                                struct error *error);
 

@@ -154,8 +154,18 @@ enum canyon_status shard_next_rows(const struct shard *shard, uint64_t tensor, u
     return status;
 }
 
-enum canyon_status shard_table(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
-                               struct error *error) {
+uint64_t shard_table_bytes(const struct shard *shard, uint64_t tensor) {
+    struct table *table = NULL;
+    return shard_find_table(shard, tensor, &table, NULL) == CANYON_OK ? table_bytes(table) : 0;
+}
+
+uint64_t shard_table_version(const struct shard *shard, uint64_t tensor) {
+    struct table *table = NULL;
+    return shard_find_table(shard, tensor, &table, NULL) == CANYON_OK ? table->version : 0;
+}
+
+enum canyon_status shard_table_counts(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
+                                      struct error *error) {
     struct table *table = NULL;
     enum canyon_status status = shard_find_table(shard, tensor, &table, error);
     memset(totals, 0, sizeof *totals);
@@ -165,6 +175,18 @@ enum canyon_status shard_table(const struct shard *shard, uint64_t tensor, struc
         totals->bytes = table_bytes(table);
         totals->version = table->version;
         totals->clock = table->clock;
+    }
+    return status;
+}
+
+enum canyon_status shard_table(const struct shard *shard, uint64_t tensor, struct shard_table *totals,
+                               struct error *error) {
+    struct table *table = NULL;
+    enum canyon_status status = shard_table_counts(shard, tensor, totals, error);
+    if (status == CANYON_OK) {
+        status = shard_find_table(shard, tensor, &table, error);
+    }
+    if (status == CANYON_OK) {
         table_sum(table, totals->sum);
     }
     return status;

@@ -1,0 +1,294 @@
+/* TABLE_PUSH, TABLE_PULL, TABLE_PUSH_PULL, TABLE_ERASE: one frame, runs of rows of one table, each judged and carried
+ * out by itself. Nothing here allocates: the handler has room for the largest frame there may be. */
+#include "server/handler_state.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/codec.h"
+#include "common/rows.h"
+
+/* A request under way. */
+struct batch {
+    const struct request *request;
+    struct handler_tensor *table;
+    unsigned type;
+    struct message_rows message;
+    struct rows_layout layout;
+    const uint8_t *payload;
+    struct message_rows_done done;
+    size_t row_bytes; /* of a row's gradient as it came */
+};
+
+static size_t aligned(size_t bytes) {
+    return (bytes + ROWS_ALIGNMENT - 1) / ROWS_ALIGNMENT * ROWS_ALIGNMENT;
+}
+
+bool tables_init(struct handler_tables *tables, const struct job *job, const struct handler_environment *environment) {
+    uint8_t secret[ROWKEY_SECRET_BYTES];
+    size_t values = aligned(handler_payload_limit(job));
+    environment->random(environment->user, secret, sizeof secret);
+    tables->workspace = workspace_create(environment->memory, secret);
+    memset(secret, 0, sizeof secret);
+    tables->gradients = aligned_alloc(ROWS_ALIGNMENT, values);
+    tables->weights = aligned_alloc(ROWS_ALIGNMENT, values);
+    tables->results = aligned_alloc(ROWS_ALIGNMENT, aligned(LIMIT_RUNS * sizeof(struct rows_result)));
+    tables->numbers = malloc((LIMIT_BATCH_ROWS + 1) * sizeof *tables->numbers);
+    return tables->workspace != NULL && tables->gradients != NULL && tables->weights != NULL &&
+           tables->results != NULL && tables->numbers != NULL;
+}
+
+void tables_finish(struct handler_tables *tables) {
+    free(tables->gradients);
+    free(tables->weights);
+    free(tables->results);
+    free(tables->numbers);
+    workspace_destroy(tables->workspace);
+}
+
+/* ---- which table, and whether it may be ---- */
+
+enum canyon_status tables_find(const struct handler *handler, const struct request *request, uint64_t id,
+                               struct handler_tensor **table, struct error *error) {
+    struct handler_tensor *found = (struct handler_tensor *)(void *)directory_find_id(&handler->tensors, id);
+    if (found == NULL) {
+        return error_set(error, CANYON_NOT_FOUND, "no table with id %016" PRIx64 " on server %u (%s), thread %u", id,
+                         handler->server, handler->job->servers[handler->server], handler->thread);
+    }
+    *table = found;
+    enum canyon_status status = role_check_tensor(request, found->key.name, error);
+    if (status == CANYON_OK && found->spec.kind != TENSOR_TABLE) {
+        status =
+            error_set(error, CANYON_INVALID_ARGUMENT, "'%s' is a tensor, which has blocks, not rows", found->key.name);
+    }
+    return status;
+}
+
+enum canyon_status tables_shard(const struct handler *handler, const struct handler_tensor *table, uint32_t index,
+                                struct shard **shard, struct error *error) {
+    char owner[HANDLER_OWNER_BYTES];
+    if (index >= handler->job->shards) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "the job has %u shards, none of number %u",
+                         handler->job->shards, index);
+    }
+    *shard = handler->shards[index];
+    if (*shard == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "shard %u of table '%s' is on %s; this is server %u, thread %u", index, table->key.name,
+                         handler_owner_text(handler, index, owner, sizeof owner), handler->server, handler->thread);
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status check_table(const struct batch *batch, struct error *error) {
+    const struct handler_tensor *table = batch->table;
+    if (batch->message.dim != table->spec.shape.dims[0]) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "table '%s' has rows of %" PRIu64 " elements, not %u",
+                         table->key.name, table->spec.shape.dims[0], batch->message.dim);
+    }
+    /* A role that may not push does not make rows by reading them either. */
+    if (batch->request->limited && batch->message.create) {
+        return role_refuse(batch->request, batch->type, table->key.name, error);
+    }
+    return CANYON_OK;
+}
+
+/* Ids of another shard would be found by nobody again. */
+static enum canyon_status check_ids(struct handler *handler, const struct batch *batch, uint32_t shard,
+                                    const uint64_t *ids, uint32_t rows, struct error *error) {
+    uint64_t *hashes = handler->tables.numbers;
+    row_hash_of(&batch->table->row_hash, ids, rows, hashes);
+    for (uint32_t i = 0; i < rows; i++) {
+        if (job_row_shard(handler->job, hashes[i]) != shard) {
+            return error_set(error, CANYON_INVALID_ARGUMENT,
+                             "row %" PRIu64 " of table '%s' belongs to shard %u, not to shard %u", ids[i],
+                             batch->table->key.name, job_row_shard(handler->job, hashes[i]), shard);
+        }
+    }
+    return CANYON_OK;
+}
+
+/* ---- one run ---- */
+
+/* Whether the table may grow by what this needs: looked at closely only where memory is short. */
+static enum canyon_status check_memory(const struct handler *handler, const struct shard *shard,
+                                       const struct command *command, struct error *error) {
+    const uint64_t limit = handler->environment->state_limit;
+    uint64_t bytes = 0;
+    enum canyon_status status = CANYON_OK;
+    for (int exact = 0; limit > 0 && exact < 2 && status == CANYON_OK; exact++) {
+        status = shard_growth(shard, command, exact == 1, &bytes, error);
+        if (status == CANYON_OK && bytes <= limit && handler->state_bytes <= limit - bytes) {
+            return CANYON_OK;
+        }
+    }
+    if (status == CANYON_OK && limit > 0) {
+        status =
+            error_set(error, CANYON_NO_MEMORY,
+                      "the new rows may take %" PRIu64 " bytes; %" PRIu64 " of at most %" PRIu64 " are taken already",
+                      bytes, handler->state_bytes, limit);
+    }
+    return status;
+}
+
+static enum canyon_status apply_run(struct handler *handler, struct batch *batch, struct shard *shard,
+                                    struct command *command, struct shard_reply *reply, struct error *error) {
+    const uint64_t before = shard_table_bytes(shard, command->tensor);
+    enum canyon_status status =
+        command->kind == COMMAND_TABLE_ERASE ? CANYON_OK : check_memory(handler, shard, command, error);
+    if (status == CANYON_OK && command->kind != COMMAND_TABLE_ERASE) {
+        status = shard_reserve(shard, command, error);
+    }
+    if (status == CANYON_OK) {
+        status = shard_apply(shard, command, reply, error);
+    }
+    /* Room that was reserved for what was then refused may stay with the table. */
+    const uint64_t after = shard_table_bytes(shard, command->tensor);
+    handler->state_bytes = handler->state_bytes - before + after;
+    batch->table->bytes = batch->table->bytes - before + after;
+    return status;
+}
+
+/* The gradients as float32, where they lie or decoded row by row. */
+static enum canyon_status gradients_of(struct handler *handler, const struct batch *batch, size_t first, uint32_t rows,
+                                       const float **gradients, struct error *error) {
+    const uint32_t dim = batch->message.dim;
+    const uint8_t *from = batch->payload + batch->layout.values + first * batch->row_bytes;
+    enum canyon_status status = CANYON_OK;
+    if (batch->message.codec == CODEC_F32) {
+        *gradients = (const float *)(const void *)from;
+        return CANYON_OK;
+    }
+    for (uint32_t i = 0; i < rows && status == CANYON_OK; i++) {
+        status = codec_decode(batch->message.codec, from + i * batch->row_bytes, batch->row_bytes, dim, 0,
+                              handler->tables.gradients + (size_t)i * dim, error);
+    }
+    *gradients = handler->tables.gradients;
+    return status;
+}
+
+/* Row `first` of the frame on. Weights that are wanted go behind those of the runs before. */
+static enum canyon_status execute_run(struct handler *handler, struct batch *batch, const struct rows_run *run,
+                                      size_t first, struct rows_result *result, struct error *error) {
+    struct shard *shard = NULL;
+    struct shard_reply reply = {.version = 0};
+    const uint64_t *ids = (const uint64_t *)(const void *)(batch->payload + batch->layout.ids) + first;
+    const bool pulls = rows_pull(batch->type), pushes = rows_push(batch->type);
+    float *out = handler->tables.weights + (size_t)batch->done.rows * batch->message.dim;
+    struct command command = {.kind = pushes                             ? COMMAND_TABLE_PUSH
+                                      : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
+                                                                         : COMMAND_TABLE_TOUCH,
+                              .tensor = batch->message.table,
+                              .version = pushes ? run->version : 0,
+                              .clock = pushes || batch->message.create ? batch->message.clock : 0,
+                              .ids = ids,
+                              .rows = run->rows,
+                              .out = pulls ? out : NULL};
+    enum canyon_status status = tables_shard(handler, batch->table, run->shard, &shard, error);
+    if (status == CANYON_OK) {
+        status = check_ids(handler, batch, run->shard, ids, run->rows, error);
+    }
+    if (status == CANYON_OK && pushes) {
+        status = gradients_of(handler, batch, first, run->rows, &command.values, error);
+        command.count = (size_t)run->rows * batch->message.dim;
+    }
+    if (status == CANYON_OK && batch->type == FRAME_TABLE_PULL && !batch->message.create) {
+        status = shard_pull(shard, command.tensor, ids, run->rows, out, error);
+        reply.version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
+    } else if (status == CANYON_OK) {
+        status = apply_run(handler, batch, shard, &command, &reply, error);
+    }
+    if (status == CANYON_OK) {
+        *result = (struct rows_result){
+            .rows = (uint32_t)reply.rows, .version = reply.version, .staleness = pushes ? reply.staleness : 0};
+    }
+    return status;
+}
+
+static void count_run(struct message_statistics *counters, const struct batch *batch, const struct rows_run *run,
+                      const struct rows_result *result) {
+    counters->rows_pushed += rows_push(batch->type) ? run->rows : 0;
+    counters->rows_pulled += rows_pull(batch->type) ? run->rows : 0;
+    counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : result->rows;
+}
+
+static void execute_runs(struct handler *handler, struct batch *batch) {
+    const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    size_t first = 0;
+    for (uint32_t i = 0; i < batch->message.runs; i++) {
+        struct rows_result *result = &handler->tables.results[i];
+        struct error error;
+        *result = (struct rows_result){.code = CANYON_OK};
+        enum canyon_status status = execute_run(handler, batch, &runs[i], first, result, &error);
+        if (status == CANYON_OK) {
+            count_run(&handler->counters, batch, &runs[i], result);
+            batch->done.rows += rows_pull(batch->type) ? runs[i].rows : 0;
+            batch->table->settled = batch->table->settled || rows_push(batch->type);
+        } else {
+            result->code = (uint32_t)status;
+            handler->counters.refused++;
+            handler->counters.not_finite += status == CANYON_NOT_FINITE;
+            if (batch->done.text[0] == '\0') {
+                memcpy(batch->done.text, error.text, sizeof error.text);
+            }
+        }
+        first += runs[i].rows;
+    }
+}
+
+/* ---- the reply ---- */
+
+/* The weights in the form that was asked for; returns where they are. */
+static const void *encode_weights(struct handler *handler, const struct batch *batch, size_t row_bytes) {
+    const uint32_t dim = batch->message.dim;
+    if (batch->message.reply == CODEC_F32) {
+        return handler->tables.weights;
+    }
+    for (uint32_t i = 0; i < batch->done.rows; i++) {
+        codec_encode((enum codec)batch->message.reply, handler->tables.weights + (size_t)i * dim, dim,
+                     codec_seed(batch->table->home, i, batch->message.clock), handler->codecs.reply + i * row_bytes);
+    }
+    return handler->codecs.reply;
+}
+
+static void answer(struct handler *handler, struct batch *batch) {
+    const size_t row_bytes = rows_pull(batch->type) ? rows_row_bytes(batch->message.reply, batch->message.dim) : 0;
+    const struct rows_layout layout = rows_reply_layout(batch->done.runs, batch->done.rows, row_bytes);
+    const size_t results = batch->done.runs * sizeof(struct rows_result);
+    const size_t values = batch->done.rows * row_bytes, front = values > 0 ? layout.values : results;
+    memset((uint8_t *)handler->tables.results + results, 0, front - results);
+    handler->slices[1] = (struct handler_slice){handler->tables.results, front};
+    if (values > 0) {
+        handler->slices[2] = (struct handler_slice){encode_weights(handler, batch, row_bytes), values};
+    }
+    assert(front + values == layout.bytes);
+    reply_send(handler, batch->request, (enum frame_type)(batch->type + 1),
+               message_pack_rows_done(&batch->done, reply_message(handler)), values > 0 ? 2 : 1);
+}
+
+enum canyon_status serve_rows(struct handler *handler, const struct request *request, const struct frame *frame,
+                              struct error *error) {
+    struct batch batch = {.request = request, .type = frame->header.type, .payload = frame->payload};
+    enum canyon_status status = message_unpack_rows(frame->message, frame->header.message_bytes, &batch.message, error);
+    if (status == CANYON_OK) {
+        status = rows_check_request(batch.type, &batch.message, frame->payload, frame->header.payload_bytes,
+                                    handler->job->shards, handler_payload_limit(handler->job), &batch.layout, error);
+    }
+    if (status == CANYON_OK) {
+        status = tables_find(handler, request, batch.message.table, &batch.table, error);
+    }
+    if (status == CANYON_OK) {
+        status = check_table(&batch, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    assert((uintptr_t)frame->payload % _Alignof(uint64_t) == 0);
+    batch.row_bytes = rows_push(batch.type) ? rows_row_bytes(batch.message.codec, batch.message.dim) : 0;
+    batch.done.runs = batch.message.runs;
+    execute_runs(handler, &batch);
+    answer(handler, &batch);
+    return CANYON_OK;
+}
