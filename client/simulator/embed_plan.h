@@ -14,7 +14,7 @@
 
 #define EMBED_PROGRAM   "canyon-sim embed"
 #define EMBED_DIM_HIGH  1024u
-#define EMBED_SHOWN     8  /* nearest words of each word asked for */
+#define EMBED_SHOWN     6  /* nearest words of each word asked for */
 #define EMBED_WORDS     32 /* that may be asked for */
 #define EMBED_TEXT_HIGH (4ull << 30)
 
