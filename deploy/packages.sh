@@ -8,7 +8,7 @@ set -eu
 packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libprotobuf-c-dev protobuf-c-compiler libsodium-dev
 libjansson-dev libinih-dev gnuplot-nox"
 if [ "${1:-}" = test ]; then
-    packages="$packages g++ clang libclang-rt-14-dev libcmocka-dev iproute2"
+    packages="$packages g++ clang libclang-rt-14-dev libcmocka-dev iproute2 wordnet-base"
 fi
 
 # A compiler or cmake that was installed in another way than by apt serves as well.

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "canyon.h"
+#include "client/simulator/embed.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/load.h"
 #include "client/simulator/surface.h"
@@ -15,7 +16,11 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"train", train_main}, {"trace", trace_main}, {"surface", surface_main}, {"load", load_main}};
+} commands[] = {{"train", train_main},
+                {"trace", trace_main},
+                {"surface", surface_main},
+                {"load", load_main},
+                {"embed", embed_main}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static int run_command(const struct command_line *line, int argc, char **argv) {
@@ -65,6 +70,7 @@ int main(int argc, char **argv) {
                    "  trace          push gradients from standard input, print each step's weights\n"
                    "  surface        let optimizers descend a function of two variables\n"
                    "  load           put a load on servers, measure it, verify that nothing is lost\n"
+                   "  embed          learn word vectors from English text, in tables\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"
@@ -80,7 +86,7 @@ int main(int argc, char **argv) {
         return OUTCOME_DONE;
     }
     if (used >= argc) {
-        arguments_wrong(&line, "a command is missing: train, trace, surface or load");
+        arguments_wrong(&line, "a command is missing: train, trace, surface, load or embed");
         return OUTCOME_USAGE;
     }
     argc -= used;

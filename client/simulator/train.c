@@ -10,6 +10,7 @@
 #include "client/simulator/interrupt.h"
 #include "client/simulator/place.h"
 #include "client/simulator/plot.h"
+#include "client/simulator/regress.h"
 #include "client/simulator/report.h"
 #include "client/simulator/run.h"
 #include "client/simulator/suite.h"
@@ -25,6 +26,9 @@ static const char details[] = "The data are the 1,797 handwritten digits of UCI'
                               "--seed alone, and with their default learning rate unless it is given. Without\n"
                               "--servers, two local servers are started. Ended by a signal, it stops what it\n"
                               "started and exits with 128 and the signal's number.\n"
+                              "\n"
+                              "--model lr is logistic regression on files of examples, and has options of its\n"
+                              "own: canyon-sim train --model lr --help lists them.\n"
                               "\n"
                               "What is counted:\n"
                               "  steps           batches whose gradients were applied, of all workers together\n"
@@ -86,7 +90,7 @@ static enum arguments_verdict train_check(struct train *train, const struct comm
 }
 
 static enum arguments_verdict train_arguments(struct train *train, int argc, char **argv) {
-    static const char *const models[] = {"softmax", "mlp", NULL};
+    static const char *const models[] = {"softmax", "mlp", "lr", NULL};
     const struct argument options[] = {
         PLACE_ARGUMENTS(train->where),
         {.name = "workers",
@@ -99,8 +103,8 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
          .high = RUN_WORKERS_HIGH},
         {.name = "model",
          .letter = 'm',
-         .value = "softmax|mlp",
-         .help = "softmax regression, or one hidden layer of ReLU (default mlp)",
+         .value = "softmax|mlp|lr",
+         .help = "softmax regression, or one hidden layer of ReLU (default mlp); lr: see below",
          .kind = ARGUMENT_TEXT,
          .target = &train->model,
          .choices = models},
@@ -173,6 +177,7 @@ static enum arguments_verdict train_arguments(struct train *train, int argc, cha
         .details = details,
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim train --codec int8/bf16 -w 8\n"
+                    "  canyon-sim train --model lr --data clicks.libsvm --test more.libsvm\n"
                     "  canyon-sim train --servers 10.0.0.1:7077 -w 8 -o adam:lr=0.002 --json",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
@@ -290,6 +295,9 @@ static enum outcome train_run(struct train *train) {
 
 int train_main(int argc, char **argv) {
     int code = OUTCOME_FAILED;
+    if (regress_is_meant(argc, argv)) {
+        return regress_main(argc, argv);
+    }
     struct train *train = calloc(1, sizeof *train);
     if (train == NULL) {
         fprintf(stderr, "%s: no memory\n", PROGRAM);

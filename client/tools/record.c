@@ -13,6 +13,20 @@ json_t *record_unsigned(uint64_t value) {
     return value <= (uint64_t)INT64_MAX ? json_integer((json_int_t)value) : json_real((double)value);
 }
 
+json_t *record_object(const struct record_field *fields, size_t count) {
+    json_t *object = json_object();
+    bool good = object != NULL;
+    for (size_t i = 0; i < count; i++) {
+        /* Takes the value, and refuses NULL; without an object the value is given up too. */
+        good = json_object_set_new(object, fields[i].key, fields[i].value) == 0 && good;
+    }
+    if (!good) {
+        json_decref(object);
+        object = NULL;
+    }
+    return object;
+}
+
 static bool print_value(FILE *out, json_t *value);
 
 /* The shortest digits that read back as the same number; jansson prints 0.1 either inexactly or as 0.10000000000000001.

@@ -465,6 +465,32 @@ def digits():
     yield "long", (line[:-1] + "9" * 40 + "\n").encode()
 
 
+def libsvm():
+    lines = b"+1 3:0.5 7:-2 # both\n-1 18446744073709551614:1e-3\n\n0\n1 1:1 1:1\n"
+    names = b"1 word=sea:1 a:b:2\n0 " + b"x" * 255 + b":1\n"
+    yield "indices", b"\x00" + lines
+    yield "cut", b"\x70" + lines
+    yield "names", b"\x01" + names
+    yield "few-names", b"\x7f" + names
+    yield "long-name", b"\x01" + names.replace(b"x:", b"xx:")
+    for name, line in {"label": b"2 1:1", "colon": b"1 7", "empty": b"1 :1", "value": b"1 7:", "nan": b"1 7:nan",
+                       "huge": b"1 7:1e39", "hexadecimal": b"1 7:0x1", "index": b"1 18446744073709551616:1",
+                       "bias": b"1 18446744073709551615:1", "nul": b"1 7:1\x002", "return": b"1 7:1\r"}.items():
+        yield name, b"\x00" + line + b"\n"
+
+
+def wordnet():
+    line = b"00002684 03 n 02 object 0 physical_thing(a) f 001 @ 00001930 n 0000 | an object; a thing that is an object\n"
+    yield "one", b"  1 licence  \n" + line
+    yield "words", line.replace(b"physical_thing", b"thing")
+    yield "fewer", line.replace(b" 02 ", b" 03 ")
+    yield "none", line.replace(b" 02 ", b" 00 ")
+    yield "gloss", line.replace(b" | ", b" ")
+    yield "empty", line[:line.index(b"an object")]
+    yield "text", b"It's a well-known thing: \xc3\xa9t\xc3\xa9, 1066.\n\nA thing is a thing\n \n"
+    yield "joints", b"-a--b' 'c d'e-f 's x's"
+
+
 def handshake():
     """Whole handshakes, and such with one message changed, made up or cut."""
     for cipher, name in ((0, "chacha"), (1, "aes")):
@@ -498,7 +524,7 @@ def records():
 
 
 TARGETS = [frames, messages, greeting, handler, command, table, config, optimizer, key, handshake, records, allow, known_servers,
-           session, npy, digits, codec]
+           session, npy, digits, libsvm, wordnet, codec]
 
 
 def main():

@@ -29,7 +29,9 @@ options() { # PROGRAM COMMAND-LINE-PATTERN HELP...
     done
 }
 options canyon-server 'bin/canyon-server' --help
-options canyon-sim 'bin/canyon-sim train' train --help
+options canyon-sim 'bin/canyon-sim train --[^m]' train --help
+options canyon-sim 'bin/canyon-sim train --model lr' train --model lr --help
+options canyon-sim 'bin/canyon-sim embed' embed --help
 options canyon-sim 'bin/canyon-sim trace' trace --help
 options canyon-sim 'bin/canyon-sim surface' surface --help
 options canyon-sim 'bin/canyon-sim load' load --help

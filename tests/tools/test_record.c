@@ -62,6 +62,15 @@ static void test_it_reads_back(void **state) {
     }
 }
 
+static void test_objects_have_their_fields_in_order(void **state) {
+    (void)state;
+    check(record_object((struct record_field[]){{"b", record_unsigned(1)}, {"a", json_null()}}, 2),
+          "{\"b\":1,\"a\":null}\n");
+    check(record_object(NULL, 0), "{}\n");
+    assert_null(record_object((struct record_field[]){{"b", record_unsigned(1)}, {"a", NULL}}, 2));
+    assert_null(record_object((struct record_field[]){{"a", NULL}, {"b", record_unsigned(1)}}, 2));
+}
+
 static void test_failures(void **state) {
     (void)state;
     struct capture capture;
@@ -91,8 +100,11 @@ static void test_outcomes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_line_in_order), cmocka_unit_test(test_numbers_are_exact),
-        cmocka_unit_test(test_it_reads_back),     cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_one_line_in_order),
+        cmocka_unit_test(test_numbers_are_exact),
+        cmocka_unit_test(test_it_reads_back),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_objects_have_their_fields_in_order),
         cmocka_unit_test(test_outcomes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
