@@ -301,7 +301,10 @@ static void a_stopping_server_lets_nobody_wait(void **state) {
 static void bad_random(void *user, void *bytes, size_t count) {
     unsigned *calls = user;
     uint64_t draws[] = {0, 7, 7, 0, 8}, draw = draws[*calls < 5 ? *calls : 4];
-    assert_int_equal(count, sizeof draw);
+    if (count != sizeof draw) {
+        memset(bytes, 0, count); /* the handler's secret */
+        return;
+    }
     memcpy(bytes, &draw, sizeof draw);
     (*calls)++;
 }
@@ -317,7 +320,6 @@ static void ids_are_neither_zero_nor_in_use(void **state) {
     struct handler_environment environment = {.now = no_time, .random = bad_random, .user = &calls};
     struct handler *handler = handler_create(&bench.job, 0, 0, 1, &environment);
     struct client client;
-    calls = 0; /* the handler has drawn a secret */
     struct tensor_spec v = fixture_raw_spec("v", 3, "sgd");
     client_come(&client, handler, 9, "x");
     assert_int_equal(take_created(&client, ask_create(&client, &w, 0)).tensor.id, 7);
