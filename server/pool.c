@@ -120,13 +120,68 @@ static void drop_region(struct pool *pool, struct region *region) {
     memmove(region, region + 1, (pool->count - place) * sizeof *region);
 }
 
+/* Of the smallest piece that has so many bytes. */
 static unsigned order_of(size_t bytes) {
     unsigned order = 0;
     while (POOL_LEAST << order < bytes) {
         order++;
     }
-    assert(order < ORDERS && POOL_LEAST << order == bytes);
+    assert(order < ORDERS && bytes > 0 && bytes % POOL_LEAST == 0);
     return order;
+}
+
+static uint8_t *take_piece(struct pool *pool, unsigned wanted) {
+    unsigned order = wanted;
+    while (order < ORDERS && pool->free[order] == NULL) {
+        order++;
+    }
+    if (order == ORDERS) {
+        if (!add_region(pool)) {
+            return NULL;
+        }
+        order = ORDERS - 1;
+    }
+    uint8_t *piece = (uint8_t *)pool->free[order];
+    struct region *region = region_of(pool, piece);
+    extract(region, pool->free[order], order);
+    while (order > wanted) {
+        order--;
+        insert(pool, region, piece + (POOL_LEAST << order), order); /* the upper half; the lower one is cut on */
+    }
+    return piece;
+}
+
+static void give_piece(struct pool *pool, uint8_t *piece, unsigned order) {
+    struct region *region = region_of(pool, piece);
+    while (order < ORDERS - 1) {
+        size_t size = POOL_LEAST << order, offset = (size_t)(piece - region->memory);
+        uint8_t *half = region->memory + (offset ^ size);
+        if (!is_vacant(region, bit_of(region, half, order))) {
+            break;
+        }
+        extract(region, (struct vacancy *)(void *)half, order);
+        piece = half < piece ? half : piece;
+        order++;
+    }
+    if (order == ORDERS - 1) {
+        drop_region(pool, region);
+    } else {
+        insert(pool, region, piece, order);
+    }
+}
+
+/* Gives back the bytes from `begin` to `end` of a piece, both counted from its beginning: in the largest pieces that
+ * stand between. */
+static void give_part(struct pool *pool, uint8_t *piece, size_t begin, size_t end) {
+    while (begin < end) {
+        unsigned order = 0;
+        while (order + 1 < ORDERS && begin % (POOL_LEAST << (order + 1)) == 0 &&
+               begin + (POOL_LEAST << (order + 1)) <= end) {
+            order++;
+        }
+        give_piece(pool, piece + begin, order);
+        begin += POOL_LEAST << order;
+    }
 }
 
 /* ---- What the header promises ---- */
@@ -150,58 +205,21 @@ void pool_destroy(struct pool *pool) {
 }
 
 void *pool_take(struct pool *pool, size_t bytes) {
-    unsigned wanted = order_of(bytes), order = wanted;
-    while (order < ORDERS && pool->free[order] == NULL) {
-        order++;
+    unsigned order = order_of(bytes);
+    uint8_t *block = take_piece(pool, order);
+    if (block != NULL) {
+        give_part(pool, block, bytes, POOL_LEAST << order);
+        pool->taken += bytes;
     }
-    if (order == ORDERS) {
-        if (!add_region(pool)) {
-            return NULL;
-        }
-        order = ORDERS - 1;
-    }
-    uint8_t *block = (uint8_t *)pool->free[order];
-    struct region *region = region_of(pool, block);
-    extract(region, pool->free[order], order);
-    while (order > wanted) {
-        order--;
-        insert(pool, region, block + (POOL_LEAST << order), order); /* the upper half; the lower one is cut on */
-    }
-    pool->taken += bytes;
     return block;
 }
 
-void pool_give(struct pool *pool, void *memory, size_t bytes) {
-    if (memory == NULL) {
-        return;
+void pool_give(struct pool *pool, void *block, size_t bytes) {
+    if (block != NULL) {
+        (void)order_of(bytes); /* that it is a size */
+        pool->taken -= bytes;
+        give_part(pool, block, 0, bytes);
     }
-    unsigned order = order_of(bytes);
-    uint8_t *block = memory;
-    struct region *region = region_of(pool, block);
-    pool->taken -= bytes;
-    while (order < ORDERS - 1) {
-        size_t size = POOL_LEAST << order, offset = (size_t)(block - region->memory);
-        uint8_t *neighbour = region->memory + (offset ^ size);
-        if (!is_vacant(region, bit_of(region, neighbour, order))) {
-            break;
-        }
-        extract(region, (struct vacancy *)(void *)neighbour, order);
-        block = neighbour < block ? neighbour : block;
-        order++;
-    }
-    if (order == ORDERS - 1) {
-        drop_region(pool, region);
-    } else {
-        insert(pool, region, block, order);
-    }
-}
-
-size_t pool_size(size_t bytes) {
-    size_t size = POOL_LEAST;
-    while (size < bytes && size < POOL_MOST) {
-        size *= 2;
-    }
-    return size;
 }
 
 uint64_t pool_taken(const struct pool *pool) {

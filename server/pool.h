@@ -1,9 +1,9 @@
 /* A pool cuts memory into blocks for what grows in small steps: the rows and the indexes of tables.
  *
- * Blocks are powers of two from 4 KiB to 2 MiB, aligned to 64 bytes. They are cut from regions of 2 MiB; a block that
- * is free is joined with its free neighbour again, and whole regions are given back, so memory of a table that is
- * dropped is not kept. The pool's own notes cost 0.01 % of the memory. One thread uses a pool. What it does never shows
- * in a result. */
+ * Blocks are whole pages of 4 KiB, up to 2 MiB, aligned to 64 bytes. They are cut from regions of 2 MiB, halved and
+ * halved again; what is free is joined with its free other half, and whole regions are given back, so memory of a table
+ * that is dropped is not kept. The pool's own notes cost 0.01 % of the memory. One thread uses a pool. What it does
+ * never shows in a result. */
 #ifndef CANYON_SERVER_POOL_H
 #define CANYON_SERVER_POOL_H
 
@@ -22,15 +22,12 @@ struct pool *pool_create(const struct memory *memory);
 /* Gives back what is still taken, too. Safe on NULL. */
 void pool_destroy(struct pool *pool);
 
-/* A block of `bytes`, a power of two from POOL_LEAST to POOL_MOST; its content is undefined. Owned: pool_give. NULL
- * when memory cannot be had. */
+/* A block of `bytes`, a multiple of POOL_LEAST up to POOL_MOST; its content is undefined. Owned: pool_give. NULL when
+ * memory cannot be had. */
 void *pool_take(struct pool *pool, size_t bytes);
 
 /* Gives a block back that was taken with as many bytes. Safe on NULL. */
 void pool_give(struct pool *pool, void *block, size_t bytes);
-
-/* The smallest size of a block with room for so many bytes, at most POOL_MOST. */
-size_t pool_size(size_t bytes);
 
 /* Bytes of all blocks that are taken; bytes of all regions. */
 uint64_t pool_taken(const struct pool *pool);

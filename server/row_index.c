@@ -18,8 +18,8 @@ _Static_assert(LINE_BYTES == 64, "a line of entries is a cache line");
 
 /* ---- Arrays of lines ---- */
 
-/* Segments are a few hundredths of the array and less, within what the pool has: small ones waste little, large ones need
- * few pointers. */
+/* Segments are a few hundredths of the array and less, within what the pool has: small ones waste little, large ones
+ * need few pointers. */
 static unsigned segment_shift(uint64_t lines) {
     size_t bytes = POOL_LEAST;
     while (bytes < POOL_MOST && bytes * 256 <= lines * LINE_BYTES) {
