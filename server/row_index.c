@@ -11,6 +11,9 @@
 
 #define INSERT_LINES 6 /* that an insertion usually reads */
 
+/* Old segments make room for new ones, so they are of a size that the pool cuts itself. */
+#define SEGMENT_MOST (POOL_LARGE / 2)
+
 /* The entries with which the index begins to grow: nine tenths of those that the homes have room for. */
 #define FULL(homes) ((homes) / 2 * 9 + (homes) % 2 * 4)
 
@@ -22,7 +25,7 @@ _Static_assert(LINE_BYTES == 64, "a line of entries is a cache line");
  * need few pointers. */
 static unsigned segment_shift(uint64_t lines) {
     size_t bytes = POOL_LEAST;
-    while (bytes < POOL_MOST && bytes * 256 <= lines * LINE_BYTES) {
+    while (bytes < SEGMENT_MOST && bytes * 256 <= lines * LINE_BYTES) {
         bytes *= 2;
     }
     unsigned shift = 0;
