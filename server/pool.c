@@ -5,39 +5,99 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ORDERS 10 /* sizes: POOL_LEAST << 0 ... POOL_LEAST << 9 */
-#define BITS   (2u << (ORDERS - 1))
+#define REGION  ((size_t)2 << 20)
+#define PAGES   ((unsigned)(REGION / POOL_LEAST))
+#define WORDS   (PAGES / 64)
+#define CLASSES 10 /* of regions: by the power of two in their longest run of free pages */
+#define LOOKS   8  /* regions of one class that are looked at before another is taken */
 
-_Static_assert(POOL_LEAST << (ORDERS - 1) == POOL_MOST, "a region is one block of the largest size");
+_Static_assert(PAGES == 1u << (CLASSES - 1), "a region that is free has a class");
 
-/* A free block holds its place in the list of free blocks of its size. */
-struct vacancy {
-    struct vacancy *next, **from; /* `from` points to what points here */
-};
-
-/* Bit (1 << (ORDERS - 1 - order)) + i of `vacant` is set where block i of that order is free as such,
- * neither cut up nor joined into a larger one. */
 struct region {
-    uint8_t *memory; /* POOL_MOST bytes */
-    uint64_t vacant[BITS / 64];
+    uint8_t *memory;
+    uint64_t free[WORDS];        /* a bit for each page */
+    unsigned longest;            /* run of free pages */
+    struct region *next, **from; /* others of its class; `from` points to what points here. Unused where longest is 0 */
 };
 
 struct pool {
     const struct memory *memory;
-    struct vacancy *free[ORDERS];
-    struct region *regions; /* by address */
+    struct region **regions; /* by address */
     size_t count, room;
-    uint64_t taken;
+    struct region *classes[CLASSES];
+    uint64_t taken, large;
 };
 
-/* ---- Which region an address belongs to ---- */
+/* ---- Pages of a region ---- */
+
+/* The first page from `page` on that is free, or is not; PAGES when there is none. */
+static unsigned next_page(const struct region *region, unsigned page, bool is_free) {
+    while (page < PAGES) {
+        uint64_t word = region->free[page / 64];
+        word = (is_free ? word : ~word) >> page % 64;
+        if (word != 0) {
+            return page + (unsigned)__builtin_ctzll(word);
+        }
+        page = (page / 64 + 1) * 64;
+    }
+    return PAGES;
+}
+
+/* Where the first run of so many free pages begins; it is there. */
+static unsigned find_run(const struct region *region, unsigned pages) {
+    unsigned begin = next_page(region, 0, true), end = next_page(region, begin, false);
+    while (end - begin < pages) {
+        assert(begin < PAGES);
+        begin = next_page(region, end, true);
+        end = next_page(region, begin, false);
+    }
+    return begin;
+}
+
+static unsigned longest_run(const struct region *region) {
+    unsigned longest = 0, end = 0;
+    for (unsigned begin = next_page(region, 0, true); begin < PAGES; begin = next_page(region, end, true)) {
+        end = next_page(region, begin, false);
+        longest = end - begin > longest ? end - begin : longest;
+    }
+    return longest;
+}
+
+static unsigned class_of(unsigned pages) {
+    return 31 - (unsigned)__builtin_clz(pages);
+}
+
+/* Turns the pages over and puts the region among those of its class. */
+static void turn(struct pool *pool, struct region *region, unsigned first, unsigned pages) {
+    if (region->longest > 0) {
+        *region->from = region->next;
+        if (region->next != NULL) {
+            region->next->from = region->from;
+        }
+    }
+    for (unsigned page = first; page < first + pages; page++) {
+        region->free[page / 64] ^= UINT64_C(1) << page % 64;
+    }
+    region->longest = longest_run(region);
+    if (region->longest > 0) {
+        struct region **class = &pool->classes[class_of(region->longest)];
+        region->next = *class;
+        region->from = class;
+        if (region->next != NULL) {
+            region->next->from = &region->next;
+        }
+        *class = region;
+    }
+}
+
+/* ---- Regions ---- */
 
 /* How many regions begin at or below an address. */
 static size_t regions_up_to(const struct pool *pool, const uint8_t *memory) {
     size_t low = 0, high = pool->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if ((uintptr_t)pool->regions[middle].memory <= (uintptr_t)memory) {
+        if ((uintptr_t)pool->regions[middle]->memory <= (uintptr_t)memory) {
             low = middle + 1;
         } else {
             high = middle;
@@ -46,19 +106,12 @@ static size_t regions_up_to(const struct pool *pool, const uint8_t *memory) {
     return low;
 }
 
-static struct region *region_of(const struct pool *pool, const uint8_t *block) {
-    size_t count = regions_up_to(pool, block);
-    assert(count > 0 && block < pool->regions[count - 1].memory + POOL_MOST);
-    return &pool->regions[count - 1];
-}
-
-/* Room in the list for one region more. */
 static bool make_room(struct pool *pool) {
     if (pool->count < pool->room) {
         return true;
     }
     size_t room = pool->room == 0 ? 16 : 2 * pool->room;
-    struct region *regions = realloc(pool->regions, room * sizeof *regions);
+    struct region **regions = realloc(pool->regions, room * sizeof(struct region *));
     if (regions != NULL) {
         pool->regions = regions;
         pool->room = room;
@@ -66,67 +119,41 @@ static bool make_room(struct pool *pool) {
     return regions != NULL;
 }
 
-/* ---- Free blocks ---- */
-
-static unsigned bit_of(const struct region *region, const void *block, unsigned order) {
-    size_t index = (size_t)((const uint8_t *)block - region->memory) / (POOL_LEAST << order);
-    return (1u << (ORDERS - 1 - order)) + (unsigned)index;
-}
-
-static bool is_vacant(const struct region *region, unsigned bit) {
-    return region->vacant[bit / 64] >> bit % 64 & 1;
-}
-
-static void insert(struct pool *pool, struct region *region, void *block, unsigned order) {
-    struct vacancy *vacancy = block;
-    unsigned bit = bit_of(region, block, order);
-    vacancy->next = pool->free[order];
-    vacancy->from = &pool->free[order];
-    if (vacancy->next != NULL) {
-        vacancy->next->from = &vacancy->next;
+static struct region *add_region(struct pool *pool) {
+    struct region *region = make_room(pool) ? calloc(1, sizeof *region) : NULL;
+    if (region == NULL || (region->memory = memory_take(pool->memory, REGION)) == NULL) {
+        free(region);
+        return NULL;
     }
-    pool->free[order] = vacancy;
-    region->vacant[bit / 64] |= UINT64_C(1) << bit % 64;
-}
-
-static void extract(struct region *region, struct vacancy *vacancy, unsigned order) {
-    unsigned bit = bit_of(region, vacancy, order);
-    *vacancy->from = vacancy->next;
-    if (vacancy->next != NULL) {
-        vacancy->next->from = vacancy->from;
-    }
-    region->vacant[bit / 64] &= ~(UINT64_C(1) << bit % 64);
-}
-
-static bool add_region(struct pool *pool) {
-    uint8_t *memory = make_room(pool) ? memory_take(pool->memory, POOL_MOST) : NULL;
-    if (memory == NULL) {
-        return false;
-    }
-    size_t place = regions_up_to(pool, memory);
-    struct region *region = &pool->regions[place];
-    memmove(region + 1, region, (pool->count - place) * sizeof *region);
-    memset(region, 0, sizeof *region);
-    region->memory = memory;
+    size_t place = regions_up_to(pool, region->memory);
+    memmove(pool->regions + place + 1, pool->regions + place, (pool->count - place) * sizeof(struct region *));
+    pool->regions[place] = region;
     pool->count++;
-    insert(pool, region, memory, ORDERS - 1);
-    return true;
+    turn(pool, region, 0, PAGES);
+    return region;
 }
 
-static void drop_region(struct pool *pool, struct region *region) {
-    size_t place = (size_t)(region - pool->regions);
-    memory_give(pool->memory, region->memory, POOL_MOST);
+/* All its pages are free. */
+static void drop_region(struct pool *pool, size_t place) {
+    struct region *region = pool->regions[place];
+    turn(pool, region, 0, PAGES); /* out of its class */
     pool->count--;
-    memmove(region, region + 1, (pool->count - place) * sizeof *region);
+    memmove(pool->regions + place, pool->regions + place + 1, (pool->count - place) * sizeof(struct region *));
+    memory_give(pool->memory, region->memory, REGION);
+    free(region);
 }
 
-static unsigned order_of(size_t bytes) {
-    unsigned order = 0;
-    while (POOL_LEAST << order < bytes) {
-        order++;
+/* A region with a run of so many pages, as short a one as is found without looking long. */
+static struct region *find_region(const struct pool *pool, unsigned pages) {
+    unsigned class = class_of(pages), looks = 0;
+    struct region *region = pool->classes[class];
+    while (region != NULL && region->longest < pages) {
+        region = ++looks < LOOKS ? region->next : NULL;
     }
-    assert(order < ORDERS && POOL_LEAST << order == bytes);
-    return order;
+    while (region == NULL && ++class < CLASSES) {
+        region = pool->classes[class];
+    }
+    return region;
 }
 
 /* ---- What the header promises ---- */
@@ -141,67 +168,51 @@ struct pool *pool_create(const struct memory *memory) {
 
 void pool_destroy(struct pool *pool) {
     if (pool != NULL) {
-        for (size_t i = 0; i < pool->count; i++) {
-            memory_give(pool->memory, pool->regions[i].memory, POOL_MOST);
-        }
+        assert(pool->taken == 0 && pool->count == 0);
         free(pool->regions);
         free(pool);
     }
 }
 
 void *pool_take(struct pool *pool, size_t bytes) {
-    unsigned wanted = order_of(bytes), order = wanted;
-    while (order < ORDERS && pool->free[order] == NULL) {
-        order++;
-    }
-    if (order == ORDERS) {
-        if (!add_region(pool)) {
-            return NULL;
+    assert(bytes > 0 && bytes % POOL_LEAST == 0 && bytes <= POOL_MOST);
+    uint8_t *block = NULL;
+    if (bytes >= POOL_LARGE) {
+        block = memory_take(pool->memory, bytes);
+        pool->large += block == NULL ? 0 : bytes;
+    } else {
+        unsigned pages = (unsigned)(bytes / POOL_LEAST);
+        struct region *region = find_region(pool, pages);
+        region = region == NULL ? add_region(pool) : region;
+        if (region != NULL) {
+            unsigned first = find_run(region, pages);
+            turn(pool, region, first, pages);
+            block = region->memory + first * POOL_LEAST;
         }
-        order = ORDERS - 1;
     }
-    uint8_t *block = (uint8_t *)pool->free[order];
-    struct region *region = region_of(pool, block);
-    extract(region, pool->free[order], order);
-    while (order > wanted) {
-        order--;
-        insert(pool, region, block + (POOL_LEAST << order), order); /* the upper half; the lower one is cut on */
-    }
-    pool->taken += bytes;
+    pool->taken += block == NULL ? 0 : bytes;
     return block;
 }
 
-void pool_give(struct pool *pool, void *memory, size_t bytes) {
-    if (memory == NULL) {
+void pool_give(struct pool *pool, void *block, size_t bytes) {
+    if (block == NULL) {
         return;
     }
-    unsigned order = order_of(bytes);
-    uint8_t *block = memory;
-    struct region *region = region_of(pool, block);
     pool->taken -= bytes;
-    while (order < ORDERS - 1) {
-        size_t size = POOL_LEAST << order, offset = (size_t)(block - region->memory);
-        uint8_t *neighbour = region->memory + (offset ^ size);
-        if (!is_vacant(region, bit_of(region, neighbour, order))) {
-            break;
-        }
-        extract(region, (struct vacancy *)(void *)neighbour, order);
-        block = neighbour < block ? neighbour : block;
-        order++;
+    if (bytes >= POOL_LARGE) {
+        pool->large -= bytes;
+        memory_give(pool->memory, block, bytes);
+        return;
     }
-    if (order == ORDERS - 1) {
-        drop_region(pool, region);
-    } else {
-        insert(pool, region, block, order);
+    size_t place = regions_up_to(pool, block);
+    assert(place > 0);
+    struct region *region = pool->regions[place - 1];
+    size_t offset = (size_t)((uint8_t *)block - region->memory);
+    assert(offset + bytes <= REGION);
+    turn(pool, region, (unsigned)(offset / POOL_LEAST), (unsigned)(bytes / POOL_LEAST));
+    if (region->longest == PAGES) {
+        drop_region(pool, place - 1);
     }
-}
-
-size_t pool_size(size_t bytes) {
-    size_t size = POOL_LEAST;
-    while (size < bytes && size < POOL_MOST) {
-        size *= 2;
-    }
-    return size;
 }
 
 uint64_t pool_taken(const struct pool *pool) {
@@ -209,5 +220,5 @@ uint64_t pool_taken(const struct pool *pool) {
 }
 
 uint64_t pool_held(const struct pool *pool) {
-    return pool->count * (uint64_t)POOL_MOST;
+    return pool->count * (uint64_t)REGION + pool->large;
 }

@@ -11,6 +11,9 @@
 
 #define INSERT_LINES 6 /* that an insertion usually reads */
 
+/* Old segments make room for new ones, so they are of a size that the pool cuts itself. */
+#define SEGMENT_MOST (POOL_LARGE / 2)
+
 /* The entries with which the index begins to grow: nine tenths of those that the homes have room for. */
 #define FULL(homes) ((homes) / 2 * 9 + (homes) % 2 * 4)
 
@@ -18,10 +21,11 @@ _Static_assert(LINE_BYTES == 64, "a line of entries is a cache line");
 
 /* ---- Arrays of lines ---- */
 
-/* Segments are a 64th of the array, within what the pool has: small ones waste little, large ones need few pointers. */
+/* Segments are a few hundredths of the array and less, within what the pool has: small ones waste little, large ones
+ * need few pointers. */
 static unsigned segment_shift(uint64_t lines) {
     size_t bytes = POOL_LEAST;
-    while (bytes < POOL_MOST && bytes * 64 <= lines * LINE_BYTES / 2) {
+    while (bytes < SEGMENT_MOST && bytes * 256 <= lines * LINE_BYTES) {
         bytes *= 2;
     }
     unsigned shift = 0;

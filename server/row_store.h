@@ -9,9 +9,8 @@
  * that no row touches a cache line more than it must. Dim 16 with Adam is 192 bytes, dim 1 with FTRL 16. Beside it
  * each row has 8 bytes of marks: its count of updates and its last-touch clock.
  *
- * Records lie in chunks from the pool, each about a 200th of what is there already (4 KiB to 2 MiB), so growth
- * copies nothing and little is taken before it is used. Places are dealt in order; one that was given back is dealt
- * again first, the last first. Not thread-safe. */
+ * Records and marks are row arrays by place (row_array.h), so growth copies nothing. Places are dealt in order; one
+ * that was given back is dealt again first, the last first. Not thread-safe. */
 #ifndef CANYON_SERVER_ROW_STORE_H
 #define CANYON_SERVER_ROW_STORE_H
 
@@ -20,7 +19,7 @@
 #include <stdint.h>
 
 #include "server/optimizers/optimizer.h"
-#include "server/pool.h"
+#include "server/row_array.h"
 
 #define ROW_PLACES (UINT32_C(1) << 31) /* places are below this */
 
@@ -38,14 +37,10 @@ struct row_marks {
 };
 
 struct row_store {
-    struct pool *pool;
     struct row_layout layout;
-    uint8_t **chunks; /* where the records begin; the marks stand before them, backwards */
-    size_t chunk_count, chunk_room;
-    unsigned shift;          /* place = chunk << shift | index within it */
-    uint32_t free;           /* the place given back last, ROW_NONE for none; its record holds the next one */
-    uint32_t next, next_end; /* places never dealt in the last chunk */
-    uint64_t bytes;
+    struct row_array records, marks;
+    uint32_t free; /* the place given back last, ROW_NONE for none; its record holds the next one */
+    uint32_t next; /* the lowest place that was never dealt */
 };
 
 void row_layout_init(struct row_layout *layout, const struct optimizer *optimizer, size_t dim);
@@ -61,13 +56,11 @@ uint32_t row_store_take(struct row_store *store);
 void row_store_give(struct row_store *store, uint32_t place);
 
 static inline float *row_store_at(const struct row_store *store, uint32_t place) {
-    uint8_t *records = store->chunks[place >> store->shift];
-    return (float *)(void *)(records + (place & ((1u << store->shift) - 1)) * store->layout.record);
+    return row_array_at(&store->records, place);
 }
 
 static inline struct row_marks *row_store_marks(const struct row_store *store, uint32_t place) {
-    uint8_t *records = store->chunks[place >> store->shift];
-    return (struct row_marks *)(void *)records - 1 - (place & ((1u << store->shift) - 1));
+    return row_array_at(&store->marks, place);
 }
 
 /* Of a record: a slot, and its scalars (NULL where the optimizer has none). */
@@ -78,7 +71,7 @@ static inline double *row_scalars(const struct row_layout *layout, float *record
     return layout->scalars == 0 ? NULL : (double *)(void *)((uint8_t *)record + layout->scalars_at);
 }
 
-/* Bytes of all chunks; the most that `rows` rows more can add to them. */
+/* Bytes taken; the most that `rows` rows more can add to them. */
 uint64_t row_store_bytes(const struct row_store *store);
 uint64_t row_store_room(const struct row_store *store, uint64_t rows);
 

@@ -43,7 +43,7 @@ sources() {
     forbid "protobuf-c outside messages" '(protobuf-c|canyon\.pb-c)' \
         $(sources common '^common/message[a-z_]*\.[ch]$') $(sources server) $(sources client)
     pure="server/catalogue server/command server/dense server/detmath server/directory server/initializer
-        server/initializer_row server/pool server/prepared server/row_index server/row_store server/rowkey server/rule
+        server/initializer_row server/pool server/prepared server/row_array server/row_index server/row_store server/rowkey server/rule
         server/schedule server/shard server/shard_catalogue server/shard_spec server/shard_state server/shard_table
         server/slot server/table server/table_batch server/table_push server/table_read server/workspace"
     forbid "the shard looks at the system" \
