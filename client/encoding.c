@@ -1,5 +1,6 @@
 #include "client/encoding.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,11 +46,30 @@ void encoding_look(struct encoding *encoding, struct codec_choice *gradient, str
     pthread_rwlock_unlock(&encoding->lock);
 }
 
+static float *residual_of(const struct encoding *encoding, const struct encoding_block *block) {
+    return block->feedback && encoding->residual != NULL ? encoding->residual + block->offset : NULL;
+}
+
 void encoding_write(struct encoding *encoding, const struct encoding_block *block, uint8_t *bytes) {
     pthread_rwlock_rdlock(&encoding->lock);
-    float *residual = encoding->residual == NULL ? NULL : encoding->residual + block->offset;
+    float *residual = residual_of(encoding, block);
     uint64_t seed = codec_seed(block->seed, 0, atomic_fetch_add_explicit(&encoding->turn, 1, memory_order_relaxed));
     codec_encode_feedback(block->codec, block->values, residual, block->elements, block->kept, seed, bytes);
+    pthread_rwlock_unlock(&encoding->lock);
+}
+
+void encoding_undo(struct encoding *encoding, const struct encoding_block *block, const uint8_t *bytes,
+                   float *decoded) {
+    pthread_rwlock_rdlock(&encoding->lock);
+    float *residual = residual_of(encoding, block);
+    const size_t count = codec_bytes(block->codec, block->elements, block->kept);
+    if (residual != NULL &&
+        codec_decode(block->codec, bytes, count, block->elements, block->kept, decoded, NULL) == CANYON_OK) {
+        for (uint32_t i = 0; i < block->elements; i++) {
+            const float before = residual[i] + decoded[i] - block->values[i];
+            residual[i] = isfinite(before) ? before : residual[i];
+        }
+    }
     pthread_rwlock_unlock(&encoding->lock);
 }
 

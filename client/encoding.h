@@ -37,10 +37,15 @@ struct encoding_block {
     const float *values;
     uint64_t offset; /* of its first element in the tensor */
     uint32_t elements, kept;
+    bool feedback; /* as its call was begun: with the residual, if there still is one */
     uint64_t seed; /* of its tensor, block and worker */
 };
 
 /* Writes codec_bytes bytes. The residual, if there is one, is updated: once for each call. */
 void encoding_write(struct encoding *encoding, const struct encoding_block *block, uint8_t *bytes);
+
+/* Takes an encoding back that was written last for this block, and not sent: what it had taken from the residual is
+ * there again, but for rounding. `decoded` is room for the block's elements. */
+void encoding_undo(struct encoding *encoding, const struct encoding_block *block, const uint8_t *bytes, float *decoded);
 
 #endif

@@ -94,10 +94,16 @@ static void plan_place(struct plan *plan, size_t *open, size_t lane, uint16_t ty
     plan_add_piece(plan, &plan->frames[*slot], piece);
 }
 
+/* How many values of a block topk keeps: no more than fit a frame, where blocks are long. */
+static uint32_t plan_kept(const struct job *job, const struct plan_item *item, uint32_t elements) {
+    size_t kept = codec_kept(item->fraction, elements), most = job_payload_limit(job) / codec_bytes(CODEC_TOPK, 1, 1);
+    return (uint32_t)(kept < most ? kept : most);
+}
+
 /* How much of a piece travels, each way. */
-static void plan_measure(const struct plan_item *item, struct plan_piece *piece) {
+static void plan_measure(const struct job *job, const struct plan_item *item, struct plan_piece *piece) {
     bool pushes = item->type == FRAME_PUSH || item->type == FRAME_PUSH_PULL;
-    piece->kept = pushes && item->codec == CODEC_TOPK ? (uint32_t)codec_kept(item->fraction, piece->elements) : 0;
+    piece->kept = pushes && item->codec == CODEC_TOPK ? plan_kept(job, item, piece->elements) : 0;
     if (item->type != FRAME_PULL)
         piece->out = (uint32_t)codec_bytes(item->codec, piece->elements, piece->kept);
     if (item->type == FRAME_PULL || item->type == FRAME_PUSH_PULL)
@@ -150,7 +156,7 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
                 piece.offset = block * SLOT_NUMBER_WORDS;
                 piece.elements = SLOT_NUMBER_WORDS;
             }
-            plan_measure(&items[i], &piece);
+            plan_measure(layout->job, &items[i], &piece);
             plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
         }
     }

@@ -279,6 +279,9 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
             uint64_t cost = request_cost(request);
             if (in_flight > 0 && in_flight + cost > session->options.window_bytes)
                 break;
+            /* Prepared when it goes first: what is prepared and then not sent must be taken back. */
+            if (request->prepare != NULL && count > 0)
+                break;
             in_flight += cost;
             if (request->prepare != NULL)
                 request->prepare(request);

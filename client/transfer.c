@@ -75,14 +75,18 @@ static void transfer_choose(struct transfer_item *item) {
 /* Room for the gradients that are to be encoded. */
 static enum canyon_status transfer_take_room(struct transfer *transfer, struct canyon_client *client,
                                              struct error *error) {
-    uint64_t bytes = 0;
+    uint64_t words = 0, longest = 0;
     for (size_t i = 0; i < transfer->plan.piece_count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[i];
-        bytes += transfer->items[piece->item].codec.codec != CODEC_F32 ? piece->out : 0;
+        const struct codec_choice *codec = &transfer->items[piece->item].codec;
+        words += codec->codec != CODEC_F32 ? piece->out / sizeof(float) : 0;
+        if (codec->feedback && piece->elements > longest)
+            longest = piece->elements;
     }
-    if (bytes > 0 && !client_take_room(client, bytes / sizeof(float), &transfer->encoded))
+    if (words > 0 && !client_take_room(client, words + longest, &transfer->encoded))
         return error_set(error, CANYON_NO_MEMORY, "no memory for %llu bytes of encoded gradients",
-                         (unsigned long long)bytes);
+                         (unsigned long long)(words * sizeof(float)));
+    transfer->decoded = words > 0 ? transfer->encoded.values + words : NULL;
     return CANYON_OK;
 }
 
@@ -129,32 +133,54 @@ static struct iovec transfer_slice(const struct transfer *transfer, const struct
     return slice_of(to, piece->out);
 }
 
+static struct encoding_block transfer_block(const struct transfer *transfer, const struct plan_piece *piece) {
+    const struct transfer_item *item = &transfer->items[piece->item];
+    uint64_t worker;
+    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
+    return (struct encoding_block){.codec = item->codec.codec,
+                                   .values = item->out + piece->offset,
+                                   .offset = piece->offset,
+                                   .elements = piece->elements,
+                                   .kept = piece->kept,
+                                   .feedback = item->codec.feedback,
+                                   .seed = codec_seed(item->tensor->home, piece->block, worker)};
+}
+
 /* A session_request's `prepare`: encodes late, so that the first blocks are applied while the last ones are encoded,
  * and a push that is never sent leaves no trace in a residual. Under the lock of the lane, which is the only one that
  * has these blocks. */
 static void transfer_encode(struct session_request *request) {
     struct transfer_frame *frame = request->user;
     const struct transfer *transfer = frame->transfer;
-    uint64_t worker;
     uint8_t *room = frame->room;
     if (frame->encoded)
         return;
     frame->encoded = true;
-    memcpy(&worker, transfer->batch.client->session_id, sizeof worker);
     for (size_t index = frame->plan->first; index != PLAN_NONE; index = transfer->plan.pieces[index].next) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
-        const struct transfer_item *item = &transfer->items[piece->item];
-        if (item->codec.codec == CODEC_F32)
+        const struct encoding_block block = transfer_block(transfer, piece);
+        if (block.codec == CODEC_F32)
             continue;
-        const struct encoding_block block = {.codec = item->codec.codec,
-                                             .values = item->out + piece->offset,
-                                             .offset = piece->offset,
-                                             .elements = piece->elements,
-                                             .kept = piece->kept,
-                                             .seed = codec_seed(item->tensor->home, piece->block, worker)};
-        encoding_write(&item->tensor->encoding, &block, room);
+        encoding_write(&transfer->items[piece->item].tensor->encoding, &block, room);
         room += piece->out;
     }
+}
+
+void transfer_undo(struct transfer_frame *frame) {
+    struct transfer *transfer = frame->transfer;
+    const uint8_t *room = frame->room;
+    frame->encoded = false;
+    pthread_mutex_lock(&transfer->batch.future.lock); /* of the room for what is decoded: lanes may end at once */
+    for (size_t index = frame->plan->first; index != PLAN_NONE; index = transfer->plan.pieces[index].next) {
+        const struct plan_piece *piece = &transfer->plan.pieces[index];
+        const struct encoding_block block = transfer_block(transfer, piece);
+        if (block.codec == CODEC_F32)
+            continue;
+        if (block.feedback)
+            encoding_undo(&transfer->items[piece->item].tensor->encoding, &block, room, transfer->decoded);
+        room += piece->out;
+    }
+    pthread_mutex_unlock(&transfer->batch.future.lock);
 }
 
 /* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. */

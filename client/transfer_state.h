@@ -44,7 +44,9 @@ struct transfer {
     struct transfer_tally *tallies;
     struct canyon_item *results; /* the caller's, or NULL */
     struct client_room copy;     /* of the gradients, or nothing */
-    struct client_room encoded;  /* gradients in another form than float32 */
+    struct client_room
+        encoded;    /* gradients in another form than float32; behind them room for a block that is decoded */
+    float *decoded; /* in `encoded`: that room */
     uint64_t deadline;
     struct plan plan;
     struct transfer_frame *frames;
@@ -64,6 +66,9 @@ struct transfer {
 static inline bool type_changes_state(uint16_t type) {
     return type != FRAME_PULL;
 }
+
+/* A frame was encoded and then not sent: its tensors' residuals are as if it had not been. (transfer.c) */
+void transfer_undo(struct transfer_frame *frame);
 
 /* A frame's request ended: a session_request's `done`; its `user` is the struct transfer_frame. */
 void transfer_done(struct session_request *request, enum canyon_status status, const char *text,

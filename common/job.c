@@ -191,3 +191,8 @@ uint32_t job_block_elements(const struct job *job, uint64_t elements, uint64_t b
     uint64_t left = elements - block * job->block;
     return left < job->block ? (uint32_t)left : job->block;
 }
+
+uint32_t job_payload_limit(const struct job *job) {
+    uint32_t block = job->block * (uint32_t)sizeof(float), least = 1024 * 1024;
+    return block > least ? block : least;
+}

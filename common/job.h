@@ -55,4 +55,8 @@ uint32_t job_thread_of(const struct job *job, uint32_t shard, uint32_t threads);
 uint64_t job_block_count(const struct job *job, uint64_t elements);
 uint32_t job_block_elements(const struct job *job, uint64_t elements, uint64_t block);
 
+/* Most payload bytes of a frame that brings values to a server of this job: a block's as float32, and at least 1 MiB so
+ * that small pieces can share a frame. */
+uint32_t job_payload_limit(const struct job *job);
+
 #endif

@@ -16,8 +16,7 @@ struct transfer {
 };
 
 uint32_t handler_payload_limit(const struct job *job) {
-    uint32_t block = job->block * (uint32_t)sizeof(float), least = 1024 * 1024;
-    return block > least ? block : least;
+    return job_payload_limit(job);
 }
 
 static bool brings_values(unsigned type) {

@@ -275,20 +275,22 @@ CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
  *   "int8"             1.0625 bytes: groups of 64 values, a scale of their largest size / 127, rounded to nearest
  *   "int8:stochastic"  the same, rounded up or down at random, so that the error is zero in the mean
  *   "topk:FRACTION"    8 bytes for each value that is sent: of each block the largest ones, exactly; "topk:0.01" sends
- *                      one in a hundred
+ *                      one in a hundred, and of blocks above 131,072 elements at most half of them, which fit a frame
  * and of weights all but topk. canyon_assign and optimizer state always travel as float32.
  *
  * ERROR FEEDBACK. With topk the client keeps what was not sent, in a residual of the tensor's size with this handle,
  * and adds it to the next gradient; "bf16:feedback", "f16:feedback", "int8:feedback" and "int8:stochastic,feedback" do
  * the same with what rounding lost. The residual changes once for every block of a push: when the block is encoded,
- * just before its first byte is sent. From then on what was encoded is on its own. So of blocks that are refused, or
+ * as it is the next to be sent. From its first byte on what was encoded is on its own. So of blocks that are refused, or
  * whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
  * not push the same gradient again, that would count twice. What is never sent, because the deadline passed before its
- * turn came, leaves the residual as it was. Elements that are NaN or infinite are sent as they are, for the server to
- * judge, and leave the residual as it was too. The residual goes with the handle, or when a codec without feedback is
+ * turn came, leaves the residual as it was, but for rounding. Elements that are NaN or infinite leave the residual as it
+ * was too; they are sent as far as the form has them (int8: both as NaN; topk: of the largest ones, which they are), for
+ * the server to judge. The residual goes with the handle, or when a codec without feedback is
  * chosen.
  *
- * May be called from any thread at any time; calls that have begun go on as they began.
+ * May be called from any thread at any time; calls that have begun go on with the codecs they began with, and without
+ * what the residual held if it is gone by then.
  * - INVALID_ARGUMENT: no such codec; the text lists those there are. Nothing has changed
  * - NO_MEMORY: for the residual. Nothing has changed */
 CANYON_API enum canyon_status canyon_tensor_set_codec(canyon_tensor *tensor, const char *gradient, const char *weights);

@@ -20,7 +20,8 @@ bool load_report_json(FILE *out, const struct load_plan *plan, const struct load
 /* What was wrong, to people in any case: calls that failed, a rate that was not kept up, and what verifying found. */
 void load_report_faults(FILE *out, const struct load_plan *plan, const struct load_result *result);
 
-/* An open loop began every call that was due, but for a hundredth of them at most. */
+/* An open loop: within the measure as many calls ended as were due, and none had to wait for it to end, but for a
+ * hundredth of them and two. */
 bool load_report_kept_up(const struct load_plan *plan, const struct load_result *result);
 
 #endif

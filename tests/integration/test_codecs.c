@@ -275,6 +275,54 @@ static void an_unknown_outcome_leaves_its_rest(void **state) {
     cluster_stop(cluster);
 }
 
+/* Nor does one that had its place in the window, behind much that the server does not read. */
+static void a_push_that_was_next_leaves_nothing(void **state) {
+    enum { LONG = 28 * 65536 };
+    static float much[LONG];
+    const float late[4] = {8.0f, 4.0f, 2.0f, 1.0f}, none[4] = {0};
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.block = 65536});
+    canyon_client *client = client_connect_window(cluster_servers(cluster), 8u << 20);
+    canyon_future *future = NULL;
+    (void)state;
+    canyon_tensor *large = client_vector(client, "large", LONG, "sgd:lr=1"),
+                  *tensor = client_vector(client, "w", 4, "sgd:lr=1");
+    check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
+    cluster_pause(cluster, 0);
+    struct canyon_item item = {.tensor = large, .gradient = much};
+    check_ok(canyon_step_async(client, &item, 1, PATIENCE_MS, &future));
+    check_status(canyon_push(tensor, late, 300), CANYON_TIMEOUT);
+    cluster_resume(cluster, 0);
+    check_ok(canyon_future_wait(future, UINT32_MAX));
+    canyon_future_release(future);
+    for (int i = 0; i < 2; i++)
+        check_ok(canyon_push_pull(tensor, none, weights, PATIENCE_MS));
+    check_same("nothing of what was not sent", weights, none, 4);
+    canyon_tensor_close(large);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
+/* Long blocks have room for half of their values with topk: what is beyond comes with the next push. */
+static void topk_of_long_blocks_fits(void **state) {
+    enum { LONG = 262144 };
+    static float ones[LONG], none[LONG], got[LONG];
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.block = LONG});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", LONG, "sgd:lr=1");
+    (void)state;
+    for (size_t i = 0; i < LONG; i++)
+        ones[i] = -1.0f;
+    check_ok(canyon_tensor_set_codec(tensor, "topk:1", NULL));
+    check_ok(canyon_push(tensor, ones, PATIENCE_MS));
+    check_ok(canyon_push_pull(tensor, none, got, PATIENCE_MS));
+    for (size_t i = 0; i < LONG; i++)
+        check(got[i] == 1.0f);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* A push that is not sent before its deadline leaves no trace: its window is taken by one that waits for its answer. */
 static void a_push_that_was_not_sent_leaves_nothing(void **state) {
     const float first[4] = {8.0f, 4.0f, 2.0f, 1.0f}, late[4] = {100.0f, 100.0f, 100.0f, 100.0f}, none[4] = {0};
@@ -390,6 +438,8 @@ int main(void) {
         integration_test(a_refused_push_leaves_its_rest),
         integration_test(an_unknown_outcome_leaves_its_rest),
         integration_test(a_push_that_was_not_sent_leaves_nothing),
+        integration_test(a_push_that_was_next_leaves_nothing),
+        integration_test(topk_of_long_blocks_fits),
         integration_test(bytes_are_counted),
         integration_test(state_is_exact),
         integration_test(choices_that_are_none),

@@ -106,7 +106,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
         .details = "Every figure is a median over the repeats, with the least and the largest; ratios are taken\n"
                    "repeat by repeat. tests/bench/README.md says what each one means. The exit code says nothing\n"
                    "about whether goals were reached. CANYON_SERVER=PATH takes another server program.\n",
-        .examples = "  canyon-bench                                      everything, in three minutes at most\n"
+        .examples = "  canyon-bench                                      everything, in about two minutes\n"
                     "  canyon-bench --only dense_1,dense_2 --repeats 15  two parts, more patiently\n"
                     "  canyon-bench --only latency --json                for programs\n"
                     "  canyon-bench --sweep --plot throughput.png        a picture\n",

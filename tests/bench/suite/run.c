@@ -89,16 +89,15 @@ static bool go_on(struct plan *plan, uint64_t done, double so_far, double one) {
     return true;
 }
 
-void run_parts(const struct plan *given, struct figures *figures, struct report_skips *skips, json_t **limits) {
-    struct plan plan = *given;
-    struct run run = {.plan = &plan};
+void run_parts(struct plan *plan, struct figures *figures, struct report_skips *skips, json_t **limits) {
+    struct run run = {.plan = plan};
     const double begin = measure_now();
     double last = 0;
     progress_init(&run.progress, stderr);
     open_parts(&run, skips);
-    for (uint64_t repeat = 0; repeat < plan.repeats; repeat++) {
+    for (uint64_t repeat = 0; repeat < plan->repeats; repeat++) {
         const double now = measure_now();
-        if (!go_on(&plan, repeat, now - begin, last))
+        if (!go_on(plan, repeat, now - begin, last))
             break;
         repeat_all(&run, repeat, figures);
         last = measure_now() - now;

@@ -511,6 +511,34 @@ static void write_payload(struct session_request *request) {
     memset(bytes + 1, 7, request->payload_bytes - 1);
 }
 
+/* With a window for both: the second is not prepared before the first has gone. */
+static void test_only_what_goes_first_is_prepared(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome outcomes[2];
+    struct session_request requests[2];
+    uint8_t blocks[2][100] = {{0}};
+    struct iovec payloads[2], slices[16];
+    open_world(&world, 1 << 20);
+    greet(&world);
+    for (size_t i = 0; i < 2; i++) {
+        payloads[i] = (struct iovec){.iov_base = blocks[i], .iov_len = sizeof blocks[i]};
+        requests[i] = request_of(FRAME_PUSH, &outcomes[i]);
+        requests[i].payload = &payloads[i];
+        requests[i].payload_count = 1;
+        requests[i].payload_bytes = sizeof blocks[i];
+        requests[i].prepare = write_payload;
+        session_submit(world.session, &requests[i]);
+    }
+    assert_int_equal(session_output(world.session, slices, 16), 2); /* header and payload */
+    assert_int_equal(blocks[0][0], 1);
+    assert_int_equal(blocks[1][0], 0);
+    session_sent(world.session, FRAME_HEADER_BYTES + sizeof blocks[0]);
+    assert_int_equal(session_output(world.session, slices, 16), 2);
+    assert_int_equal(blocks[1][0], 1);
+    close_world(&world);
+}
+
 static void test_a_payload_is_prepared_when_its_turn_comes(void **state) {
     (void)state;
     struct world world;
@@ -805,6 +833,7 @@ int main(void) {
         cmocka_unit_test(test_greeting_has_a_small_payload_limit),
         cmocka_unit_test(test_payload_slices_go_out_in_order_and_unchanged),
         cmocka_unit_test(test_window_bounds_what_is_unanswered),
+        cmocka_unit_test(test_only_what_goes_first_is_prepared),
         cmocka_unit_test(test_a_payload_is_prepared_when_its_turn_comes),
         cmocka_unit_test(test_awaited_is_what_sent_requests_hope_for),
         cmocka_unit_test(test_window_counts_expected_replies_and_lets_one_go_alone),

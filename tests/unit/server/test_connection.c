@@ -34,6 +34,11 @@ static uint64_t now(void *user) {
     return clock_now();
 }
 
+static void zeros(void *user, void *bytes, size_t count) {
+    (void)user;
+    memset(bytes, 0, count);
+}
+
 static void keep_line(void *user, enum log_level level, const char *text) {
     size_t used = strlen(stage.logged);
     (void)user;
@@ -48,6 +53,7 @@ static int setup(void **state) {
     memset(&stage, 0, sizeof stage);
     stage.job = fixture_job(1, 1, BLOCK);
     stage.environment.now = now;
+    stage.environment.random = zeros;
     stage.log = (struct log){.threshold = LOG_DEBUG, .descriptor = -1, .callback = keep_line};
     assert_int_equal(uv_loop_init(&stage.loop), 0);
     host->loop = &stage.loop;
