@@ -75,6 +75,7 @@ int main(int argc, char **argv) {
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"
                     "  canyon-sim load --local 2 --workers 1000 --size 8K --verify\n"
+                    "  canyon-sim embed --local 2 --neighbours river,red,physics\n"
                     "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam --init 1,2",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, &used);

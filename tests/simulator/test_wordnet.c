@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <unistd.h>
 
 #include "client/simulator/corpus.h"
@@ -76,6 +77,47 @@ static void what_is_wrong_is_named_with_its_line(void **state) {
     }
 }
 
+static uint32_t index_of(const struct vocabulary *vocabulary, const char *word) {
+    return vocabulary_find(vocabulary, word, strlen(word));
+}
+
+/* Single words of the vocabulary, each pair once, no word with itself. */
+static void synonyms_are_pairs_of_words_that_were_seen(void **state) {
+    static const char data[] = "00000001 00 n 04 cat 0 Felis_catus 0 tom 0 Cat 0 000 | x\n"
+                               "00000002 00 v 03 tom 0 cat 0 unseen 0 000 | x\n"
+                               "00000003 00 a 02 big(a) 0 large 0 000 | x\n"
+                               "00000004 00 r 01 alone 0 000 | x\n";
+    static const char seen[] = "cat tom felis catus big large alone other words";
+    struct wordnet wordnet = {.count = 0};
+    struct corpus corpus;
+    struct synonyms synonyms;
+    struct auc auc;
+    float vectors[9][2];
+    (void)state;
+    assert_true(wordnet_parse(&wordnet, "data", data, sizeof data - 1, text, sizeof text));
+    assert_true(corpus_make(&corpus, seen, sizeof seen - 1, 1, text, sizeof text));
+    assert_true(synonyms_make(&synonyms, &wordnet, corpus.vocabulary));
+    assert_int_equal(synonyms.count, 2);
+    assert_int_equal(synonyms.word_count, 4);
+    uint32_t cat = index_of(corpus.vocabulary, "cat"), tom = index_of(corpus.vocabulary, "tom");
+    uint32_t big = index_of(corpus.vocabulary, "big"), large = index_of(corpus.vocabulary, "large");
+    assert_true(synonyms_has(&synonyms, tom, cat) && synonyms_has(&synonyms, big, large));
+    assert_false(synonyms_has(&synonyms, cat, big) || synonyms_has(&synonyms, cat, cat));
+    /* Synonyms point the same way, all others another: no random pair is as near, and ties count half. */
+    for (uint32_t i = 0; i < 9; i++) {
+        float angle = i == cat || i == tom ? 1.0f : i == big || i == large ? 2.0f : 3.0f;
+        vectors[i][0] = cosf(angle);
+        vectors[i][1] = sinf(angle);
+    }
+    assert_true(synonyms_area(&synonyms, vectors[0], 2, 9, true, 1000, 1, &auc) && auc.area == 1.0);
+    /* Of all pairs but the two of synonyms, 36 - 2, the five other words make 10, which are ties. */
+    assert_true(synonyms_area(&synonyms, vectors[0], 2, 9, false, 100000, 1, &auc));
+    assert_true(fabs(auc.area - (1.0 - 0.5 * 10.0 / 34.0)) < 0.005);
+    synonyms_finish(&synonyms);
+    corpus_finish(&corpus);
+    wordnet_finish(&wordnet);
+}
+
 /* Every beginning of the sample, exactly as long as it is. */
 static void no_cut_can_hurt(void **state) {
     (void)state;
@@ -128,6 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_gives_lemmas_and_gloss),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line),
+        cmocka_unit_test(synonyms_are_pairs_of_words_that_were_seen),
         cmocka_unit_test(no_cut_can_hurt),
         cmocka_unit_test(a_directory_without_files_is_told),
         cmocka_unit_test(debians_files_are_the_published_ones),
