@@ -19,7 +19,7 @@ static const struct command {
     {"rows", "NAME", "show rows of a table", cli_rows},
     {"pull", "NAME --output FILE", "write a tensor's weights to a NumPy file", cli_pull},
     {"assign", "NAME --input FILE", "replace a tensor's weights by those of a NumPy file", cli_assign},
-    {"set", "NAME SETTING...", "change a tensor's or table's settings while training runs", cli_set},
+    {"set", "NAME SETTING...", "change settings while training runs", cli_set},
     {"drop", "NAME", "delete a tensor or table on all servers", cli_drop},
     {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
     {"keygen", "[--show [FILE]]", "make a key, or show the public half of one", cli_keygen},

@@ -99,6 +99,75 @@ static void train(canyon_client *client, canyon_tensor *large, canyon_tensor *sm
     }
 }
 
+/* Batches with ids that come twice, on all connections, in every form. */
+static void rows(canyon_client *client) {
+    enum { IDS = 200, DIM = 4 };
+    static uint64_t ids[IDS];
+    static float values[IDS * DIM], out[IDS * DIM];
+    struct canyon_table_spec spec;
+    struct canyon_table_totals totals;
+    struct canyon_batch batch;
+    struct canyon_page page;
+    canyon_table *table = NULL, *again = NULL;
+    canyon_future *future = NULL;
+    canyon_cursor *cursor = NULL;
+    uint8_t digest[CANYON_DIGEST_BYTES];
+    size_t count = 0;
+    for (size_t i = 0; i < IDS; i++) {
+        ids[i] = i % 150;
+        values[i * DIM] = 1;
+    }
+    canyon_table_spec_init(&spec);
+    snprintf(spec.name, sizeof spec.name, "table");
+    spec.dim = DIM;
+    canyon_batch_init(&batch);
+    batch.ids = ids;
+    batch.count = IDS;
+    batch.gradients = values;
+    batch.weights = out;
+    while (!TRY(canyon_table_create(client, &spec, 0, &table))) {
+        check(table == NULL);
+    }
+    while (!TRY(canyon_table_open(client, "table", 0, &again))) {
+        check(again == NULL);
+    }
+    while (!TRY(canyon_table_step(table, &batch, 0))) {
+    }
+    while (!TRY(canyon_table_set_codec(table, "int8", "bf16"))) {
+    }
+    while (!TRY(canyon_table_step_async(table, &batch, 0, &future))) {
+        check(future == NULL);
+    }
+    fail_arm();
+    (void)good(canyon_future_wait(future, UINT32_MAX), "canyon_future_wait");
+    canyon_future_release(future);
+    while (!TRY(canyon_table_pull(again, ids, IDS, out, 0))) {
+    }
+    while (!TRY(canyon_table_erase(again, ids, 10, 0, NULL))) {
+    }
+    while (!TRY(canyon_table_totals(table, 0, &totals))) {
+    }
+    check(totals.rows == 140);
+    while (!TRY(canyon_table_digest(table, 0, digest))) {
+    }
+    while (!TRY(canyon_table_rows(table, 0, IDS, 0, ids, out, &count))) {
+    }
+    check(count == 140);
+    while (!TRY(canyon_table_cursor(table, 1, &cursor))) {
+        check(cursor == NULL);
+    }
+    for (count = 0, page.count = 1; page.count > 0; count += page.count) {
+        while (!TRY(canyon_cursor_next(cursor, 0, &page))) {
+        }
+    }
+    check(count == 140);
+    canyon_cursor_close(cursor);
+    canyon_table_close(again);
+    canyon_table_close(table);
+    while (!TRY(canyon_tensor_drop(client, "table", 0))) {
+    }
+}
+
 static void look(canyon_client *client) {
     struct canyon_tensor_info *infos = NULL, info;
     struct canyon_server_statistics *statistics = NULL;
@@ -140,6 +209,7 @@ static void scenario(size_t nth) {
         check(again == NULL);
     }
     train(client, large, small);
+    rows(client);
     look(client);
     canyon_tensor_close(again);
     canyon_tensor_close(small);

@@ -225,6 +225,32 @@ def codec():
     yield "nothing", head(3, 0)
 
 
+# ---- Rows ----
+
+def rows():
+    """See target_rows.c."""
+    head = lambda what, dim, runs, count, there=0, back=0: struct.pack("<BHHHBB", what, dim, runs, count, there, back)
+    payload = lambda name: make.FRAMES[name][3]
+    yield "push", head(0, 3, 2, 3) + payload("table_push")
+    yield "pull", head(1, 3, 2, 3, 0, 1) + payload("table_pull")
+    yield "both", head(2, 3, 2, 3, 3, 2) + payload("table_push_pull")
+    yield "erase", head(3, 3, 2, 3) + payload("table_erase")
+    yield "short", head(0, 3, 2, 3) + payload("table_push")[:-4]
+    yield "codec", head(0, 3, 2, 3, 5) + payload("table_push")
+    yield "descends", head(1, 1, 2, 2) + struct.pack("<IIQIIQQQ", 3, 1, 0, 2, 1, 0, 8, 9)
+    yield "wraps", head(1, 1, 2, 2) + struct.pack("<IIQIIQQQ", 1, 3, 0, 2, 0xFFFFFFFF, 0, 8, 9)
+    yield "none", head(1, 1, 0, 0)
+    yield "large", head(1, 16384, 1, 65535) + struct.pack("<IIQ", 1, 65535, 0)
+    one = struct.pack("<IIQQ", 0, 0, 7, 0)
+    yield "reply", head(4, 1, 2, 2) + make.lines_of_64(one + one, make.floats(1, 2))
+    yield "reply-refused", head(4, 1, 2, 1) + make.lines_of_64(struct.pack("<IIQQ", 9, 0, 7, 0) + one, make.floats(2))
+    yield "reply-push", head(5, 1, 2, 0) + one + one
+    yield "split", bytes([6, 4, 20]) + bytes(range(200)) + bytes(range(0, 200, 3))
+    yield "split-wide", bytes([7, 7, 200]) + b"".join(struct.pack("<Q", i * i * 0x9E3779B97F4A7C15 % 2**64) for i in range(60))
+    yield "split-same", bytes([6, 0, 0]) + b"\x05" * 100
+    yield "split-none", bytes([6, 3, 9])
+
+
 # ---- Commands ----
 
 def text16(value):
@@ -524,7 +550,7 @@ def records():
 
 
 TARGETS = [frames, messages, greeting, handler, command, table, config, optimizer, key, handshake, records, allow, known_servers,
-           session, npy, digits, libsvm, wordnet, codec]
+           session, npy, digits, libsvm, wordnet, codec, rows]
 
 
 def main():

@@ -663,6 +663,85 @@ static void test_a_server_goes_down(void **state) {
     expect_in(result.err, down);
 }
 
+/* ---- tables ---- */
+
+static canyon_table *make_table(void) {
+    struct canyon_table_spec spec;
+    canyon_table *table = NULL;
+    const uint64_t ids[] = {7, 3, UINT64_MAX, 7};
+    const float gradients[] = {1, 2, 3, 4, -5, -6, 1, 0};
+    canyon_table_spec_init(&spec);
+    snprintf(spec.name, sizeof spec.name, "words");
+    spec.dim = 2;
+    spec.row_cap = 1000;
+    assert_int_equal(canyon_table_spec_optimizer(&spec, "sgd:lr=1"), CANYON_OK);
+    if (canyon_table_create(client, &spec, 0, &table) != CANYON_OK ||
+        canyon_table_push(table, ids, 4, gradients, 0) != CANYON_OK) {
+        fail_msg("%s", canyon_error_text());
+    }
+    return table;
+}
+
+static void test_tables(void **state) {
+    (void)state;
+    canyon_table *table = make_table();
+    canyon(0, "tensors");
+    expect_in(result.out, "words");
+    expect_in(result.out, "rows of 2");
+    canyon(0, "show words");
+    expect_in(result.out, "row cap         1,000\n");
+    expect_in(result.out, "capacity        not known\n");
+    expect_in(result.out, "rows            3\n");
+    expect_in(result.out, "bytes a row\n");
+    expect_in(result.out, "clock           1 ");
+    canyon(0, "rows words");
+    assert_string_equal(result.out, "3                    -3 -4\n"
+                                    "7                    -2 -2\n"
+                                    "18446744073709551615 5 6\n");
+    canyon(0, "rows words --from 4 -n 1");
+    assert_string_equal(result.out, "7                    -2 -2\n");
+    canyon(0, "status");
+    expect_in(result.out, "rows of tables");
+    canyon(1, "pull words --output @");
+    expect_in(result.err, "'words' is a table: `canyon rows words`");
+    canyon(1, "rows scale");
+    expect_in(result.err, "'scale' is a tensor");
+    canyon(1, "rows wrods");
+    expect_in(result.err, "did you mean 'words'");
+    canyon(2, "rows words --count 0");
+    canyon(0, "set words lr=0.5");
+    canyon(0, "drop words --yes");
+    assert_string_equal(result.out, "dropped table 'words'\n");
+    canyon_table_close(table);
+}
+
+static void test_tables_in_json(void **state) {
+    (void)state;
+    canyon_table *table = make_table();
+    canyon(0, "show words --json");
+    json_t *shown = printed_json();
+    assert_string_equal(json_string_value(member(shown, "kind")), "table");
+    assert_int_equal(json_integer_value(member(shown, "rows")), 3);
+    assert_int_equal(json_integer_value(member(shown, "row_cap")), 1000);
+    json_decref(shown);
+    canyon(0, "rows words --json --count 2");
+    json_t *printed = printed_json(), *rows = member(printed, "rows");
+    assert_int_equal(json_array_size(rows), 2);
+    assert_int_equal(json_integer_value(member(json_array_get(rows, 1), "id")), 7);
+    assert_true(json_number_value(json_array_get(member(json_array_get(rows, 1), "weights"), 1)) == -2.0);
+    json_decref(printed);
+    canyon(0, "status --json");
+    json_t *status = printed_json();
+    json_int_t total = 0;
+    for (size_t i = 0; i < 2; i++) {
+        total += json_integer_value(member(json_array_get(member(status, "servers"), i), "rows"));
+    }
+    assert_int_equal(total, 3);
+    json_decref(status);
+    canyon(0, "drop words --yes --json");
+    canyon_table_close(table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
@@ -677,6 +756,8 @@ int main(void) {
         cmocka_unit_test(test_unknown_tensor),
         cmocka_unit_test(test_set),
         cmocka_unit_test(test_drop),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_tables_in_json),
         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_help),

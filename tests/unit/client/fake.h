@@ -28,6 +28,7 @@
 #include "common/job.h"
 #include "common/message.h"
 #include "common/random.h"
+#include "common/rows.h"
 #include "tests/unit/client/responder.h"
 
 enum { ELEMENTS = 200000, BLOCK = 65536 }; /* four blocks: three whole ones and a short one */
@@ -46,6 +47,8 @@ enum behaviour {
     STOP_READING,     /* neither read nor answer until told */
     SEND_GARBAGE,
     TEAR_RECORD, /* the beginning of a record, and nothing more until told */
+    REFUSE_RUNS, /* refuse every second run of rows, with a status that nobody knows */
+    WRONG_PAGES, /* answer pages of rows as `page` says */
     MISS_A_BLOCK /* refuse values with NOT_FOUND, and hang up when asked about the tensor */
 };
 
@@ -67,6 +70,10 @@ struct fake {
     _Atomic int restarts;  /* log lines "server_restarted" */
     _Atomic int undefined; /* requests to UNDEFINE */
     _Atomic int listed;    /* requests to LIST */
+    /* WRONG_PAGES: */
+    struct message_row_page page;
+    uint64_t page_ids[3];
+    size_t page_cut; /* bytes less than belong */
 };
 
 static bool encrypted; /* what the tests run with now */
@@ -122,6 +129,49 @@ static inline void answer_values(struct fake *fake, struct responder *line, cons
     free(ones);
 }
 
+/* Every weight is 1, and nothing is made. */
+static inline void answer_rows(struct responder *line, const struct frame *frame, enum behaviour behaviour) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    struct message_rows asked;
+    struct rows_layout layout;
+    struct message_rows_done done = {.text = ""};
+    struct error error;
+    static uint8_t payload[1 << 20];
+    assert_int_equal(message_unpack_rows(frame->message, frame->header.message_bytes, &asked, NULL), CANYON_OK);
+    assert_int_equal(rows_check_request(frame->header.type, &asked, frame->payload, frame->header.payload_bytes, 4,
+                                        1 << 20, &layout, &error),
+                     CANYON_OK);
+    done.runs = asked.runs - (behaviour == ANSWER_TOO_FEW ? 1 : 0);
+    memset(payload, 0, sizeof payload);
+    for (uint32_t i = 0; i < asked.runs; i++) {
+        struct rows_run run;
+        memcpy(&run, frame->payload + i * sizeof run, sizeof run);
+        const bool refused = behaviour == REFUSE_RUNS && i % 2 == 0;
+        const struct rows_result result = {.code = refused ? 9999 : CANYON_OK, .version = 5};
+        memcpy(payload + i * sizeof result, &result, sizeof result);
+        done.rows += refused || !rows_pull(frame->header.type) ? 0 : run.rows;
+    }
+    if (behaviour == REFUSE_RUNS)
+        snprintf(done.text, sizeof done.text, "not today");
+    layout = rows_reply_layout(done.runs, done.rows, asked.dim * sizeof(float));
+    for (size_t at = layout.values; at < layout.bytes; at += sizeof(float))
+        memcpy(payload + at, &(float){1.0f}, sizeof(float));
+    const size_t bytes = layout.bytes - (behaviour == ANSWER_TOO_SHORT ? sizeof(float) : 0);
+    send_head(line, (uint16_t)(frame->header.type + 1), frame->header.request, message,
+              message_pack_rows_done(&done, message), bytes);
+    responder_send(line, payload, bytes);
+}
+
+static inline void answer_page(struct fake *fake, struct responder *line, const struct frame *frame) {
+    uint8_t message[LIMIT_MESSAGE_BYTES], payload[1024] = {0};
+    const struct rows_page_layout layout = rows_page_layout(&fake->page, false);
+    const size_t bytes = layout.bytes - fake->page_cut;
+    memcpy(payload, fake->page_ids, sizeof fake->page_ids);
+    send_head(line, FRAME_TABLE_ROWS_ARE, frame->header.request, message, message_pack_row_page(&fake->page, message),
+              bytes);
+    responder_send(line, payload, bytes);
+}
+
 static inline void send_error(struct responder *line, uint64_t request, enum canyon_status status, const char *text) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
     struct error error;
@@ -135,6 +185,14 @@ static inline void describe(struct tensor_info *info, enum tensor_state state) {
     strcpy(info->spec.optimizer.name, "sgd");
     info->spec.shape.rank = 1;
     info->spec.shape.dims[0] = ELEMENTS;
+}
+
+/* "t" is a table, of rows of two. */
+static inline void describe_table(struct tensor_info *info) {
+    describe(info, TENSOR_COMPLETE);
+    strcpy(info->spec.name, "t");
+    info->spec.kind = TENSOR_TABLE;
+    info->spec.shape.dims[0] = 2;
 }
 
 /* CREATE, COMPLETE, DROP, UNDEFINE, DROPPED of a tensor that somebody drops before it is complete, and LIST, always the
@@ -186,6 +244,10 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
         if (behaviour == MISS_A_BLOCK)
             return false;
         describe(&info, TENSOR_COMPLETE);
+        struct message_open open;
+        assert_int_equal(message_unpack_open(frame->message, frame->header.message_bytes, &open, NULL), CANYON_OK);
+        if (strcmp(open.name, "t") == 0)
+            describe_table(&info);
         send_head(line, FRAME_OPENED, id, message, message_pack_opened(&info, message), 0);
         return true;
     case FRAME_DEFINE:
@@ -208,7 +270,14 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
         responder_send(line, "HTTP/1.1 400 Bad Request\r\n\r\n", 28);
         return true;
     }
-    answer_values(fake, line, frame, behaviour);
+    if (frame->header.type == FRAME_TABLE_ROWS)
+        answer_page(fake, line, frame);
+    else if (frame->header.type >= FRAME_TABLE_PUSH && behaviour == MISS_A_BLOCK)
+        send_error(line, id, CANYON_NOT_FOUND, "no such table");
+    else if (frame->header.type >= FRAME_TABLE_PUSH)
+        answer_rows(line, frame, behaviour);
+    else
+        answer_values(fake, line, frame, behaviour);
     return true;
 }
 
