@@ -65,8 +65,10 @@ static void put_row(uint8_t *page, const struct rows_page_layout *layout, const 
     if (state) {
         const struct rows_count count = {.step = row->step, .clock = row->clock};
         memcpy(page + layout->counts + index * sizeof count, &count, sizeof count);
-        memcpy(page + layout->scalars + index * form->scalars * sizeof(double), row->scalars,
-               form->scalars * sizeof(double));
+        if (form->scalars > 0) {
+            memcpy(page + layout->scalars + index * form->scalars * sizeof(double), row->scalars,
+                   form->scalars * sizeof(double));
+        }
     }
     memcpy(page + layout->values + index * form->values * sizeof(float), row->values, form->values * sizeof(float));
 }

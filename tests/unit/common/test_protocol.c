@@ -142,9 +142,6 @@ static void limits(void **state) {
                  LIMIT(LIMIT_SCALARS),
                  LIMIT(LIMIT_STEP),
                  LIMIT(LIMIT_OPTIMIZERS),
-                 LIMIT(LIMIT_DIM),
-                 LIMIT(LIMIT_ROWS),
-                 LIMIT(LIMIT_BATCH_ROWS),
                  LIMIT(LIMIT_RUNS)};
     const size_t count = sizeof known / sizeof known[0];
     char *text = section("## Limits"), *header = read_source("common/limits.h");
