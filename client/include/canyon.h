@@ -281,13 +281,12 @@ CANYON_API void canyon_tensor_close(canyon_tensor *tensor);
  * ERROR FEEDBACK. With topk the client keeps what was not sent, in a residual of the tensor's size with this handle,
  * and adds it to the next gradient; "bf16:feedback", "f16:feedback", "int8:feedback" and "int8:stochastic,feedback" do
  * the same with what rounding lost. The residual changes once for every block of a push: when the block is encoded,
- * as it is the next to be sent. From its first byte on what was encoded is on its own. So of blocks that are refused, or
- * whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
+ * as it is the next to be sent. From its first byte on what was encoded is on its own. So of blocks that are refused,
+ * or whose outcome is not known, at most what was sent is lost, as without a codec, and the rest is in the residual: do
  * not push the same gradient again, that would count twice. What is never sent, because the deadline passed before its
- * turn came, leaves the residual as it was, but for rounding. Elements that are NaN or infinite leave the residual as it
- * was too; they are sent as far as the form has them (int8: both as NaN; topk: of the largest ones, which they are), for
- * the server to judge. The residual goes with the handle, or when a codec without feedback is
- * chosen.
+ * turn came, leaves the residual as it was, but for rounding. Elements that are NaN or infinite leave the residual as
+ * it was too; they are sent as far as the form has them (int8: both as NaN; topk: of the largest ones, which they are),
+ * for the server to judge. The residual goes with the handle, or when a codec without feedback is chosen.
  *
  * May be called from any thread at any time; calls that have begun go on with the codecs they began with, and without
  * what the residual held if it is gone by then.

@@ -14,8 +14,8 @@ int socket_connect(const char *address, bool wait_not);
  * for others that are bound to it later. `bound` receives the address with the port. -1 with errno. */
 int socket_listen(const char *address, bool reserve, char *bound, size_t bytes);
 
-/* Bytes in the socket's buffer that have not gone out. (An acknowledgement may take its time; on a loopback what went out
- * has arrived.) */
+/* Bytes in the socket's buffer that have not gone out. (An acknowledgement may take its time; on a loopback what went
+ * out has arrived.) */
 int socket_unsent(int descriptor);
 
 /* Closes it with a reset instead of an end. */
