@@ -459,11 +459,14 @@ static size_t row_reply(uint8_t *payload, unsigned type, const struct message_ro
 
 static void rows_there_and_back(void **state) {
     (void)state;
-    static struct message_rows push, pull, creating, both;
+    /* Static from the beginning, so that what lies between members is zero and they can be compared whole. */
+#define ROWS                                                                                                           \
+    { .table = T, .dim = 3, .runs = 2, .rows = 3 }
+    static struct message_rows push = ROWS, pull = ROWS, creating = ROWS, both = ROWS;
+#undef ROWS
     static struct message_rows_done pushed, pulled, created, done, erased;
     static const float second[] = {1, -2, 0.5f, 3.25f, 1, 0, 7, 8, 9}, one[] = {0.5f, -1.0f, 3.1415927410125732f};
     uint8_t payload[512];
-    push = pull = creating = both = (struct message_rows){.table = T, .dim = 3, .runs = 2, .rows = 3};
     push.clock = 12;
     CHECK("table_push", FRAME_TABLE_PUSH, 27, rows, push, payload, row_request(payload, FRAME_TABLE_PUSH, &push, nine));
     pushed.runs = pulled.runs = created.runs = done.runs = erased.runs = 2;
@@ -505,10 +508,12 @@ static void tables(void **state) {
     (void)state;
     static struct message_create create;
     static struct tensor_info opened;
-    static struct message_table_query query;
-    static struct message_table_totals totals;
-    static struct message_row_query next;
-    static struct message_row_page page;
+    static struct message_table_query query = {.table = T, .sum = true, .shard = 5};
+    static struct message_table_totals totals = {
+        .shards = 1, .rows = 70000, .bytes = 14000000, .version = 303, .clock = 13};
+    static struct message_row_query next = {
+        .table = T, .from = UINT64_C(1) << 40, .shard = 5, .most = 1000, .state = true};
+    static struct message_row_page page = {.rows = 2, .values = 4, .scalars = 1, .more = true};
     struct tensor_spec *spec = &create.spec;
     snprintf(spec->name, sizeof spec->name, "embedding");
     spec->shape = (struct shape){.rank = 1, .dims = {3}};
@@ -525,14 +530,10 @@ static void tables(void **state) {
     opened.state = TENSOR_COMPLETE;
     opened.spec = *spec;
     CHECK("opened_table", FRAME_OPENED, 26, opened, opened, NULL, 0);
-    query = (struct message_table_query){.table = T, .sum = true, .shard = 5};
     CHECK("table_info", FRAME_TABLE_INFO, 32, table_query, query, NULL, 0);
-    totals = (struct message_table_totals){.shards = 1, .rows = 70000, .bytes = 14000000, .version = 303, .clock = 13};
     const uint64_t sum[4] = {1, UINT64_C(1) << 63, 3, UINT64_MAX};
     CHECK("table_info_is", FRAME_TABLE_INFO_IS, 32, table_totals, totals, sum, sizeof sum);
-    next = (struct message_row_query){.table = T, .from = UINT64_C(1) << 40, .shard = 5, .most = 1000, .state = true};
     CHECK("table_rows", FRAME_TABLE_ROWS, 33, row_query, next, NULL, 0);
-    page = (struct message_row_page){.rows = 2, .values = 4, .scalars = 1, .more = true};
     const struct rows_page_layout layout = rows_page_layout(&page, true);
     const uint64_t ids[2] = {UINT64_C(1) << 40, (UINT64_C(1) << 40) + 3};
     const struct rows_count counts[2] = {{.step = 4, .clock = 13}, {.step = UINT32_MAX, .clock = 2}};
