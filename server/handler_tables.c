@@ -214,8 +214,21 @@ static void count_run(struct message_statistics *counters, const struct batch *b
     counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : result->rows;
 }
 
+/* Brings a run's weights, the last ones that came, into the form that was asked for. What a row becomes depends on the
+ * row and the table's version alone, not on what else is in the frame. */
+static void encode_run(struct handler *handler, const struct batch *batch, const uint64_t *ids, uint32_t rows,
+                       uint64_t version) {
+    const uint32_t dim = batch->message.dim;
+    const size_t row_bytes = rows_row_bytes(batch->message.reply, dim);
+    for (size_t i = 0, at = batch->done.rows; i < rows && batch->message.reply != CODEC_F32; i++, at++) {
+        codec_encode((enum codec)batch->message.reply, handler->tables.weights + at * dim, dim,
+                     codec_seed(batch->table->home, ids[i], version), handler->codecs.reply + at * row_bytes);
+    }
+}
+
 static void execute_runs(struct handler *handler, struct batch *batch) {
     const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    const uint64_t *ids = (const uint64_t *)(const void *)(batch->payload + batch->layout.ids);
     size_t first = 0;
     for (uint32_t i = 0; i < batch->message.runs; i++) {
         struct rows_result *result = &handler->tables.results[i];
@@ -224,7 +237,10 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
         enum canyon_status status = execute_run(handler, batch, &runs[i], first, result, &error);
         if (status == CANYON_OK) {
             count_run(&handler->counters, batch, &runs[i], result);
-            batch->done.rows += rows_pull(batch->type) ? runs[i].rows : 0;
+            if (rows_pull(batch->type)) {
+                encode_run(handler, batch, ids + first, runs[i].rows, result->version);
+                batch->done.rows += runs[i].rows;
+            }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
         } else {
             result->code = (uint32_t)status;
@@ -240,19 +256,6 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
 
 /* ---- the reply ---- */
 
-/* The weights in the form that was asked for; returns where they are. */
-static const void *encode_weights(struct handler *handler, const struct batch *batch, size_t row_bytes) {
-    const uint32_t dim = batch->message.dim;
-    if (batch->message.reply == CODEC_F32) {
-        return handler->tables.weights;
-    }
-    for (uint32_t i = 0; i < batch->done.rows; i++) {
-        codec_encode((enum codec)batch->message.reply, handler->tables.weights + (size_t)i * dim, dim,
-                     codec_seed(batch->table->home, i, batch->message.clock), handler->codecs.reply + i * row_bytes);
-    }
-    return handler->codecs.reply;
-}
-
 static void answer(struct handler *handler, struct batch *batch) {
     const size_t row_bytes = rows_pull(batch->type) ? rows_row_bytes(batch->message.reply, batch->message.dim) : 0;
     const struct rows_layout layout = rows_reply_layout(batch->done.runs, batch->done.rows, row_bytes);
@@ -261,7 +264,9 @@ static void answer(struct handler *handler, struct batch *batch) {
     memset((uint8_t *)handler->tables.results + results, 0, front - results);
     handler->slices[1] = (struct handler_slice){handler->tables.results, front};
     if (values > 0) {
-        handler->slices[2] = (struct handler_slice){encode_weights(handler, batch, row_bytes), values};
+        const bool single = batch->message.reply == CODEC_F32;
+        const void *weights = single ? (const void *)handler->tables.weights : handler->codecs.reply;
+        handler->slices[2] = (struct handler_slice){weights, values};
     }
     assert(front + values == layout.bytes);
     reply_send(handler, batch->request, (enum frame_type)(batch->type + 1),
