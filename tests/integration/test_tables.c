@@ -582,6 +582,33 @@ static void coded(void **state) {
     cluster_stop(cluster);
 }
 
+/* What a row becomes in its form does not depend on what else was asked for, nor by whose clock. */
+static void rounded_alike(void **state) {
+    (void)state;
+    enum { N = 600, BREADTH = 40 };
+    struct cluster *cluster = cluster_start(NULL);
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    struct canyon_table_spec spec;
+    canyon_table *table = NULL;
+    static uint64_t ids[N];
+    static float all[N * BREADTH], one[BREADTH];
+    spec_of(&spec, "rounded", BREADTH, "sgd:lr=1");
+    spec.initializer = CANYON_NORMAL;
+    spec.b = 1.0;
+    check_ok(canyon_table_create(client, &spec, PATIENCE_MS, &table));
+    check_ok(canyon_table_set_codec(table, "f32", "int8:stochastic"));
+    for (size_t i = 0; i < N; i++)
+        ids[i] = 1000 + i;
+    check_ok(canyon_table_pull(table, ids, N, all, PATIENCE_MS));
+    for (size_t i = 0; i < N; i += 17) {
+        check_ok(canyon_table_pull(table, &ids[i], 1, one, PATIENCE_MS));
+        check(memcmp(one, all + i * BREADTH, sizeof one) == 0);
+    }
+    canyon_table_close(table);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* ---- A server that comes back empty ---- */
 
 static void lost(void **state) {
@@ -623,6 +650,7 @@ int main(void) {
         integration_case("f16", coded, "f16"),
         integration_case("int8", coded, "int8"),
         integration_case("int8:stochastic", coded, "int8:stochastic"),
+        integration_test(rounded_alike),
         integration_test(lost),
     };
     return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
