@@ -81,27 +81,56 @@ static bool print_encryption(const struct status *status) {
     return printed;
 }
 
-/* What came of gradients that were not finite, or led to weights that are not: shown when there were any. */
-static bool print_hygiene(const struct status *status) {
-    static const char *const titles[] = {"blocks refused", "elements skipped", "elements clipped", "elements kept"};
+#define COUNTS_MOST 5
+
+/* Counters by server, one column for each: shown when there are any. */
+struct counts {
+    const char *title;                /* of the servers' column */
+    const char *columns[COUNTS_MOST]; /* NULL behind the last */
+    void (*read)(const struct canyon_server_statistics *server, uint64_t counts[COUNTS_MOST]);
+};
+
+static void read_hygiene(const struct canyon_server_statistics *server, uint64_t counts[COUNTS_MOST]) {
+    counts[0] = server->not_finite;
+    counts[1] = server->skipped;
+    counts[2] = server->clipped;
+    counts[3] = server->kept;
+}
+
+/* What came of gradients that were not finite, or led to weights that are not. */
+static const struct counts hygiene = {
+    "gradients not finite", {"blocks refused", "elements skipped", "elements clipped", "elements kept"}, read_hygiene};
+
+static void read_rows(const struct canyon_server_statistics *server, uint64_t counts[COUNTS_MOST]) {
+    counts[0] = server->tables;
+    counts[1] = server->rows;
+    counts[2] = server->rows_pushed;
+    counts[3] = server->rows_pulled;
+    counts[4] = server->rows_made;
+}
+
+static const struct counts rows = {"rows of tables", {"parts", "rows", "pushed", "pulled", "made"}, read_rows};
+
+static bool print_counts(const struct status *status, const struct counts *counts) {
     uint64_t sum = 0;
     bool printed = true;
     struct table *table = table_create();
-    table_column(table, "gradients not finite", TABLE_LEFT);
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
-        table_column(table, titles[i], TABLE_RIGHT);
+    table_column(table, counts->title, TABLE_LEFT);
+    for (size_t column = 0; column < COUNTS_MOST && counts->columns[column] != NULL; column++) {
+        table_column(table, counts->columns[column], TABLE_RIGHT);
     }
     for (size_t i = 0; i < status->count; i++) {
         const struct canyon_server_statistics *server = &status->servers[i];
-        const uint64_t counts[] = {server->not_finite, server->skipped, server->clipped, server->kept};
+        uint64_t values[COUNTS_MOST] = {0};
         char text[NUMBER_BYTES];
         if (!server->reachable) {
             continue;
         }
+        counts->read(server, values);
         table_cell(table, "%s", server->address);
-        for (size_t column = 0; column < sizeof counts / sizeof *counts; column++) {
-            table_cell(table, "%s", number_grouped(counts[column], text, sizeof text));
-            sum += counts[column];
+        for (size_t column = 0; column < COUNTS_MOST && counts->columns[column] != NULL; column++) {
+            table_cell(table, "%s", number_grouped(values[column], text, sizeof text));
+            sum += values[column];
         }
     }
     if (sum > 0) {
@@ -150,38 +179,6 @@ static bool print_codecs(const struct status *status) {
     return printed;
 }
 
-/* Rows of tables: shown where there are tables. */
-static bool print_rows(const struct status *status) {
-    static const char *const titles[] = {"parts", "rows", "pushed", "pulled", "made"};
-    uint64_t sum = 0;
-    bool printed = true;
-    struct table *table = table_create();
-    table_column(table, "rows of tables", TABLE_LEFT);
-    for (size_t i = 0; i < sizeof titles / sizeof *titles; i++) {
-        table_column(table, titles[i], TABLE_RIGHT);
-    }
-    for (size_t i = 0; i < status->count; i++) {
-        const struct canyon_server_statistics *server = &status->servers[i];
-        const uint64_t counts[] = {server->tables, server->rows, server->rows_pushed, server->rows_pulled,
-                                   server->rows_made};
-        char text[NUMBER_BYTES];
-        if (!server->reachable) {
-            continue;
-        }
-        table_cell(table, "%s", server->address);
-        for (size_t column = 0; column < sizeof counts / sizeof *counts; column++) {
-            table_cell(table, "%s", number_grouped(counts[column], text, sizeof text));
-            sum += counts[column];
-        }
-    }
-    if (sum > 0) {
-        putchar('\n');
-        printed = table_print(table, stdout);
-    }
-    table_destroy(table);
-    return printed;
-}
-
 static enum outcome print_table(const struct status *status) {
     static const struct {
         const char *title;
@@ -201,8 +198,8 @@ static enum outcome print_table(const struct status *status) {
     for (size_t i = 0; i < status->count; i++) {
         add_row(table, &servers[i]);
     }
-    bool printed = table_print(table, stdout) && print_encryption(status) && print_rows(status) &&
-                   print_hygiene(status) && print_codecs(status);
+    bool printed = table_print(table, stdout) && print_encryption(status) && print_counts(status, &rows) &&
+                   print_counts(status, &hygiene) && print_codecs(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {

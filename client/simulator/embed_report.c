@@ -7,13 +7,10 @@
 #include <jansson.h>
 
 #include "client/simulator/neighbours.h"
+#include "client/simulator/team_report.h"
 #include "client/tools/number.h"
 #include "client/tools/record.h"
 #include "client/tools/table.h"
-
-static double per_second(const struct team_result *team) {
-    return team->seconds > 0.0 ? (double)team->work / team->seconds : 0.0;
-}
 
 static void print_text(FILE *out, const struct embed_options *options, const struct embed_data *data) {
     const struct vocabulary *vocabulary = data->corpus.vocabulary;
@@ -26,18 +23,13 @@ static void print_text(FILE *out, const struct embed_options *options, const str
 
 static void print_training(FILE *out, const struct embed_options *options, const struct embed_result *result) {
     const struct team_result *team = &result->team;
-    char seconds[NUMBER_BYTES], rate[NUMBER_BYTES], rows[NUMBER_BYTES], sent[NUMBER_BYTES], received[NUMBER_BYTES];
-    if (options->single) {
-        fprintf(out, "trained by  one process, without servers");
-    } else {
-        fprintf(out, "trained by  %" PRIu64 " worker%s on %" PRIu32 " server%s", options->workers,
-                options->workers == 1 ? "" : "s", team->servers, team->servers == 1 ? "" : "s");
-    }
-    fprintf(out, ", %s, %" PRIu64 " epoch%s\n", options->optimizer, options->epochs, options->epochs == 1 ? "" : "s");
-    fprintf(out, "            %s, %s words/s, %s rows/s each way, loss %.4f\n",
-            number_duration(team->seconds, seconds, sizeof seconds), number_count(per_second(team), rate, sizeof rate),
-            number_count(team->seconds > 0.0 ? (double)team->rows / team->seconds : 0.0, rows, sizeof rows),
-            team->loss);
+    char sent[NUMBER_BYTES], received[NUMBER_BYTES];
+    const struct team_told told = {.single = options->single,
+                                   .workers = options->workers,
+                                   .epochs = options->epochs,
+                                   .optimizer = options->optimizer,
+                                   .work = "words"};
+    team_print(out, &told, team);
     if (team->sent > 0) {
         fprintf(out, "            %s of gradients sent, %s of weights received\n",
                 number_bytes((double)team->sent, sent, sizeof sent),
@@ -147,7 +139,7 @@ bool embed_report_json(FILE *out, const struct embed_options *options, const str
         {"vocabulary", record_unsigned(vocabulary_size(corpus->vocabulary))},
         {"passages", record_unsigned(corpus->passage_count)},
         {"trained_words", record_unsigned(team->work)},
-        {"words_s", record_number(per_second(team))},
+        {"words_s", record_number(team_rate(team))},
         {"seconds", record_number(team->seconds)},
         {"rows", record_unsigned(team->rows)},
         {"bytes_sent", record_unsigned(team->sent)},

@@ -3,12 +3,9 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "client/simulator/team_report.h"
 #include "client/tools/number.h"
 #include "client/tools/record.h"
-
-static double per_second(const struct team_result *team) {
-    return team->seconds > 0.0 ? (double)team->work / team->seconds : 0.0;
-}
 
 static bool has_both(const struct regress_score *score) {
     return score->positives > 0 && score->positives < score->examples;
@@ -23,22 +20,17 @@ static double blind_loss(const struct regress_score *score) {
 static void print_training(FILE *out, const struct regress_options *options, const struct regress_survey *survey,
                            const struct regress_result *result) {
     const struct team_result *team = &result->team;
-    char examples[NUMBER_BYTES], features[NUMBER_BYTES], seconds[NUMBER_BYTES], rate[NUMBER_BYTES], rows[NUMBER_BYTES];
+    char examples[NUMBER_BYTES], features[NUMBER_BYTES], rows[NUMBER_BYTES];
     double each = survey->data.examples > 0 ? (double)survey->data.features / (double)survey->data.examples : 0.0;
     fprintf(out, "data        %s examples to learn from, %s features each in the mean\n",
             number_grouped(survey->data.train, examples, sizeof examples),
             number_count(each, features, sizeof features));
-    if (options->single) {
-        fprintf(out, "trained by  one process, without servers");
-    } else {
-        fprintf(out, "trained by  %" PRIu64 " worker%s on %" PRIu32 " server%s", options->workers,
-                options->workers == 1 ? "" : "s", team->servers, team->servers == 1 ? "" : "s");
-    }
-    fprintf(out, ", %s, %" PRIu64 " epoch%s\n", options->optimizer, options->epochs, options->epochs == 1 ? "" : "s");
-    fprintf(out, "            %s, %s examples/s, %s rows/s each way, loss %.4f\n",
-            number_duration(team->seconds, seconds, sizeof seconds), number_count(per_second(team), rate, sizeof rate),
-            number_count(team->seconds > 0.0 ? (double)team->rows / team->seconds : 0.0, rows, sizeof rows),
-            team->loss);
+    const struct team_told told = {.single = options->single,
+                                   .workers = options->workers,
+                                   .epochs = options->epochs,
+                                   .optimizer = options->optimizer,
+                                   .work = "examples"};
+    team_print(out, &told, team);
     fprintf(out, "            %s rows in the table\n", number_grouped(result->test.rows, rows, sizeof rows));
 }
 
@@ -90,7 +82,7 @@ bool regress_report_json(FILE *out, const struct regress_options *options, const
         {"examples", record_unsigned(survey->data.train)},
         {"features", record_unsigned(survey->data.features)},
         {"trained_examples", record_unsigned(team->work)},
-        {"examples_s", record_number(per_second(team))},
+        {"examples_s", record_number(team_rate(team))},
         {"seconds", record_number(team->seconds)},
         {"rows", record_unsigned(team->rows)},
         {"table_rows", record_unsigned(test->rows)},
