@@ -1,0 +1,185 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/schedules/worker.h"
+
+#define SLICES 8
+
+static void dial(void *user, uint64_t attempt);
+
+static struct schedule *schedule_of(const struct line *line) {
+    return line->worker->stage->schedule;
+}
+
+/* ---- connections ---- */
+
+static void redial(struct line *line) {
+    struct schedule *schedule = schedule_of(line);
+    const uint64_t step = 10 * MILLISECOND << (line->failures < 8 ? line->failures : 8);
+    line->failures++;
+    line->dial++;
+    schedule_at(schedule, schedule->now + schedule_between(schedule, 0, step < 2 * SECOND ? step : 2 * SECOND), dial,
+                line, line->dial);
+}
+
+static void hang_up(struct line *line, bool abrupt) {
+    if (line->link != NULL) {
+        link_close(line->link, SIDE_CLIENT, abrupt);
+        line->link = NULL;
+    }
+    line->connected = false;
+}
+
+static void lose(struct line *line, const char *why) {
+    schedule_trace(schedule_of(line), "%s loses its connection to server %u, thread %u: %s", line->worker->name,
+                   line->host->index, line->thread, why);
+    hang_up(line, schedule_chance(schedule_of(line), 500));
+    session_fail(line->session, CANYON_UNAVAILABLE, why);
+    redial(line);
+}
+
+static void on_connected(void *user) {
+    struct line *line = user;
+    struct error error;
+    line->welcome = line->worker->stopped;
+    if (line->worker->stopped) {
+        return;
+    }
+    line->connected = true;
+    if (session_begin(line->session, NULL, &error) != CANYON_OK) {
+        lose(line, error.text);
+        return;
+    }
+    line_pump(line);
+}
+
+static bool receive(struct line *line) {
+    struct error error = {.status = CANYON_OK};
+    for (;;) {
+        uint8_t *at;
+        size_t room;
+        session_space(line->session, &at, &room);
+        const size_t count = link_read(line->link, SIDE_CLIENT, at, room);
+        if (count == 0) {
+            return true;
+        }
+        if (session_received(line->session, count, &error) != CANYON_OK) {
+            lose(line, error.text);
+            return false;
+        }
+        if (session_state(line->session) == SESSION_READY) {
+            line->failures = 0;
+        }
+    }
+}
+
+static void on_bytes(void *user) {
+    struct line *line = user;
+    if (!line->worker->stopped && line->connected && receive(line)) {
+        line_pump(line);
+    }
+}
+
+static void on_lost(void *user) {
+    struct line *line = user;
+    if (line->worker->stopped) {
+        line->missed = true;
+    } else if (line->link != NULL && (!line->connected || receive(line))) {
+        lose(line, "the connection is over");
+    }
+}
+
+static void dial(void *user, uint64_t attempt) {
+    struct line *line = user;
+    struct worker *worker = line->worker;
+    if (attempt != line->dial || !worker->up) {
+        return;
+    }
+    const struct link_end end = {
+        .connected = on_connected, .readable = on_bytes, .writable = on_bytes, .lost = on_lost, .user = line};
+    line->link = network_connect(worker->stage->network, &end, host_accept, line->host);
+    schedule_trace(schedule_of(line), "link %u: %s dials server %u, thread %u", link_number(line->link), worker->name,
+                   line->host->index, line->thread);
+}
+
+/* ---- time ---- */
+
+static void tick(void *user, uint64_t time) {
+    struct line *line = user;
+    if (line->session == NULL || line->wakeup != time || line->worker->stopped) {
+        return;
+    }
+    line->wakeup = UINT64_MAX;
+    if (!session_tick(line->session, schedule_of(line)->now)) {
+        lose(line, "a request was given up while it was being sent");
+    }
+    line_pump(line);
+}
+
+void line_pump(struct line *line) {
+    while (line->connected) {
+        struct iovec slices[SLICES];
+        const size_t count = session_output(line->session, slices, SLICES);
+        size_t sent = 0, offered = 0;
+        for (size_t i = 0; i < count && sent == offered; i++) {
+            offered += slices[i].iov_len;
+            sent += link_write(line->link, SIDE_CLIENT, slices[i].iov_base, slices[i].iov_len);
+        }
+        session_sent(line->session, sent);
+        if (count == 0 || sent < offered) {
+            break;
+        }
+    }
+    const uint64_t time = session_wakeup(line->session);
+    if (time != UINT64_MAX && time < line->wakeup) {
+        line->wakeup = time;
+        schedule_at(schedule_of(line), time, tick, line, time);
+    }
+}
+
+void line_go_on(struct line *line) {
+    if (line->link == NULL) {
+        return;
+    }
+    if (line->missed) {
+        line->missed = false;
+        on_lost(line);
+    } else if (line->welcome) {
+        on_connected(line);
+        on_bytes(line);
+    } else {
+        tick(line, line->wakeup);
+        on_bytes(line);
+    }
+}
+
+/* ---- life ---- */
+
+void line_init(struct line *line, struct worker *worker, struct host *host, uint32_t thread,
+               const uint8_t *session_id) {
+    struct session_options options = {.name = worker->name,
+                                      .address = host->job->servers[host->index],
+                                      .thread = thread,
+                                      .window_bytes = worker->stage->window};
+    memcpy(options.session_id, session_id, SESSION_BYTES);
+    line->worker = worker;
+    line->host = host;
+    line->thread = thread;
+    line->session = schedule_memory(session_create(&options));
+    line->link = NULL;
+    line->connected = line->welcome = line->missed = false;
+    line->wakeup = UINT64_MAX;
+    line->failures = line->poisoned = 0;
+    redial(line);
+}
+
+void line_finish(struct line *line) {
+    if (line->session == NULL) {
+        return;
+    }
+    hang_up(line, schedule_chance(schedule_of(line), 500));
+    session_fail(line->session, CANYON_CLOSED, "the worker is gone");
+    session_destroy(line->session);
+    line->session = NULL;
+    line->dial++;
+}
