@@ -151,7 +151,7 @@ static void judge_block(struct world *world, const struct cell *cell) {
         return;
     }
     memcpy(weights, reply.payload, reply.header.payload_bytes);
-    oracle_judge(&world->oracle, cell, weights, results.results[0].version, world->hosts[cell->host].era);
+    oracle_judge(&world->oracle, cell, weights, results.results[0].version, host_age(&world->hosts[cell->host]));
 }
 
 static void judge_row(struct world *world, const struct cell *cell) {
@@ -179,7 +179,7 @@ static void judge_row(struct world *world, const struct cell *cell) {
         return;
     }
     memcpy(weights, reply.payload + back.values, values);
-    oracle_judge(&world->oracle, cell, weights, UINT64_MAX, world->hosts[cell->host].era);
+    oracle_judge(&world->oracle, cell, weights, UINT64_MAX, host_age(&world->hosts[cell->host]));
 }
 
 void world_judge(struct world *world) {

@@ -10,6 +10,7 @@
 #include "server/greeting.h"
 #include "server/handler.h"
 #include "tests/schedules/network.h"
+#include "tests/schedules/oracle.h"
 
 #define HOST_THREADS 4
 #define HOST_SHARDS  16
@@ -36,7 +37,8 @@ struct host {
     struct seat *seats;                /* connections of this life, */
     struct seat *spent;                /* and those that are over */
     unsigned era;                      /* how often it came back without its state */
-    uint64_t restarts, frames;
+    unsigned restarts;
+    uint64_t frames;
 };
 
 void host_init(struct host *host, struct schedule *schedule, const struct job *job, uint32_t index, uint32_t threads);
@@ -47,6 +49,10 @@ void host_settle(struct host *host);
 
 static inline bool host_is_up(const struct host *host) {
     return host->handlers[0] != NULL;
+}
+
+static inline struct age host_age(const struct host *host) {
+    return (struct age){.era = host->era, .restarts = host->restarts};
 }
 
 /* network_connect's: a host that is down takes nobody. `user` is the host. */

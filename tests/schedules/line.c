@@ -13,13 +13,11 @@ static struct schedule *schedule_of(const struct line *line) {
 
 /* ---- connections ---- */
 
+/* Another attempt, when the real back-off says so; or the last of this line's patience is over. */
 static void redial(struct line *line) {
     struct schedule *schedule = schedule_of(line);
-    const uint64_t step = 10 * MILLISECOND << (line->failures < 8 ? line->failures : 8);
-    line->failures++;
     line->dial++;
-    schedule_at(schedule, schedule->now + schedule_between(schedule, 0, step < 2 * SECOND ? step : 2 * SECOND), dial,
-                line, line->dial);
+    schedule_at(schedule, schedule->now + backoff_next(&line->backoff) * MILLISECOND, dial, line, line->dial);
 }
 
 static void hang_up(struct line *line, bool abrupt) {
@@ -30,11 +28,25 @@ static void hang_up(struct line *line, bool abrupt) {
     line->connected = false;
 }
 
-static void lose(struct line *line, const char *why) {
-    schedule_trace(schedule_of(line), "%s loses its connection to server %u, thread %u: %s", line->worker->name,
+/* As client/lane_lost.c has it: what can wait waits for another connection, but not for ever. */
+static void lose(struct line *line, enum canyon_status status, const char *why) {
+    struct schedule *schedule = schedule_of(line);
+    const struct stage *stage = line->worker->stage;
+    schedule_trace(schedule, "%s loses its connection to server %u, thread %u: %s", line->worker->name,
                    line->host->index, line->thread, why);
-    hang_up(line, schedule_chance(schedule_of(line), 500));
-    session_fail(line->session, CANYON_UNAVAILABLE, why);
+    line->lost_since = line->lost_since == 0 ? schedule->now : line->lost_since;
+    if (session_may_return(status) && schedule->now - line->lost_since < stage->patience) {
+        hang_up(line, schedule_chance(schedule, 500));
+        session_lose(line->session, status, why);
+    } else {
+        schedule_trace(schedule, "%s waits no longer", line->worker->name);
+        line->failing = true;
+        session_fail(line->session, status, why);
+        line->failing = false;
+        oracle_forsake(stage->oracle, line->worker->life, line->host->index, line->thread, line->host->threads);
+        hang_up(line, schedule_chance(schedule, 500));
+        line->lost_since = 0;
+    }
     redial(line);
 }
 
@@ -47,7 +59,7 @@ static void on_connected(void *user) {
     }
     line->connected = true;
     if (session_begin(line->session, NULL, &error) != CANYON_OK) {
-        lose(line, error.text);
+        lose(line, error.status, error.text);
         return;
     }
     line_pump(line);
@@ -64,11 +76,12 @@ static bool receive(struct line *line) {
             return true;
         }
         if (session_received(line->session, count, &error) != CANYON_OK) {
-            lose(line, error.text);
+            lose(line, error.status, error.text);
             return false;
         }
         if (session_state(line->session) == SESSION_READY) {
-            line->failures = 0;
+            backoff_reset(&line->backoff);
+            line->lost_since = 0;
         }
     }
 }
@@ -85,7 +98,7 @@ static void on_lost(void *user) {
     if (line->worker->stopped) {
         line->missed = true;
     } else if (line->link != NULL && (!line->connected || receive(line))) {
-        lose(line, "the connection is over");
+        lose(line, CANYON_UNAVAILABLE, "the connection is over");
     }
 }
 
@@ -111,7 +124,7 @@ static void tick(void *user, uint64_t time) {
     }
     line->wakeup = UINT64_MAX;
     if (!session_tick(line->session, schedule_of(line)->now)) {
-        lose(line, "a request was given up while it was being sent");
+        lose(line, CANYON_UNAVAILABLE, "a request was given up while it was being sent");
     }
     line_pump(line);
 }
@@ -169,7 +182,9 @@ void line_init(struct line *line, struct worker *worker, struct host *host, uint
     line->link = NULL;
     line->connected = line->welcome = line->missed = false;
     line->wakeup = UINT64_MAX;
-    line->failures = line->poisoned = 0;
+    line->poisoned = 0;
+    line->lost_since = 0;
+    backoff_init(&line->backoff, schedule_below(schedule_of(line), UINT64_MAX));
     redial(line);
 }
 

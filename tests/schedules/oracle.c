@@ -6,8 +6,9 @@
 
 #define DIGITS 8 /* in an element */
 
-void oracle_init(struct oracle *oracle, struct schedule *schedule) {
+void oracle_init(struct oracle *oracle, struct schedule *schedule, const struct job *job) {
     memset(oracle, 0, sizeof *oracle);
+    oracle->job = job;
     oracle->schedule = schedule;
 }
 
@@ -17,6 +18,7 @@ void oracle_finish(struct oracle *oracle) {
     }
     free(oracle->cells);
     free(oracle->living);
+    free(oracle->known);
 }
 
 void oracle_add(struct oracle *oracle, const struct cell *cell) {
@@ -33,7 +35,10 @@ unsigned oracle_begin(struct oracle *oracle) {
     if (oracle->lives == oracle->living_room) {
         oracle->living_room = oracle->living_room == 0 ? 16 : oracle->living_room * 2;
         oracle->living = schedule_memory(realloc(oracle->living, oracle->living_room * sizeof *oracle->living));
+        oracle->known = schedule_memory(
+            realloc(oracle->known, (size_t)oracle->living_room * oracle->job->shards * sizeof *oracle->known));
     }
+    memset(oracle->known + (size_t)oracle->lives * oracle->job->shards, 0, oracle->job->shards * sizeof *oracle->known);
     oracle->living[oracle->lives] = true;
     return oracle->lives++;
 }
@@ -51,13 +56,30 @@ void oracle_end(struct oracle *oracle, unsigned life) {
     }
 }
 
+void oracle_forsake(struct oracle *oracle, unsigned life, uint32_t host, uint32_t thread, uint32_t threads) {
+    for (unsigned i = 0; i < oracle->count; i++) {
+        struct cell *cell = &oracle->cells[i];
+        const bool there = cell->host == host && job_thread_of(oracle->job, cell->shard, threads) == thread;
+        for (unsigned n = 0; n < cell->count && there; n++) {
+            struct entry *entry = &cell->entries[n];
+            if (entry->life == life && entry->outcome == OUTCOME_UNKNOWN) {
+                entry->outcome = OUTCOME_DIED;
+            }
+        }
+    }
+}
+
 /* ---- pushes ---- */
 
 static unsigned capacity(const struct cell *cell) {
     return cell->kind == CELL_ASSIGNED ? UINT_MAX : (cell->elements - 1) * DIGITS;
 }
 
-unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, unsigned era) {
+static unsigned *known_of(const struct oracle *oracle, unsigned life, uint32_t shard) {
+    return &oracle->known[(size_t)life * oracle->job->shards + shard];
+}
+
+unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, struct age age) {
     if (cell->count >= capacity(cell)) {
         return UINT_MAX;
     }
@@ -65,7 +87,10 @@ unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, un
         cell->room = cell->room == 0 ? 32 : cell->room * 2;
         cell->entries = schedule_memory(realloc(cell->entries, cell->room * sizeof *cell->entries));
     }
-    cell->entries[cell->count] = (struct entry){.outcome = OUTCOME_PENDING, .life = life, .made_in = era};
+    cell->entries[cell->count] = (struct entry){.outcome = OUTCOME_PENDING,
+                                                .life = life,
+                                                .made = age,
+                                                .known = *known_of(oracle, life, cell->shard) == age.era + 1};
     oracle->pushes++;
     return cell->count++;
 }
@@ -107,9 +132,17 @@ void oracle_told(struct oracle *oracle, struct cell *cell, unsigned n, enum outc
     entry->outcome = outcome;
     entry->answered = era;
     entry->answered_at = oracle->schedule->now;
+    if (outcome == OUTCOME_OK) {
+        *known_of(oracle, entry->life, cell->shard) = era + 1;
+    }
     oracle->ok += outcome == OUTCOME_OK;
     oracle->refused += outcome == OUTCOME_REFUSED;
     oracle->unknown += outcome == OUTCOME_UNKNOWN;
+}
+
+bool oracle_excuses(const struct cell *cell, unsigned n, struct age age) {
+    const struct entry *entry = &cell->entries[n];
+    return entry->made.era != age.era || (entry->made.restarts != age.restarts && !entry->known);
 }
 
 /* ---- reading weights ---- */
@@ -165,22 +198,23 @@ void oracle_seen(struct oracle *oracle, const struct cell *cell, const float *we
 
 /* ---- the end ---- */
 
-/* How often it may be there. */
-static void expect(const struct oracle *oracle, const struct entry *entry, unsigned era, unsigned *least,
+/* How often the n-th push may be there. */
+static void expect(const struct oracle *oracle, const struct cell *cell, unsigned n, struct age age, unsigned *least,
                    unsigned *most) {
-    const bool goes_on = oracle->living[entry->life] && entry->made_in == era;
+    const struct entry *entry = &cell->entries[n];
     *least = 0;
     *most = 0;
     if (entry->outcome == OUTCOME_OK) {
-        *least = *most = entry->answered == era ? 1 : 0;
+        *least = *most = entry->answered == age.era ? 1 : 0;
     } else if (entry->outcome == OUTCOME_UNKNOWN || entry->outcome == OUTCOME_DIED) {
+        const bool goes_on = oracle->living[entry->life] && !oracle_excuses(cell, n, age);
         *most = 1;
         *least = entry->outcome == OUTCOME_UNKNOWN && goes_on ? 1 : 0;
     }
 }
 
 static void judge_pushes(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version,
-                         unsigned era) {
+                         struct age age) {
     if (!readable(oracle, cell, weights, version)) {
         return;
     }
@@ -188,7 +222,7 @@ static void judge_pushes(struct oracle *oracle, const struct cell *cell, const f
         const struct entry *entry = &cell->entries[n];
         const unsigned digit = digit_of(weights, n);
         unsigned least, most;
-        expect(oracle, entry, era, &least, &most);
+        expect(oracle, cell, n, age, &least, &most);
         if (digit < least || digit > most) {
             FAIL(oracle, cell, "push %u of life %u, %s, is there %u times: %s", n, entry->life,
                  outcome_name(entry->outcome), digit,
@@ -201,11 +235,11 @@ static void judge_pushes(struct oracle *oracle, const struct cell *cell, const f
 
 /* One session's assigns come in their order. What sessions that are over left under way may come at any time. */
 static void judge_assigns(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version,
-                          unsigned era) {
+                          struct age age) {
     unsigned sure = 0, possible = 0, last = UINT_MAX, value = (unsigned)weights[0];
     for (unsigned n = 0; n < cell->count; n++) {
         unsigned least, most;
-        expect(oracle, &cell->entries[n], era, &least, &most);
+        expect(oracle, cell, n, age, &least, &most);
         sure += least;
         possible += most;
         last = least == 1 ? n : last;
@@ -224,7 +258,7 @@ static void judge_assigns(struct oracle *oracle, const struct cell *cell, const 
         FAIL(oracle, cell, "its value is %u after %u assigns", value, cell->count);
     } else if (value > 0 && value - 1 != last) {
         unsigned least, most;
-        expect(oracle, &cell->entries[value - 1], era, &least, &most);
+        expect(oracle, cell, value - 1, age, &least, &most);
         const bool older = last != UINT_MAX && value - 1 < last;
         if (most == 0 || least == 1 || (older && cell->entries[value - 1].life == cell->entries[last].life)) {
             FAIL(oracle, cell, "its value is of assign %u, %s, though assign %u came after it", value - 1,
@@ -234,7 +268,7 @@ static void judge_assigns(struct oracle *oracle, const struct cell *cell, const 
 }
 
 void oracle_judge(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version,
-                  unsigned era) {
+                  struct age age) {
     for (unsigned n = 0; n < cell->count; n++) {
         if (cell->entries[n].outcome == OUTCOME_PENDING) {
             FAIL(oracle, cell, "push %u of life %u was never told what became of it", n, cell->entries[n].life);
@@ -242,8 +276,8 @@ void oracle_judge(struct oracle *oracle, const struct cell *cell, const float *w
         }
     }
     if (cell->kind == CELL_ASSIGNED) {
-        judge_assigns(oracle, cell, weights, version, era);
+        judge_assigns(oracle, cell, weights, version, age);
     } else {
-        judge_pushes(oracle, cell, weights, version, era);
+        judge_pushes(oracle, cell, weights, version, age);
     }
 }

@@ -11,11 +11,13 @@
  *     answered OK              exactly once
  *     refused, or never sent   not at all
  *     outcome unknown          exactly once, since its session goes on; once or not at all when its worker has died,
- *                              or the server lost its state meanwhile
+ *                              or the server lost its state meanwhile, or was started again before it had ever
+ *                              answered this session about this shard (which looks the same)
  * and of one that was answered before the server lost its state: not at all. */
 #ifndef CANYON_TESTS_SCHEDULES_ORACLE_H
 #define CANYON_TESTS_SCHEDULES_ORACLE_H
 
+#include "common/job.h"
 #include "tests/schedules/schedule.h"
 
 enum outcome {
@@ -23,7 +25,13 @@ enum outcome {
     OUTCOME_OK,
     OUTCOME_REFUSED, /* or never sent */
     OUTCOME_UNKNOWN,
-    OUTCOME_DIED /* its worker did before it was told */
+    OUTCOME_DIED /* its worker did before it was told; or its session gave it up */
+};
+
+/* How old a server is. */
+struct age {
+    unsigned era;      /* how often it lost its state */
+    unsigned restarts; /* how often it was started again */
 };
 
 enum cell_kind { CELL_BLOCK, CELL_ROW, CELL_ASSIGNED };
@@ -31,7 +39,8 @@ enum cell_kind { CELL_BLOCK, CELL_ROW, CELL_ASSIGNED };
 struct entry {
     enum outcome outcome;
     unsigned life;     /* of a worker: which one's push it is */
-    unsigned made_in;  /* the server's era when it was submitted */
+    struct age made;   /* the server's when it was submitted */
+    bool known;        /* the server had answered this session about this shard in that era */
     unsigned answered; /* and of the connection that it was answered over */
     uint64_t answered_at;
 };
@@ -50,14 +59,16 @@ struct cell {
 
 struct oracle {
     struct schedule *schedule;
-    struct cell *cells; /* owned */
+    const struct job *job; /* borrowed */
+    struct cell *cells;    /* owned */
     unsigned count, room;
-    bool *living; /* of each life: owned */
+    unsigned *known; /* of each life and shard: the era in which it was answered last, and one; owned */
+    bool *living;    /* of each life: owned */
     unsigned lives, living_room;
     uint64_t pushes, ok, refused, unknown, died; /* pieces */
 };
 
-void oracle_init(struct oracle *oracle, struct schedule *schedule);
+void oracle_init(struct oracle *oracle, struct schedule *schedule, const struct job *job);
 void oracle_finish(struct oracle *oracle);
 
 /* Cells stay where they are until the next one is added. */
@@ -67,12 +78,18 @@ void oracle_add(struct oracle *oracle, const struct cell *cell);
 unsigned oracle_begin(struct oracle *oracle);
 void oracle_end(struct oracle *oracle, unsigned life);
 
-/* A push that is submitted: its number in the cell. `era` is the server's. UINT_MAX when the cell is full. */
-unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, unsigned era);
+/* Of a life's pushes to that thread, those of unknown outcome are given up by their session. */
+void oracle_forsake(struct oracle *oracle, unsigned life, uint32_t host, uint32_t thread, uint32_t threads);
+
+/* A push that is submitted: its number in the cell. `age` is the server's. UINT_MAX when the cell is full. */
+unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, struct age age);
 /* The gradient of the n-th push, or the values of the n-th assign. */
 void oracle_values(const struct cell *cell, unsigned n, float *values);
 /* What its worker was told, over a connection of that era. */
 void oracle_told(struct oracle *oracle, struct cell *cell, unsigned n, enum outcome outcome, unsigned era);
+
+/* Whether a server of this age may seem to have lost what it knew when the push was submitted. */
+bool oracle_excuses(const struct cell *cell, unsigned n, struct age age);
 
 /* Weights that a worker was shown over a connection of that era, in answer to what it submitted at `since`: no push in
  * them twice, none that was refused, all that were answered before. `version` is UINT64_MAX where there is none. `own`
@@ -80,7 +97,8 @@ void oracle_told(struct oracle *oracle, struct cell *cell, unsigned n, enum outc
 void oracle_seen(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version, unsigned era,
                  uint64_t since, unsigned own);
 
-/* The end: all that was to come has come. `version` as above; `era` is the server's. */
-void oracle_judge(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version, unsigned era);
+/* The end: all that was to come has come. `version` as above; `age` is the server's. */
+void oracle_judge(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version,
+                  struct age age);
 
 #endif

@@ -52,7 +52,7 @@ static void take_places(struct push *push) {
     unsigned kept = 0;
     for (unsigned i = 0; i < push->count; i++) {
         struct part part = push->parts[i];
-        part.n = oracle_push(stage->oracle, part.cell, push->worker->life, push->line->host->era);
+        part.n = oracle_push(stage->oracle, part.cell, push->worker->life, host_age(push->line->host));
         if (part.n != UINT_MAX) {
             push->parts[kept++] = part;
         }
@@ -87,6 +87,12 @@ static void take_message(struct push *push, const uint8_t *packed, size_t bytes)
     push->request.message_bytes = bytes;
 }
 
+/* So that the session numbers it. */
+static void take_numbers(struct push *push, uint32_t count, const uint32_t *shards) {
+    push->request.piece_count = brings(push) ? count : 0;
+    push->request.shards = shards;
+}
+
 static void *take_payload(struct push *push, size_t bytes) {
     push->payload = schedule_memory(aligned_alloc(64, (bytes + 64) / 64 * 64));
     memset(push->payload, 0, bytes);
@@ -114,6 +120,7 @@ static void fill_pieces(struct push *push) {
         floats += cell->elements;
     }
     take_message(push, packed, message_pack_pieces(&message, packed));
+    take_numbers(push, push->count, push->shards);
     float *at = take_payload(push, brings(push) ? floats * sizeof(float) : 0);
     for (unsigned i = 0; i < push->count && brings(push); i++) {
         put_values(&push->parts[i], at);
@@ -150,6 +157,7 @@ static void fill_runs(struct push *push) {
                                          .runs = push->runs,
                                          .rows = push->count};
     take_message(push, packed, message_pack_rows(&message, packed));
+    take_numbers(push, push->runs, NULL);
     uint8_t *at = take_payload(push, layout.bytes);
     memcpy(at, runs, push->runs * sizeof runs[0]);
     for (unsigned i = 0; i < push->count; i++) {

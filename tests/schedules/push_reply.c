@@ -95,19 +95,34 @@ static void take_runs(struct push *push, const struct frame *reply, unsigned era
     }
 }
 
+/* Whether the session may have given it up before its deadline: its line waits no longer, or the server seems to have
+ * lost what it knew of a shard of it. */
+static bool may_give_up(const struct push *push) {
+    bool may = push->line->failing;
+    for (unsigned i = 0; i < push->count; i++) {
+        may = may || oracle_excuses(push->parts[i].cell, push->parts[i].n, host_age(push->line->host));
+    }
+    return may;
+}
+
 /* Nothing was answered: what that says of its parts. */
 static void take_failure(struct push *push, enum canyon_status status, const char *text, unsigned era) {
     struct oracle *oracle = push->worker->stage->oracle;
-    const bool unknown = status == CANYON_OUTCOME_UNKNOWN || status == CANYON_STATE_LOST;
+    const bool unknown = status == CANYON_OUTCOME_UNKNOWN, early = schedule_of(push)->now < push->request.deadline;
     const bool refused = push->malformed && !unknown;
-    if (!unknown && !refused && status != CANYON_TIMEOUT && status != CANYON_UNAVAILABLE) {
+    const bool never = status == CANYON_TIMEOUT || (status == CANYON_UNAVAILABLE && push->line->failing);
+    if (!never && !refused && !(unknown && (!early || may_give_up(push)))) {
         schedule_fail(schedule_of(push), "%s is told %s: %s", push->worker->name, status_name(status), text);
     }
     for (unsigned i = 0; i < push->count; i++) {
         if (push->parts[i].n != UINT_MAX) {
             /* What the server refuses is not there, whether or not that is known. */
             const bool open = unknown && !wants_refusal(push, i);
-            oracle_told(oracle, push->parts[i].cell, push->parts[i].n, open ? OUTCOME_UNKNOWN : OUTCOME_REFUSED, era);
+            oracle_told(oracle, push->parts[i].cell, push->parts[i].n,
+                        !open   ? OUTCOME_REFUSED
+                        : early ? OUTCOME_DIED
+                                : OUTCOME_UNKNOWN,
+                        era);
         }
     }
 }

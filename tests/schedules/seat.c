@@ -62,6 +62,11 @@ static void seat_send(struct handler_peer *peer, const struct handler_slice *sli
     }
 }
 
+/* handler_peer's: it is over when all is written. */
+static void seat_close(struct handler_peer *peer) {
+    ((struct seat *)(void *)peer)->closing = true;
+}
+
 /* ---- in ---- */
 
 static void wake(void *user, uint64_t argument);
@@ -197,6 +202,7 @@ bool host_accept(void *user, struct link *link) {
     seat->host = host;
     seat->link = link;
     seat->peer.send = seat_send;
+    seat->peer.close = seat_close;
     seat->peer.role = ROLE_ADMIN;
     if (frame_reader_init(&seat->reader, handler_payload_limit(host->job), NULL, NULL, &error) != CANYON_OK) {
         schedule_memory(NULL);

@@ -5,6 +5,7 @@
 #ifndef CANYON_TESTS_SCHEDULES_WORKER_H
 #define CANYON_TESTS_SCHEDULES_WORKER_H
 
+#include "client/backoff.h"
 #include "client/session.h"
 #include "tests/schedules/host.h"
 #include "tests/schedules/oracle.h"
@@ -29,6 +30,7 @@ struct stage {
     unsigned malformed; /* of requests that it refuses whole */
     unsigned depth;     /* requests under way, at most */
     uint64_t pause;     /* between two requests, at most */
+    uint64_t patience;  /* how long a line waits for a server to come back */
     uint64_t window;    /* of sessions, in bytes */
     uint64_t submitted; /* requests that bring something */
     uint64_t reconnects;
@@ -42,11 +44,13 @@ struct line {
     struct session *session;
     struct link *link; /* NULL without a connection */
     bool connected;
+    bool failing;         /* it waits no longer: all its requests end */
     bool welcome, missed; /* while the worker was stopped: the connection was made, and lost */
     uint64_t wakeup;      /* for which a tick is planned */
     uint64_t dial;        /* which attempt this is: what was planned for an older one is void */
-    unsigned failures;    /* since it was last ready */
-    unsigned poisoned;    /* pieces under way that will be refused */
+    struct backoff backoff;
+    uint64_t lost_since; /* 0 while it has a connection that is ready */
+    unsigned poisoned;   /* pieces under way that will be refused */
 };
 
 struct worker {

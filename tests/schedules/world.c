@@ -29,19 +29,21 @@ static void draw_faults(struct world *world) {
 
 static void draw_stage(struct world *world) {
     struct schedule *schedule = &world->schedule;
-    world->stage = (struct stage){.schedule = schedule,
-                                  .network = &world->network,
-                                  .oracle = &world->oracle,
-                                  .job = &world->job,
-                                  .hosts = world->hosts,
-                                  .host_count = world->job.server_count,
-                                  .tensors = world->tensors,
-                                  .impatient = (unsigned)schedule_below(schedule, 3) * 150,
-                                  .poisoned = (unsigned)schedule_below(schedule, 3) * 60,
-                                  .malformed = (unsigned)schedule_below(schedule, 2) * 40,
-                                  .depth = (unsigned)schedule_between(schedule, 1, 8),
-                                  .pause = schedule_between(schedule, 10, 20000) * MICROSECOND,
-                                  .window = schedule_chance(schedule, 300) ? 1000 : 1u << 20};
+    world->stage = (struct stage){
+        .schedule = schedule,
+        .network = &world->network,
+        .oracle = &world->oracle,
+        .job = &world->job,
+        .hosts = world->hosts,
+        .host_count = world->job.server_count,
+        .tensors = world->tensors,
+        .impatient = (unsigned)schedule_below(schedule, 3) * 150,
+        .poisoned = (unsigned)schedule_below(schedule, 3) * 60,
+        .malformed = (unsigned)schedule_below(schedule, 2) * 40,
+        .depth = (unsigned)schedule_between(schedule, 1, 8),
+        .patience = schedule_chance(schedule, 300) ? schedule_between(schedule, 1, 1000) * MILLISECOND : UINT64_MAX,
+        .pause = schedule_between(schedule, 10, 20000) * MICROSECOND,
+        .window = schedule_chance(schedule, 300) ? 1000 : 1u << 20};
 }
 
 /* ---- what happens ---- */
@@ -128,6 +130,7 @@ static void heal(struct world *world) {
     world->healed = true;
     network_heal(&world->network);
     world->stage.impatient = 0;
+    world->stage.patience = UINT64_MAX;
     for (uint64_t i = 0; i < world->job.server_count; i++) {
         start_again(world, i << 1 | 1);
     }
@@ -199,7 +202,7 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
     struct schedule *schedule = &world->schedule;
     schedule_init(schedule, seed, verbose);
     network_init(&world->network, schedule);
-    oracle_init(&world->oracle, schedule);
+    oracle_init(&world->oracle, schedule, &world->job);
     world_found(world);
     draw_faults(world);
     draw_stage(world);
