@@ -12,8 +12,8 @@
  *     refused, or never sent   not at all
  *     outcome unknown          exactly once, since its session goes on; once or not at all when its worker has died,
  *                              or the server lost its state meanwhile, or was started again before it had ever
- *                              answered this session about this shard (which looks the same)
- * and of one that was answered before the server lost its state: not at all. */
+ *                              answered this session about this shard, or another of the same frame (which looks the
+ * same) and of one that was answered before the server lost its state: not at all. */
 #ifndef CANYON_TESTS_SCHEDULES_ORACLE_H
 #define CANYON_TESTS_SCHEDULES_ORACLE_H
 
@@ -38,9 +38,9 @@ enum cell_kind { CELL_BLOCK, CELL_ROW, CELL_ASSIGNED };
 
 struct entry {
     enum outcome outcome;
-    unsigned life;     /* of a worker: which one's push it is */
-    struct age made;   /* the server's when it was submitted */
-    bool known;        /* the server had answered this session about this shard in that era */
+    unsigned life;   /* of a worker: which one's push it is */
+    struct age made; /* the server's when it was submitted */
+    bool known; /* the server had answered this session about this shard, and all others of its frame, in that era */
     unsigned answered; /* and of the connection that it was answered over */
     uint64_t answered_at;
 };

@@ -58,6 +58,14 @@ static void take_places(struct push *push) {
         }
     }
     push->count = kept;
+    /* A frame is sent and given up as a whole. */
+    bool known = true;
+    for (unsigned i = 0; i < kept; i++) {
+        known = known && push->parts[i].cell->entries[push->parts[i].n].known;
+    }
+    for (unsigned i = 0; i < kept; i++) {
+        push->parts[i].cell->entries[push->parts[i].n].known = known;
+    }
 }
 
 /* ---- requests ---- */

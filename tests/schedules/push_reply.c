@@ -100,7 +100,8 @@ static void take_runs(struct push *push, const struct frame *reply, unsigned era
 static bool may_give_up(const struct push *push) {
     bool may = push->line->failing;
     for (unsigned i = 0; i < push->count; i++) {
-        may = may || oracle_excuses(push->parts[i].cell, push->parts[i].n, host_age(push->line->host));
+        may = may || (push->parts[i].n != UINT_MAX &&
+                      oracle_excuses(push->parts[i].cell, push->parts[i].n, host_age(push->line->host)));
     }
     return may;
 }
