@@ -50,10 +50,16 @@ static void lose(struct line *line, enum canyon_status status, const char *why) 
     redial(line);
 }
 
+struct age line_age(const struct line *line) {
+    return line->aged ? line->age : host_age(line->host);
+}
+
 static void on_connected(void *user) {
     struct line *line = user;
     struct error error;
     line->welcome = line->worker->stopped;
+    line->age = (struct age){.era = (unsigned)(link_tag(line->link) >> 32), .restarts = (unsigned)link_tag(line->link)};
+    line->aged = true;
     if (line->worker->stopped) {
         return;
     }
@@ -183,6 +189,7 @@ void line_init(struct line *line, struct worker *worker, struct host *host, uint
     line->connected = line->welcome = line->missed = false;
     line->wakeup = UINT64_MAX;
     line->poisoned = 0;
+    line->aged = false;
     line->lost_since = 0;
     backoff_init(&line->backoff, schedule_below(schedule_of(line), UINT64_MAX));
     redial(line);

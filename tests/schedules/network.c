@@ -22,7 +22,8 @@ struct pipe {
 
 struct link {
     struct network *network;
-    unsigned number, tag;
+    unsigned number;
+    uint64_t tag;
     struct link_end ends[2];
     bool open[2];         /* the end is in use */
     bool cut;             /* the cable is through: what is written is lost */
@@ -233,12 +234,12 @@ struct link *network_connect(struct network *network, const struct link_end *cli
     return link;
 }
 
-void link_attach(struct link *link, const struct link_end *server, unsigned tag) {
+void link_attach(struct link *link, const struct link_end *server, uint64_t tag) {
     link->ends[SIDE_SERVER] = *server;
     link->tag = tag;
 }
 
-unsigned link_tag(const struct link *link) {
+uint64_t link_tag(const struct link *link) {
     return link->tag;
 }
 

@@ -51,9 +51,9 @@ void network_heal(struct network *network);
  * calls link_attach for the server's end. The client hears `connected`, or `lost`. */
 struct link *network_connect(struct network *network, const struct link_end *client,
                              bool (*accept)(void *user, struct link *link), void *user);
-void link_attach(struct link *link, const struct link_end *server, unsigned tag);
+void link_attach(struct link *link, const struct link_end *server, uint64_t tag);
 /* What the server's end was attached with; 0 before. */
-unsigned link_tag(const struct link *link);
+uint64_t link_tag(const struct link *link);
 
 /* Takes at most `count` bytes; returns how many it took. */
 size_t link_write(struct link *link, enum side side, const void *bytes, size_t count);

@@ -52,7 +52,7 @@ static void take_places(struct push *push) {
     unsigned kept = 0;
     for (unsigned i = 0; i < push->count; i++) {
         struct part part = push->parts[i];
-        part.n = oracle_push(stage->oracle, part.cell, push->worker->life, host_age(push->line->host));
+        part.n = oracle_push(stage->oracle, part.cell, push->worker->life, line_age(push->line));
         if (part.n != UINT_MAX) {
             push->parts[kept++] = part;
         }

@@ -134,7 +134,7 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     if (status == CANYON_CLOSED) {
         return; /* it dies */
     }
-    const unsigned era = line->link != NULL ? link_tag(line->link) : line->host->era;
+    const unsigned era = line_age(line).era;
     schedule_trace(schedule_of(push), "%s: %s to server %u, thread %u ends: %s %s", worker->name,
                    frame_type_name(push->type), line->host->index, line->thread, status_name(status), text);
     if (status != CANYON_OK) {

@@ -210,6 +210,6 @@ bool host_accept(void *user, struct link *link) {
     seat->next = host->seats;
     host->seats = seat;
     const struct link_end end = {.readable = seat_readable, .writable = seat_readable, .lost = seat_lost, .user = seat};
-    link_attach(link, &end, host->era);
+    link_attach(link, &end, (uint64_t)host->era << 32 | host->restarts);
     return true;
 }

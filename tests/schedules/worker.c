@@ -21,13 +21,16 @@ static void act(void *user, uint64_t generation) {
         return;
     }
     push_sweep(worker);
-    if (!worker->stopped && worker->quota > 0 && worker->outstanding < stage->depth && push_make(worker)) {
+    const bool free = worker->outstanding < stage->depth;
+    if (worker->stopped || worker->quota == 0) {
+        return; /* worker_work calls it again */
+    }
+    if (free && push_make(worker)) {
         worker->quota--;
     }
-    if (worker->quota > 0) {
-        schedule_at(stage->schedule, stage->schedule->now + schedule_between(stage->schedule, 1, stage->pause), act,
-                    worker, generation);
-    }
+    const uint64_t pause = free || stage->pause > MILLISECOND ? stage->pause : MILLISECOND;
+    schedule_at(stage->schedule, stage->schedule->now + schedule_between(stage->schedule, 1, pause), act, worker,
+                generation);
 }
 
 void worker_work(struct worker *worker, unsigned requests) {
@@ -84,6 +87,7 @@ static void go_on(void *user, uint64_t generation) {
     }
     schedule_trace(worker->stage->schedule, "%s goes on", worker->name);
     worker->stopped = false;
+    worker_work(worker, 0);
     for (size_t i = 0; i < worker->line_count; i++) {
         line_go_on(&worker->lines[i]);
     }

@@ -48,6 +48,8 @@ struct line {
     bool welcome, missed; /* while the worker was stopped: the connection was made, and lost */
     uint64_t wakeup;      /* for which a tick is planned */
     uint64_t dial;        /* which attempt this is: what was planned for an older one is void */
+    struct age age;       /* of the server, when it was connected last */
+    bool aged;
     struct backoff backoff;
     uint64_t lost_since; /* 0 while it has a connection that is ready */
     unsigned poisoned;   /* pieces under way that will be refused */
@@ -89,6 +91,8 @@ void line_finish(struct line *line);
 /* Sends what there is to send; plans what is due. */
 void line_pump(struct line *line);
 void line_go_on(struct line *line);
+/* The age of the server that it is, or was last, connected to; of the server as it is, when it never was. */
+struct age line_age(const struct line *line);
 
 /* Makes one request of the worker's on one of its lines, drawn at random; false when there is no cell for it. */
 bool push_make(struct worker *worker);
