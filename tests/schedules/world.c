@@ -141,7 +141,7 @@ static void heal(struct world *world) {
 }
 
 static bool all_done(const struct world *world) {
-    bool done = true;
+    bool done = rogue_is_done(&world->rogue);
     for (unsigned i = 0; i < world->worker_count; i++) {
         done = done && worker_is_done(&world->workers[i]);
     }
@@ -212,6 +212,9 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
         worker_come(&world->workers[i]);
         worker_work(&world->workers[i], (unsigned)schedule_between(schedule, 10, 60));
     }
+    if (schedule_chance(schedule, 500)) {
+        rogue_init(&world->rogue, &world->stage, (unsigned)schedule_between(schedule, 5, 60));
+    }
     draw_strikes(world);
     run_safety(world);
     heal(world);
@@ -225,6 +228,7 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
     for (unsigned i = 0; i < world->worker_count; i++) {
         worker_finish(&world->workers[i]);
     }
+    rogue_finish(&world->rogue);
     world_demolish(world);
     network_finish(&world->network);
     oracle_finish(&world->oracle);

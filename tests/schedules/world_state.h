@@ -5,6 +5,7 @@
 #include "tests/schedules/host.h"
 #include "tests/schedules/network.h"
 #include "tests/schedules/oracle.h"
+#include "tests/schedules/rogue.h"
 #include "tests/schedules/worker.h"
 
 #define WORLD_HOSTS   2
@@ -20,6 +21,7 @@ struct world {
     struct host hosts[WORLD_HOSTS];
     struct worker workers[WORLD_WORKERS];
     unsigned worker_count;
+    struct rogue rogue; /* zeroed where there is none */
     struct tensor_info tensors[WORLD_TENSORS];
     struct inner inner;                         /* who asks from within */
     unsigned deadly, stopping, killing, losing; /* permille of strikes */
