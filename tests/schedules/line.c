@@ -7,6 +7,16 @@
 
 static void dial(void *user, uint64_t attempt);
 
+/* ---- memory ---- */
+
+static bool starvation; /* malloc answers NULL */
+
+void *__real_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes);
+void *__wrap_malloc(size_t bytes) {
+    return starvation ? NULL : __real_malloc(bytes);
+}
+
 static struct schedule *schedule_of(const struct line *line) {
     return line->worker->stage->schedule;
 }
@@ -30,6 +40,12 @@ static void hang_up(struct line *line, bool abrupt) {
 
 /* As client/lane_lost.c has it: what can wait waits for another connection, but not for ever. */
 static void lose(struct line *line, enum canyon_status status, const char *why) {
+    const bool wrong = status == CANYON_FENCED || status == CANYON_SESSION_UNKNOWN || status == CANYON_PROTOCOL ||
+                       (status == CANYON_GAP && !line->starved);
+    if (wrong) {
+        schedule_fail(schedule_of(line), "%s is sent away by server %u with %s: %s", line->worker->name,
+                      line->host->index, status_name(status), why);
+    }
     struct schedule *schedule = schedule_of(line);
     const struct stage *stage = line->worker->stage;
     schedule_trace(schedule, "%s loses its connection to server %u, thread %u: %s", line->worker->name,
@@ -129,7 +145,12 @@ static void tick(void *user, uint64_t time) {
         return;
     }
     line->wakeup = UINT64_MAX;
-    if (!session_tick(line->session, schedule_of(line)->now)) {
+    line->starving = schedule_chance(schedule_of(line), line->worker->stage->starved);
+    line->starved = line->starved || line->starving;
+    starvation = line->starving;
+    const bool usable = session_tick(line->session, schedule_of(line)->now);
+    starvation = line->starving = false;
+    if (!usable) {
         lose(line, CANYON_UNAVAILABLE, "a request was given up while it was being sent");
     }
     line_pump(line);
@@ -189,7 +210,7 @@ void line_init(struct line *line, struct worker *worker, struct host *host, uint
     line->connected = line->welcome = line->missed = false;
     line->wakeup = UINT64_MAX;
     line->poisoned = 0;
-    line->aged = false;
+    line->aged = line->starved = false;
     line->lost_since = 0;
     backoff_init(&line->backoff, schedule_below(schedule_of(line), UINT64_MAX));
     redial(line);

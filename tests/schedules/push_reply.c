@@ -120,9 +120,9 @@ static void take_failure(struct push *push, enum canyon_status status, const cha
             /* What the server refuses is not there, whether or not that is known. */
             const bool open = unknown && !wants_refusal(push, i);
             oracle_told(oracle, push->parts[i].cell, push->parts[i].n,
-                        !open   ? OUTCOME_REFUSED
-                        : early ? OUTCOME_DIED
-                                : OUTCOME_UNKNOWN,
+                        !open                           ? OUTCOME_REFUSED
+                        : early || push->line->starving ? OUTCOME_DIED
+                                                        : OUTCOME_UNKNOWN,
                         era);
         }
     }

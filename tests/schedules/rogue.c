@@ -274,6 +274,13 @@ static void on_connected(void *user) {
         schedule_memory(NULL);
     }
     line->reading = true;
+    const unsigned era = (unsigned)(link_tag(line->link) >> 32);
+    if (era != rogue->era) {
+        oracle_end(rogue->stage->oracle, rogue->life);
+        begin_life(rogue);
+        rogue->era = era;
+        rogue->racing = false;
+    }
     memcpy(hello.session, rogue->session, SESSION_BYTES);
     send_control(rogue, ROGUE_GREETING, FRAME_HELLO, bytes, message_pack_hello(&hello, bytes));
 }
@@ -282,10 +289,6 @@ static void dial(struct rogue *rogue) {
     struct rogue_line *line = &rogue->lines[rogue->current];
     const struct link_end end = {
         .connected = on_connected, .readable = on_bytes, .writable = on_bytes, .lost = on_lost, .user = line};
-    if (rogue->host->era != rogue->era) {
-        oracle_end(rogue->stage->oracle, rogue->life);
-        begin_life(rogue);
-    }
     rogue->state = ROGUE_GREETING;
     rogue->resumes = true;
     line->link = network_connect(rogue->stage->network, &end, host_accept, rogue->host);

@@ -14,6 +14,28 @@ void worker_init(struct worker *worker, struct stage *stage, unsigned index) {
 
 /* ---- what it does ---- */
 
+static void on_left(struct session_request *request, enum canyon_status status, const char *text,
+                    const struct frame *reply) {
+    (void)request;
+    (void)status;
+    (void)text;
+    (void)reply;
+}
+
+/* As client/connect.c does when a client is closed: where numbers were sent, and all is answered. */
+static void say_goodbye(struct worker *worker) {
+    for (size_t i = 0; i < worker->line_count; i++) {
+        struct line *line = &worker->lines[i];
+        if (session_state(line->session) == SESSION_READY && session_outstanding(line->session) == 0 &&
+            session_has_numbers(line->session)) {
+            worker->goodbyes[i] = (struct session_request){
+                .type = FRAME_LEAVE, .deadline = UINT64_MAX, .changes_state = true, .done = on_left};
+            session_submit(line->session, &worker->goodbyes[i]);
+            line_pump(line);
+        }
+    }
+}
+
 static void act(void *user, uint64_t generation) {
     struct worker *worker = user;
     struct stage *stage = worker->stage;
@@ -21,6 +43,14 @@ static void act(void *user, uint64_t generation) {
         return;
     }
     push_sweep(worker);
+    if (worker->leaving && !worker->stopped) {
+        if (worker->outstanding == 0) {
+            say_goodbye(worker);
+        } else {
+            schedule_at(stage->schedule, stage->schedule->now + MILLISECOND, act, worker, generation);
+        }
+        return;
+    }
     const bool free = worker->outstanding < stage->depth;
     if (worker->stopped || worker->quota == 0) {
         return; /* worker_work calls it again */
@@ -46,7 +76,7 @@ void worker_come(struct worker *worker) {
     uint8_t session_id[SESSION_BYTES];
     worker->life = oracle_begin(stage->oracle);
     worker->up = true;
-    worker->stopped = false;
+    worker->stopped = worker->leaving = false;
     worker->line_count = 0;
     schedule_trace(stage->schedule, "%s begins life %u", worker->name, worker->life);
     schedule_bytes(stage->schedule, session_id, sizeof session_id);
@@ -78,6 +108,12 @@ void worker_finish(struct worker *worker) {
     if (worker->up) {
         finish_life(worker);
     }
+}
+
+void worker_leave(struct worker *worker) {
+    schedule_trace(worker->stage->schedule, "%s leaves", worker->name);
+    worker->leaving = true;
+    worker_work(worker, 0);
 }
 
 static void go_on(void *user, uint64_t generation) {

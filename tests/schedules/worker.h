@@ -27,6 +27,7 @@ struct stage {
     /* How workers behave; of the draws of this schedule. */
     unsigned impatient; /* permille of requests with a deadline that may pass */
     unsigned poisoned;  /* of requests with a piece that the server refuses */
+    unsigned starved;   /* of deadlines that pass without memory for what is given up */
     unsigned malformed; /* of requests that it refuses whole */
     unsigned depth;     /* requests under way, at most */
     uint64_t pause;     /* between two requests, at most */
@@ -44,6 +45,8 @@ struct line {
     struct session *session;
     struct link *link; /* NULL without a connection */
     bool connected;
+    bool starving;        /* there is no memory just now, */
+    bool starved;         /* or was none before, in this life: there may be gaps */
     bool failing;         /* it waits no longer: all its requests end */
     bool welcome, missed; /* while the worker was stopped: the connection was made, and lost */
     uint64_t wakeup;      /* for which a tick is planned */
@@ -59,6 +62,8 @@ struct worker {
     struct stage *stage;
     unsigned index, life; /* the oracle's */
     bool up, stopped;
+    bool leaving; /* makes no more requests, and says goodbye when all are answered */
+    struct session_request goodbyes[WORKER_LINES];
     struct line lines[WORKER_LINES];
     size_t line_count;
     struct push *pushes; /* under way, and some that are over; owned */
@@ -78,6 +83,8 @@ void worker_come(struct worker *worker);
 void worker_work(struct worker *worker, unsigned requests);
 /* Dies: whoever waits is not told. */
 void worker_die(struct worker *worker);
+/* Makes no more requests, and ends its sessions when all are answered. It still has to die. */
+void worker_leave(struct worker *worker);
 /* Does nothing for a while; what arrives waits for it. */
 void worker_stop(struct worker *worker, uint64_t duration);
 /* Has made all its requests, and all are answered: also what goes on behind the scenes. */

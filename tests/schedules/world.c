@@ -51,25 +51,34 @@ static void draw_stage(struct world *world) {
 static void come_back(void *user, uint64_t argument) {
     struct world *world = user;
     struct worker *worker = &world->workers[argument];
+    if (worker->up && worker->leaving) {
+        worker_die(worker);
+    }
     if (!worker->up) {
         worker_come(worker);
     }
 }
 
-static void strike_worker(struct world *world, bool dies) {
+enum strike { STRIKE_DIES, STRIKE_LEAVES, STRIKE_STOPS };
+
+static void strike_worker(struct world *world, enum strike strike) {
     struct schedule *schedule = &world->schedule;
     const uint64_t index = schedule_below(schedule, world->worker_count);
     struct worker *worker = &world->workers[index];
-    if (!worker->up) {
+    if (!worker->up || worker->leaving) {
         return;
     }
-    if (dies) {
-        worker_die(worker);
-        schedule_at(schedule, schedule->now + schedule_between(schedule, 0, SECOND), come_back, world, index);
-    } else {
+    if (strike == STRIKE_STOPS) {
         worker_stop(worker, schedule_between(schedule, MILLISECOND, 30 * SECOND));
         world->stops++;
+        return;
     }
+    if (strike == STRIKE_DIES) {
+        worker_die(worker);
+    } else {
+        worker_leave(worker);
+    }
+    schedule_at(schedule, schedule->now + schedule_between(schedule, 0, SECOND), come_back, world, index);
 }
 
 static void start_again(void *user, uint64_t argument) {
@@ -101,25 +110,28 @@ static void strike(void *user, uint64_t argument) {
     if (world->healed) {
         return;
     }
-    const unsigned what = (unsigned)schedule_below(schedule, 1000);
-    if (what < world->deadly) {
-        strike_worker(world, true);
-    } else if (what < world->deadly + world->stopping) {
-        strike_worker(world, false);
-    } else if (what < world->deadly + world->stopping + world->killing) {
-        strike_host(world, true);
-    } else if (what < world->deadly + world->stopping + world->killing + world->losing) {
-        strike_host(world, false);
+    unsigned what = (unsigned)schedule_below(schedule, 1000);
+    for (unsigned i = 0; i < STRIKES; i++) {
+        if (what < world->strikes[i]) {
+            if (i <= STRIKE_STOPS) {
+                strike_worker(world, (enum strike)i);
+            } else {
+                strike_host(world, i == STRIKE_STOPS + 1);
+            }
+            break;
+        }
+        what -= world->strikes[i];
     }
     schedule_at(schedule, schedule->now + schedule_between(schedule, 1, 500 * MILLISECOND), strike, world, 0);
 }
 
 static void draw_strikes(struct world *world) {
     struct schedule *schedule = &world->schedule;
-    world->deadly = schedule_chance(schedule, 400) ? 100 : 0;
-    world->stopping = schedule_chance(schedule, 400) ? 100 : 0;
-    world->killing = schedule_chance(schedule, 400) ? 100 : 0;
-    world->losing = schedule_chance(schedule, 250) ? 60 : 0;
+    world->strikes[STRIKE_DIES] = schedule_chance(schedule, 400) ? 100 : 0;
+    world->strikes[STRIKE_LEAVES] = schedule_chance(schedule, 400) ? 100 : 0;
+    world->strikes[STRIKE_STOPS] = schedule_chance(schedule, 400) ? 100 : 0;
+    world->strikes[STRIKE_STOPS + 1] = schedule_chance(schedule, 400) ? 100 : 0; /* a server, which keeps its state, */
+    world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 250) ? 60 : 0;  /* or does not */
     strike(world, 0);
 }
 

@@ -8,6 +8,7 @@
 #include "tests/schedules/rogue.h"
 #include "tests/schedules/worker.h"
 
+#define STRIKES       5
 #define WORLD_HOSTS   2
 #define WORLD_WORKERS 4
 #define WORLD_TENSORS 6
@@ -23,8 +24,8 @@ struct world {
     unsigned worker_count;
     struct rogue rogue; /* zeroed where there is none */
     struct tensor_info tensors[WORLD_TENSORS];
-    struct inner inner;                         /* who asks from within */
-    unsigned deadly, stopping, killing, losing; /* permille of strikes */
+    struct inner inner;        /* who asks from within */
+    unsigned strikes[STRIKES]; /* permille of each kind */
     bool healed;
     uint64_t kills, losses, stops;
 };
