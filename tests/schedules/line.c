@@ -51,6 +51,7 @@ static void lose(struct line *line, enum canyon_status status, const char *why) 
     schedule_trace(schedule, "%s loses its connection to server %u, thread %u: %s", line->worker->name,
                    line->host->index, line->thread, why);
     line->lost_since = line->lost_since == 0 ? schedule->now : line->lost_since;
+    line->lost_answers = session_count(line->session).answered;
     if (session_may_return(status) && schedule->now - line->lost_since < stage->patience) {
         hang_up(line, schedule_chance(schedule, 500));
         session_lose(line->session, status, why);
@@ -101,7 +102,9 @@ static bool receive(struct line *line) {
             lose(line, error.status, error.text);
             return false;
         }
-        if (session_state(line->session) == SESSION_READY) {
+        /* One that greets and then hangs up is not back: its answers are, where some are waited for. */
+        if (session_count(line->session).answered > line->lost_answers ||
+            (session_state(line->session) == SESSION_READY && session_outstanding(line->session) == 0)) {
             backoff_reset(&line->backoff);
             line->lost_since = 0;
         }

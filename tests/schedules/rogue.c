@@ -81,6 +81,32 @@ static void complain(struct rogue *rogue, const struct frame *frame, const char 
                   frame_type_name(frame->header.type), said.status == CANYON_OK ? "" : said.text, what);
 }
 
+/* The code of an ERROR that ends the connection; OK for any other frame. */
+static enum canyon_status end_of(const struct frame *frame) {
+    struct error said = {.status = CANYON_OK}, error;
+    if (frame->header.type == FRAME_ERROR && frame->header.request == 0) {
+        (void)message_unpack_error(frame->message, frame->header.message_bytes, &said, &error);
+    }
+    return said.status;
+}
+
+/* There is no room for one more session: nothing has come to pass. */
+static bool take_busy(struct rogue *rogue, struct rogue_line *line, const struct frame *frame) {
+    bool fresh = end_of(frame) == CANYON_BUSY;
+    for (uint32_t shard = 0; shard < HOST_SHARDS; shard++) {
+        fresh = fresh && rogue->before[shard] == 0;
+    }
+    if (fresh) {
+        for (uint32_t i = 0; i < rogue->count; i++) {
+            oracle_told(rogue->stage->oracle, rogue->pieces[i].cell, rogue->pieces[i].n, OUTCOME_REFUSED, rogue->era);
+        }
+        memset(rogue->last, 0, sizeof rogue->last);
+        memset(rogue->refusals, 0, sizeof rogue->refusals);
+        hang_up(line);
+    }
+    return fresh;
+}
+
 static void take_pushed(struct rogue *rogue, const struct frame *frame) {
     struct message_piece_results results;
     struct error error;
@@ -142,10 +168,7 @@ static void take_resumed(struct rogue *rogue, const struct frame *frame) {
 
 /* Nothing of what it sent has come to pass, and the connection ends. */
 static void take_expulsion(struct rogue *rogue, struct rogue_line *line, const struct frame *frame) {
-    struct error said = {.status = CANYON_OK}, error;
-    if (frame->header.type != FRAME_ERROR || frame->header.request != 0 ||
-        message_unpack_error(frame->message, frame->header.message_bytes, &said, &error) != CANYON_OK ||
-        said.status != rogue->expels) {
+    if (end_of(frame) != rogue->expels) {
         complain(rogue, frame, status_name(rogue->expels));
     }
     for (uint32_t i = 0; i < rogue->count; i++) {
@@ -156,13 +179,11 @@ static void take_expulsion(struct rogue *rogue, struct rogue_line *line, const s
 
 /* Over the older connection comes the answer to what raced, or that it is fenced. */
 static void take_older(struct rogue *rogue, struct rogue_line *line, const struct frame *frame) {
-    struct error said = {.status = CANYON_OK}, error;
+    const enum canyon_status end = end_of(frame);
     if (frame->header.type == FRAME_PUSHED) {
         return;
     }
-    if (frame->header.type != FRAME_ERROR || frame->header.request != 0 ||
-        message_unpack_error(frame->message, frame->header.message_bytes, &said, &error) != CANYON_OK ||
-        said.status != CANYON_FENCED) {
+    if (end != CANYON_FENCED && end != CANYON_BUSY) {
         complain(rogue, frame, "FENCED");
     }
     hang_up(line);
@@ -184,10 +205,12 @@ static void take(struct rogue *rogue, struct rogue_line *line, const struct fram
         rogue->resumes = false;
         break;
     case ROGUE_PUSHING:
-        take_pushed(rogue, frame);
-        break;
     case ROGUE_EXPELLED:
-        take_expulsion(rogue, line, frame);
+        if (!take_busy(rogue, line, frame) && state == ROGUE_PUSHING) {
+            take_pushed(rogue, frame);
+        } else if (line->link != NULL) {
+            take_expulsion(rogue, line, frame);
+        }
         break;
     case ROGUE_LEAVING:
         if (frame->header.type != FRAME_LEFT) {

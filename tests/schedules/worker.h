@@ -54,8 +54,9 @@ struct line {
     struct age age;       /* of the server, when it was connected last */
     bool aged;
     struct backoff backoff;
-    uint64_t lost_since; /* 0 while it has a connection that is ready */
-    unsigned poisoned;   /* pieces under way that will be refused */
+    uint64_t lost_since;   /* 0 while it has a connection that answers */
+    uint64_t lost_answers; /* requests that had been answered then */
+    unsigned poisoned;     /* pieces under way that will be refused */
 };
 
 struct worker {
