@@ -150,7 +150,8 @@ static enum canyon_status refuse_runs(struct handler *handler, const struct requ
     struct message_rows rows;
     uint64_t least = 0;
     if (message_unpack_rows(frame->message, frame->header.message_bytes, &rows, error) != CANYON_OK ||
-        frame->header.payload_bytes < rows.runs * sizeof *runs) {
+        frame->header.payload_bytes < rows.runs * sizeof *runs ||
+        (frame->header.type == FRAME_TABLE_PULL && !rows.create)) {
         return CANYON_OK;
     }
     for (uint32_t i = 0; i < rows.runs; i++) {
