@@ -111,9 +111,8 @@ static void take_failure(struct push *push, enum canyon_status status, const cha
     struct oracle *oracle = push->worker->stage->oracle;
     const bool unknown = status == CANYON_OUTCOME_UNKNOWN, early = schedule_of(push)->now < push->request.deadline;
     const bool refused = push->malformed && !unknown;
-    const bool never =
-        status == CANYON_TIMEOUT ||
-        (push->line->failing && (status == CANYON_UNAVAILABLE || status == CANYON_BUSY || status == CANYON_GAP));
+    const bool away = status == CANYON_UNAVAILABLE || status == CANYON_BUSY || status == CANYON_GAP;
+    const bool never = (status == CANYON_TIMEOUT && !early) || (away && (!early || push->line->failing));
     if (!never && !refused && !(unknown && (!early || may_give_up(push)))) {
         schedule_fail(schedule_of(push), "%s is told %s: %s", push->worker->name, status_name(status), text);
     }
