@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 
 /* ---- the beginning ---- */
 
@@ -37,7 +38,7 @@ enum canyon_status session_welcomed(struct session *session, struct error *error
     if (status != CANYON_OK)
         return status;
     session->reader.payload_limit = FRAME_PAYLOAD_LIMIT;
-    if (session->numbered) {
+    if (session->numbered && !MUTANT(resume_skipped)) {
         session_control(session, FRAME_RESUME, 0);
         session->state = SESSION_RESUMING;
     } else {
@@ -124,7 +125,8 @@ static void resume_end_lost(struct session *session, bool other_boot) {
  * because RESUME has ended every other way by which the old numbers could still come. */
 static void resume_number(struct session *session) {
     for (uint32_t i = 0; i < session->shard_count; i++)
-        session->shards[i].taken = session->shards[i].applied;
+        if (session->shards[i].known || !MUTANT(taken_kept_after_loss))
+            session->shards[i].taken = session->shards[i].applied;
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next) {
         struct number_cursor cursor = {.index = 0};
         uint32_t index = 0;
@@ -134,7 +136,9 @@ static void resume_number(struct session *session) {
             struct session_shard *shard = &session->shards[index];
             memcpy(&number, place, sizeof number);
             session->counters.duplicates += number <= shard->applied;
-            if (number > shard->applied) {
+            if (MUTANT(gap_not_closed)) {
+                shard->taken = number > shard->taken ? number : shard->taken;
+            } else if (number > shard->applied || MUTANT(renumber_on_resend)) {
                 number = ++shard->taken;
                 memcpy(place, &number, sizeof number);
             }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/endian.h"
+#include "common/mutant.h"
 #include "common/rows.h"
 
 /* ---- What a number needs ---- */
@@ -19,6 +20,9 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
         struct shard_reply reply;
         if (handler->shards[shard] != NULL) {
             (void)shard_apply(handler->shards[shard], &command, &reply, NULL); /* it cannot fail */
+            if (MUTANT(evict_one_shard)) {
+                return;
+            }
         }
     }
 }
@@ -92,7 +96,9 @@ enum canyon_status handler_judge_pieces(struct handler *handler, const struct re
                                         const struct message_pieces *pieces, struct shard **shards,
                                         struct error *error) {
     enum canyon_status status = CANYON_OK;
-    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
+    const uint32_t count = MUTANT(half_frame_applied) ? 1 : pieces->count;
+    memset(shards, 0, pieces->count * sizeof *shards);
+    for (uint32_t i = 0; i < count && status == CANYON_OK; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
         shards[i] = piece->number != 0 ? handler_shard_of(handler, piece->tensor, piece->block) : NULL;
         if (shards[i] != NULL) {
@@ -172,6 +178,9 @@ static enum canyon_status refuse_runs(struct handler *handler, const struct requ
 
 enum canyon_status handler_refuse_frame(struct handler *handler, const struct request *request,
                                         const struct frame *frame, enum canyon_status status, struct error *error) {
+    if (MUTANT(refused_frame_keeps_numbers)) {
+        return CANYON_OK;
+    }
     switch (frame->header.type) {
     case FRAME_ASSIGN:
     case FRAME_PUSH:
@@ -199,7 +208,8 @@ static enum canyon_status refuse_message(const struct frame *frame, struct error
 
 /* Ends the session's connections that are older than this one: who comes last stands first in the list. */
 static void fence(struct handler *handler, const struct handler_peer *peer) {
-    for (struct handler_peer *older = peer->next; older != NULL; older = older->next) {
+    for (struct handler_peer *older = MUTANT(resume_does_not_fence) ? NULL : peer->next; older != NULL;
+         older = older->next) {
         if (!older->ended && memcmp(older->session, peer->session, SESSION_BYTES) == 0) {
             struct error error;
             error_set(&error, CANYON_FENCED,
@@ -223,8 +233,10 @@ enum canyon_status serve_resume(struct handler *handler, const struct request *r
     }
     fence(handler, request->peer);
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
-        const uint64_t last =
+        uint64_t last =
             handler->shards[shard] != NULL ? shard_applied(handler->shards[shard], request->peer->session) : 0;
+        last += last > 0 && MUTANT(resumed_one_too_many);
+        last -= last > 1 && MUTANT(resumed_one_too_few);
         if (last > 0) {
             store_u32(entries + bytes, shard);
             store_u32(entries + bytes + 4, 0);
@@ -245,7 +257,9 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
     if (status != CANYON_OK) {
         return status;
     }
-    evict(handler, request->peer->session);
+    if (!MUTANT(leave_keeps_numbers)) {
+        evict(handler, request->peer->session);
+    }
     sessions_forget(handler->sessions, request->peer->session);
     for (struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
         if (memcmp(peer->session, request->peer->session, SESSION_BYTES) == 0) {

@@ -234,19 +234,6 @@ static void push_destroy(struct push *push) {
     free(push);
 }
 
-void push_sweep(struct worker *worker) {
-    struct push **place = &worker->pushes;
-    while (*place != NULL) {
-        struct push *push = *place;
-        if (push->over) {
-            *place = push->next;
-            push_destroy(push);
-        } else {
-            place = &push->next;
-        }
-    }
-}
-
 void push_free_all(struct worker *worker) {
     while (worker->pushes != NULL) {
         struct push *push = worker->pushes;

@@ -29,7 +29,6 @@ struct push {
     unsigned refusals; /* parts of it that will be refused, at least */
     struct part parts[PUSH_PARTS];
     uint32_t shards[PUSH_PARTS];
-    bool over;
     uint64_t made; /* when */
     uint8_t message[PUSH_MESSAGE_BYTES];
     struct iovec slice;

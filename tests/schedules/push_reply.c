@@ -148,5 +148,7 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     /* One whose outcome is unknown may still be refused. */
     line->poisoned -= status == CANYON_OUTCOME_UNKNOWN ? 0 : push->refusals;
     worker->outstanding--;
-    push->over = true;
+    /* It is its owner's again, who does with it as he likes: who still sends it sends rubbish. */
+    memset(push->payload, 0x41, push->request.payload_bytes);
+    memset(push->message, 0x41, sizeof push->message);
 }

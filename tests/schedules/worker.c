@@ -42,7 +42,6 @@ static void act(void *user, uint64_t generation) {
     if (generation != worker->generation || !worker->up) {
         return;
     }
-    push_sweep(worker);
     if (worker->leaving && !worker->stopped) {
         if (worker->outstanding == 0) {
             say_goodbye(worker);

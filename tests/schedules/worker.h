@@ -67,7 +67,7 @@ struct worker {
     struct session_request goodbyes[WORKER_LINES];
     struct line lines[WORKER_LINES];
     size_t line_count;
-    struct push *pushes; /* under way, and some that are over; owned */
+    struct push *pushes; /* of this life, also those that are over: owned */
     unsigned outstanding;
     unsigned quota;      /* requests still to be made */
     uint64_t generation; /* of what is planned; older plans are void */
@@ -104,8 +104,6 @@ struct age line_age(const struct line *line);
 
 /* Makes one request of the worker's on one of its lines, drawn at random; false when there is no cell for it. */
 bool push_make(struct worker *worker);
-/* Frees what is over. */
-void push_sweep(struct worker *worker);
 void push_free_all(struct worker *worker);
 
 #endif
