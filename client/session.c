@@ -149,7 +149,9 @@ bool session_cancel(struct session *session, struct session_request *request, en
                     const char *text) {
     bool usable = session->receiving != request || session_divert(session);
     if (!session_orphan(session, request)) {
-        if (request->numbered && !request->begun && !MUTANT(number_taken_when_queued))
+        if (request->begun)
+            number_drop(session, request);
+        else if (request->numbered && !MUTANT(number_taken_when_queued))
             number_take_back(session);
         usable = usable && (request->sent == 0 || request_is_sent(request));
         session_forget(session, request);
@@ -198,12 +200,10 @@ void session_lose(struct session *session, enum canyon_status status, const char
     session_end_brief(session, &session->sent, status, text);
     session_end_brief(session, &session->queue, status, text);
     /* What was sent was sent first. */
-    if (MUTANT(resend_out_of_order)) {
-        request_list_join(&session->queue, &session->sent);
-        session->sent = session->queue;
-    }
-    request_list_join(&session->sent, &session->queue);
-    session->queue = session->sent;
+    const bool wrong = MUTANT(resend_out_of_order);
+    struct request_list *first = wrong ? &session->queue : &session->sent;
+    request_list_join(first, wrong ? &session->sent : &session->queue);
+    session->queue = *first;
     if (MUTANT(resend_skips_first) && session->queue.first != NULL && session->queue.first->begun)
         request_list_remove(&session->queue, session->queue.first);
     session->sent = (struct request_list){.first = NULL};

@@ -45,6 +45,17 @@ static void number_give(struct session *session, struct session_request *request
     request->numbered = false;
 }
 
+void number_drop(struct session *session, const struct session_request *request) {
+    struct number_cursor cursor = {.index = 0};
+    uint32_t shard = 0;
+    uint8_t *place = NULL;
+    while (number_next(request, &cursor, &shard, &place)) {
+        uint64_t number = 0;
+        memcpy(&number, place, sizeof number);
+        session->shards[shard].dropped = session->shards[shard].dropped || number == 1;
+    }
+}
+
 void number_take_back(struct session *session) {
     if (MUTANT(tentative_numbers_kept))
         return;

@@ -56,7 +56,7 @@ static enum canyon_status resume_read(struct session *session, const struct fram
                          session->options.address, bytes);
     for (uint32_t i = 0; i < session->shard_count; i++) {
         struct session_shard *shard = &session->shards[i];
-        *shard = (struct session_shard){.taken = shard->taken, .least = UINT64_MAX};
+        *shard = (struct session_shard){.taken = shard->taken, .least = shard->dropped ? 1 : UINT64_MAX};
     }
     for (const uint8_t *at = frame->payload; at != NULL && at < frame->payload + bytes;
          at += MESSAGE_RESUMED_ENTRY_BYTES) {
@@ -87,8 +87,8 @@ static void resume_look(struct session *session) {
     }
 }
 
-/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered; otherwise it
- * has lost what it knew. One that knows more than was ever sent speaks of another past. */
+/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered (but sent again,
+ * or given up); otherwise it has lost what it knew. One that knows more than was ever sent speaks of another past. */
 static bool resume_is_lost(const struct session_shard *shard, bool other_boot) {
     if (shard->known)
         return shard->applied > shard->taken;
