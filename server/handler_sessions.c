@@ -96,12 +96,10 @@ enum canyon_status handler_judge_pieces(struct handler *handler, const struct re
                                         const struct message_pieces *pieces, struct shard **shards,
                                         struct error *error) {
     enum canyon_status status = CANYON_OK;
-    const uint32_t count = MUTANT(half_frame_applied) ? 1 : pieces->count;
-    memset(shards, 0, pieces->count * sizeof *shards);
-    for (uint32_t i = 0; i < count && status == CANYON_OK; i++) {
+    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
         shards[i] = piece->number != 0 ? handler_shard_of(handler, piece->tensor, piece->block) : NULL;
-        if (shards[i] != NULL) {
+        if (shards[i] != NULL && (i == 0 || !MUTANT(half_frame_applied))) {
             const uint64_t last = last_before(request, pieces, shards, i);
             status = handler_judge(handler, request, shards[i], last, piece->number, error);
         }

@@ -228,7 +228,8 @@ struct link *network_connect(struct network *network, const struct link_end *cli
         pipe->limit = schedule_chance(schedule, 300) ? schedule_between(schedule, 32, 512) : PIPE_ROOM;
     }
     if (schedule_chance(schedule, faults->cut)) {
-        link->pipes[schedule_below(schedule, 2)].cut = schedule_between(schedule, 1, faults->cut_most);
+        struct pipe *pipe = &link->pipes[schedule_below(schedule, 2)];
+        pipe->cut = schedule_between(schedule, 1, faults->cut_most);
     }
     schedule_at(schedule, schedule->now + link->latency, reach, link, 0);
     return link;

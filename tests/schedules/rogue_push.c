@@ -58,7 +58,7 @@ static enum canyon_status foresee(struct rogue *rogue) {
 static uint64_t draw_number(struct rogue *rogue, uint64_t last) {
     struct schedule *schedule = rogue->stage->schedule;
     const uint64_t what = schedule_below(schedule, 100);
-    if (what < 70 || (what < 92 && last == 0)) {
+    if (what < 65 || (what < 92 && last == 0)) {
         return last + 1;
     }
     return what < 92 ? schedule_between(schedule, last > 6 ? last - 6 : 1, last)
@@ -83,11 +83,9 @@ bool rogue_draw(struct rogue *rogue, bool proper, enum canyon_status *wrong) {
         const unsigned n = oracle_push(oracle, cell, rogue->life, host_age(rogue->host));
         if (n != UINT_MAX) {
             struct rogue_piece *piece = &rogue->pieces[rogue->count++];
-            *piece =
-                (struct rogue_piece){.cell = cell,
-                                     .n = n,
-                                     .number = proper ? last[cell->shard] + 1 : draw_number(rogue, last[cell->shard]),
-                                     .poisoned = !proper && schedule_chance(stage->schedule, 150)};
+            *piece = (struct rogue_piece){.cell = cell, .n = n};
+            piece->number = proper ? last[cell->shard] + 1 : draw_number(rogue, last[cell->shard]);
+            piece->poisoned = !proper && schedule_chance(stage->schedule, 300);
             last[cell->shard] += piece->number == last[cell->shard] + 1;
         }
     }

@@ -12,38 +12,51 @@
 
 /* ---- what is drawn ---- */
 
+/* One statement for each draw: the order of draws is part of what a seed means, whatever the compiler. From hardly a
+ * fault to hardly a link that lasts. */
 static void draw_faults(struct world *world) {
     struct schedule *schedule = &world->schedule;
     struct network_faults *faults = &world->network.faults;
-    /* From hardly a fault to hardly a link that lasts. */
     const unsigned bad = (unsigned)schedule_below(schedule, 4);
-    *faults = (struct network_faults){.cut = 250 * (bad + 1),
-                                      .deaf = (unsigned)schedule_below(schedule, 500),
-                                      .held = (unsigned)schedule_below(schedule, 1000),
-                                      .stall = (unsigned)schedule_below(schedule, 20) * bad,
-                                      .refused = (unsigned)schedule_below(schedule, 100) * bad,
-                                      .cut_most = schedule_between(schedule, 200, 6000),
-                                      .latency = schedule_between(schedule, 10, 2000) * MICROSECOND,
-                                      .lateness = schedule_between(schedule, 10, 2000) * MILLISECOND};
+    faults->cut = 250 * (bad + 1);
+    faults->deaf = (unsigned)schedule_below(schedule, 500);
+    faults->held = (unsigned)schedule_below(schedule, 1000);
+    faults->stall = (unsigned)schedule_below(schedule, 20) * bad;
+    faults->refused = (unsigned)schedule_below(schedule, 100) * bad;
+    faults->cut_most = schedule_between(schedule, 200, 6000);
+    faults->latency = schedule_between(schedule, 10, 2000) * MICROSECOND;
+    faults->lateness = schedule_between(schedule, 10, 2000) * MILLISECOND;
 }
 
 static void draw_stage(struct world *world) {
     struct schedule *schedule = &world->schedule;
-    world->stage = (struct stage){
-        .schedule = schedule,
-        .network = &world->network,
-        .oracle = &world->oracle,
-        .job = &world->job,
-        .hosts = world->hosts,
-        .host_count = world->job.server_count,
-        .tensors = world->tensors,
-        .impatient = (unsigned)schedule_below(schedule, 3) * 150,
-        .poisoned = (unsigned)schedule_below(schedule, 3) * 60,
-        .malformed = (unsigned)schedule_below(schedule, 2) * 40,
-        .depth = (unsigned)schedule_between(schedule, 1, 8),
-        .patience = schedule_chance(schedule, 300) ? schedule_between(schedule, 1, 1000) * MILLISECOND : UINT64_MAX,
-        .pause = schedule_between(schedule, 10, 20000) * MICROSECOND,
-        .window = schedule_chance(schedule, 300) ? 1000 : 1u << 20};
+    struct stage *stage = &world->stage;
+    *stage = (struct stage){.schedule = schedule,
+                            .network = &world->network,
+                            .oracle = &world->oracle,
+                            .job = &world->job,
+                            .hosts = world->hosts,
+                            .host_count = world->job.server_count,
+                            .tensors = world->tensors,
+                            .patience = UINT64_MAX,
+                            .window = 1u << 20};
+    stage->impatient = (unsigned)schedule_below(schedule, 3) * 150;
+    stage->poisoned = (unsigned)schedule_below(schedule, 3) * 60;
+    stage->malformed = (unsigned)schedule_below(schedule, 2) * 40;
+    stage->depth = (unsigned)schedule_between(schedule, 1, 8);
+    stage->pause = schedule_between(schedule, 10, 20000) * MICROSECOND;
+    if (schedule_chance(schedule, 300)) {
+        stage->patience = schedule_between(schedule, 1, 1000) * MILLISECOND;
+    }
+    if (schedule_chance(schedule, 300)) {
+        stage->window = 1000;
+    }
+    if (schedule_chance(schedule, 300)) {
+        /* Without memory for what is given up, of which there is much. */
+        stage->starved = 600;
+        stage->impatient = 500;
+        stage->depth = 12;
+    }
 }
 
 /* ---- what happens ---- */
