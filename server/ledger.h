@@ -47,6 +47,9 @@ void ledger_finish(struct ledger *ledger);
 /* While it is empty. */
 void ledger_keep_secret(struct ledger *ledger, const uint8_t secret[LEDGER_SECRET_BYTES]);
 
+/* Begins to bring into the cache what will be looked for soon. */
+void ledger_expect(const struct ledger *ledger, const uint8_t session[SESSION_BYTES]);
+
 /* The last number of a session; 0 when it is not here. */
 uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]);
 
