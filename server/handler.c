@@ -121,7 +121,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     return CANYON_OK;
 }
 
-static void forget_parked(struct handler *handler, const struct handler_peer *peer) {
+void handler_forget_parked(struct handler *handler, const struct handler_peer *peer) {
     for (struct parked *parked = handler->parked.first, *next; parked != NULL && peer->parked > 0; parked = next) {
         next = parked->next;
         if (parked->peer == peer) {
@@ -134,7 +134,7 @@ static void forget_parked(struct handler *handler, const struct handler_peer *pe
 }
 
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
-    forget_parked(handler, peer);
+    handler_forget_parked(handler, peer);
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {

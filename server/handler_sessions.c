@@ -10,6 +10,8 @@
 #include "common/mutant.h"
 #include "common/rows.h"
 
+#define RUNS_AHEAD 12 /* of which what judging them needs is on its way */
+
 /* ---- What a number needs ---- */
 
 /* Forgets a session in every shard: in each it is a command with its place in the order. */
@@ -96,23 +98,37 @@ enum canyon_status handler_judge_pieces(struct handler *handler, const struct re
                                         const struct message_pieces *pieces, struct shard **shards,
                                         struct error *error) {
     enum canyon_status status = CANYON_OK;
-    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
+    for (uint32_t i = 0; i < pieces->count; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
         shards[i] = piece->number != 0 ? handler_shard_of(handler, piece->tensor, piece->block) : NULL;
+        if (shards[i] != NULL) {
+            shard_expect(shards[i], request->peer->session);
+        }
+    }
+    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
         if (shards[i] != NULL && (i == 0 || !MUTANT(half_frame_applied))) {
-            const uint64_t last = last_before(request, pieces, shards, i);
-            status = handler_judge(handler, request, shards[i], last, piece->number, error);
+            status = handler_judge(handler, request, shards[i], last_before(request, pieces, shards, i),
+                                   pieces->pieces[i].number, error);
         }
     }
     return status;
+}
+
+static struct shard *shard_of_run(const struct handler *handler, const struct rows_run *run) {
+    return run->number != 0 ? handler->shards[run->shard] : NULL;
 }
 
 /* Runs of a frame are of different shards. */
 enum canyon_status handler_judge_runs(struct handler *handler, const struct request *request,
                                       const struct rows_run *runs, uint32_t count, struct error *error) {
     enum canyon_status status = CANYON_OK;
-    for (uint32_t i = 0; i < count && status == CANYON_OK; i++) {
-        struct shard *shard = runs[i].number != 0 ? handler->shards[runs[i].shard] : NULL;
+    for (uint32_t i = 0, ahead = 0; i < count && status == CANYON_OK; i++) {
+        struct shard *shard = shard_of_run(handler, &runs[i]);
+        for (; ahead < count && ahead <= i + RUNS_AHEAD; ahead++) {
+            if (shard_of_run(handler, &runs[ahead]) != NULL) {
+                shard_expect(handler->shards[runs[ahead].shard], request->peer->session);
+            }
+        }
         if (shard != NULL) {
             status = handler_judge(handler, request, shard, shard_applied(shard, request->peer->session),
                                    runs[i].number, error);

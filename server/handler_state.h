@@ -88,7 +88,8 @@ void reply_send(struct handler *handler, const struct request *request, enum fra
 /* Sends an ERROR and counts it. */
 void reply_error(struct handler *handler, const struct request *request, const struct error *error);
 
-/* Ends a peer with an ERROR in answer to no request. */
+/* Ends a peer with an ERROR in answer to no request, which is the last that it is sent: its parked requests are
+ * forgotten. */
 void reply_end(struct handler *handler, struct handler_peer *peer, const struct error *error);
 
 /* Executes one type of request. OK: it was answered or parked. Otherwise nothing was sent and the caller answers ERROR.
@@ -111,6 +112,9 @@ char *handler_owner_text(const struct handler *handler, uint32_t shard, char *te
 enum canyon_status handler_park(struct handler *handler, const struct request *request, enum frame_type type,
                                 const char *name, const struct tensor_spec *spec, uint32_t wait_ms,
                                 struct parked **parked, struct error *error);
+
+/* The peer's parked requests will not be answered. */
+void handler_forget_parked(struct handler *handler, const struct handler_peer *peer);
 
 /* ---- Codecs (handler_codecs.c) ---- */
 

@@ -56,6 +56,12 @@ void ledger_keep_secret(struct ledger *ledger, const uint8_t secret[LEDGER_SECRE
     memcpy(ledger->secret, secret, LEDGER_SECRET_BYTES);
 }
 
+void ledger_expect(const struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    if (ledger->room > 0) {
+        __builtin_prefetch(&ledger->entries[home(ledger, session)]);
+    }
+}
+
 uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
     const struct ledger_entry *entry = find(ledger, session);
     return entry != NULL ? entry->last : 0;

@@ -13,6 +13,10 @@ uint64_t shard_applied(struct shard *shard, const uint8_t session[SESSION_BYTES]
     return ledger_last(&shard->ledger, session);
 }
 
+void shard_expect(const struct shard *shard, const uint8_t session[SESSION_BYTES]) {
+    ledger_expect(&shard->ledger, session);
+}
+
 enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
                                          struct error *error) {
     if (ledger_last(&shard->ledger, session) == 0 && !ledger_reserve(&shard->ledger)) {

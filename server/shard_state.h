@@ -27,10 +27,10 @@ struct shard {
     const struct job *job;
     uint32_t index;
     uint64_t sequence;
-    struct catalogue catalogue; /* stays empty but in shard 0 */
+    struct ledger ledger; /* here, so that little of a shard that was not touched for long is wanted by a push */
     struct directory parts;
-    struct ledger ledger;
-    shard_watcher *watch; /* or NULL */
+    struct catalogue catalogue; /* stays empty but in shard 0 */
+    shard_watcher *watch;       /* or NULL */
     void *watcher;
     const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
     struct workspace *workspace; /* of the tables; borrowed, or `own` */

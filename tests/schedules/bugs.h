@@ -9,11 +9,13 @@
 struct bug {
     const char *name;
     const char *meaning;
-    uint64_t seed; /* one that finds it */
 };
 
 extern const struct bug bugs[];
 extern const size_t bug_count;
+
+/* A seed that is known to find it (seeds.h); 0 when there is none. */
+uint64_t bug_seed(const char *name);
 
 /* From now on the code has this bug; NULL: none. False for a name that is none. */
 bool bug_choose(const char *name);

@@ -14,7 +14,7 @@
 struct options {
     uint64_t from, count;
     const char *bug;
-    bool verbose, list, every_bug, known, help;
+    bool verbose, list, every_bug, known, write, help;
 };
 
 static const char usage[] =
@@ -28,6 +28,7 @@ static const char usage[] =
     "  --bug NAME     with this bug in the code: succeeds when a schedule finds it\n"
     "  --every-bug    with each bug in turn\n"
     "  --known-seeds  with each bug in turn, under the one seed that is known to find it\n"
+    "  --write-seeds  the same for tests/schedules/seeds.h: the first seed from --from on that finds each\n"
     "  --list-bugs    the bugs, and what they do\n"
     "  --help         this text\n"
     "\n"
@@ -68,6 +69,8 @@ static bool read_options(int count, char **words, struct options *options) {
             options->every_bug = true;
         } else if (strcmp(word, "--known-seeds") == 0) {
             options->known = true;
+        } else if (strcmp(word, "--write-seeds") == 0) {
+            options->write = true;
         } else if (strcmp(word, "--list-bugs") == 0) {
             options->list = true;
         } else if (strcmp(word, "--help") == 0) {
@@ -129,21 +132,38 @@ static bool run_clean(const struct options *options) {
     return at > options->count;
 }
 
-static bool run_bug(const char *name, uint64_t from, uint64_t count, bool verbose) {
+/* The first seed that finds it; 0 when none of `count` does. */
+static uint64_t seek_bug(const char *name, uint64_t from, uint64_t count, bool verbose, char failure[512]) {
     struct world_totals totals = {.requests = 0};
-    char failure[512];
     if (!bug_choose(name)) {
         fprintf(stderr, "canyon-schedules: no bug is called %s; --list-bugs has them\n", name);
-        return false;
+        return 0;
     }
     const uint64_t at = run(from, count, verbose, &totals, failure);
     bug_choose(NULL);
-    if (at > count) {
-        printf("%-28s NOT FOUND in %" PRIu64 " schedules\n", name, count);
+    return at > count ? 0 : from + at - 1;
+}
+
+static bool run_bug(const char *name, uint64_t from, uint64_t count, bool verbose) {
+    char failure[512] = "";
+    const uint64_t seed = seek_bug(name, from, count, verbose, failure);
+    if (seed == 0) {
+        printf("%-28s NOT FOUND in %" PRIu64 " schedules from %" PRIu64 " on\n", name, count, from);
     } else {
-        printf("%-28s found by seed %" PRIu64 " (schedule %" PRIu64 "): %s\n", name, from + at - 1, at, failure);
+        printf("%-28s found by seed %" PRIu64 ": %s\n", name, seed, failure);
     }
-    return at <= count;
+    return seed != 0;
+}
+
+static bool write_seeds(const struct options *options) {
+    char failure[512];
+    bool all = true;
+    for (size_t i = 0; i < bug_count; i++) {
+        const uint64_t seed = seek_bug(bugs[i].name, options->from, options->count, false, failure);
+        printf("{\"%s\", %" PRIu64 "},\n", bugs[i].name, seed);
+        all = all && seed != 0;
+    }
+    return all;
 }
 
 int main(int count, char **words) {
@@ -165,9 +185,11 @@ int main(int count, char **words) {
         }
     } else if (options.bug != NULL) {
         good = run_bug(options.bug, options.from, options.count, options.verbose);
+    } else if (options.write) {
+        good = write_seeds(&options);
     } else if (options.every_bug || options.known) {
         for (size_t i = 0; i < bug_count; i++) {
-            const uint64_t from = options.known ? bugs[i].seed : options.from;
+            const uint64_t from = options.known ? bug_seed(bugs[i].name) : options.from;
             good = run_bug(bugs[i].name, from, options.known ? 1 : options.count, false) && good;
         }
     } else {

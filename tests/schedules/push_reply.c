@@ -148,7 +148,9 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     /* One whose outcome is unknown may still be refused. */
     line->poisoned -= status == CANYON_OUTCOME_UNKNOWN ? 0 : push->refusals;
     worker->outstanding--;
-    /* It is its owner's again, who does with it as he likes: who still sends it sends rubbish. */
-    memset(push->payload, 0x41, push->request.payload_bytes);
+    /* It is its owner's again, who does with it as he likes: who still sends it sends rubbish. But for the runs, whose
+     * shards the session's own arrays are indexed by. */
+    const size_t runs = push->runs * sizeof(struct rows_run);
+    memset(push->payload + runs, 0x41, push->request.payload_bytes - runs);
     memset(push->message, 0x41, sizeof push->message);
 }
