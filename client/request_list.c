@@ -85,7 +85,7 @@ static bool type_is_read(uint16_t type) {
 }
 
 bool request_lasts(const struct session_request *request) {
-    if (MUTANT(drop_unacked_on_reconnect) && request->begun)
+    if (MUTANT(drop_unacked_on_reconnect) && request->begun && request->piece_count > 0)
         return false;
     if (MUTANT(read_ends_with_connection) && request->piece_count == 0)
         return false;

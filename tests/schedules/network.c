@@ -165,6 +165,12 @@ size_t link_write(struct link *link, enum side side, const void *bytes, size_t c
     return taken;
 }
 
+void link_stall(struct link *link, enum side side, uint64_t duration) {
+    struct pipe *pipe = &link->pipes[side];
+    const uint64_t time = link->network->schedule->now + duration;
+    pipe->last = time > pipe->last ? time : pipe->last;
+}
+
 static void give_room(void *user, uint64_t side) {
     struct link *link = user;
     if (link->open[side]) {

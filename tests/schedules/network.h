@@ -57,6 +57,8 @@ uint64_t link_tag(const struct link *link);
 
 /* Takes at most `count` bytes; returns how many it took. */
 size_t link_write(struct link *link, enum side side, const void *bytes, size_t count);
+/* What is written from now on arrives no sooner than after `duration`. */
+void link_stall(struct link *link, enum side side, uint64_t duration);
 /* 0 when there are none now. */
 size_t link_read(struct link *link, enum side side, void *at, size_t room);
 /* This end is done. What it wrote still arrives, unless `abrupt`. Safe on a closed end. */

@@ -334,6 +334,8 @@ static bool push(struct rogue *rogue, bool proper) {
 
 /* Pushes, and without waiting for the answer resumes over a new connection. */
 static void race(struct rogue *rogue) {
+    struct schedule *schedule = rogue->stage->schedule;
+    link_stall(rogue->lines[rogue->current].link, SIDE_CLIENT, schedule_between(schedule, 0, 20 * MILLISECOND));
     if (push(rogue, true)) {
         rogue->racing = true;
         rogue->current = 1 - rogue->current;
