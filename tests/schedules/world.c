@@ -82,7 +82,7 @@ static void strike_worker(struct world *world, enum strike strike) {
         return;
     }
     if (strike == STRIKE_STOPS) {
-        worker_stop(worker, schedule_between(schedule, MILLISECOND, 30 * SECOND));
+        worker_stop(worker, schedule_between(schedule, MILLISECOND, world->longest_stop));
         world->stops++;
         return;
     }
@@ -145,6 +145,8 @@ static void draw_strikes(struct world *world) {
     world->strikes[STRIKE_STOPS] = schedule_chance(schedule, 400) ? 100 : 0;
     world->strikes[STRIKE_STOPS + 1] = schedule_chance(schedule, 400) ? 100 : 0; /* a server, which keeps its state, */
     world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 250) ? 60 : 0;  /* or does not */
+    /* Now and then for longer than servers are bound to remember it. */
+    world->longest_stop = schedule_chance(schedule, 200) ? 120 * SECOND : 30 * SECOND;
     strike(world, 0);
 }
 
