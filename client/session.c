@@ -56,6 +56,10 @@ enum canyon_status session_begin(struct session *session, const uint8_t *digest,
     return CANYON_OK;
 }
 
+void session_clock(struct session *session, uint64_t now) {
+    session->now = now;
+}
+
 void session_limit(struct session *session, uint64_t window_bytes) {
     session->options.window_bytes = window_bytes;
 }

@@ -87,33 +87,43 @@ static void resume_look(struct session *session) {
     }
 }
 
-/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered (but sent again,
- * or given up); otherwise it has lost what it knew. One that knows more than was ever sent speaks of another past. */
-static bool resume_is_lost(const struct session_shard *shard, bool other_boot) {
-    if (shard->known)
-        return shard->applied > shard->taken;
-    return shard->taken > 0 && (other_boot || shard->least > 1);
+/* Why the server may have forgotten the session, where it does not know it; NULL when it cannot have. */
+static const char *resume_forgets(const struct session *session) {
+    if (session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0)
+        return " (it was restarted)";
+    if (session->now - session->known_at >= SESSION_MEMORY_NS && !MUTANT(absence_ignored))
+        return " (nothing was heard of it for long)";
+    return NULL;
 }
 
-static bool resume_touches_lost(const struct session *session, const struct session_request *request, bool other_boot) {
+/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered (but sent again,
+ * or given up); otherwise it has lost what it knew. One that knows more than was ever sent speaks of another past. */
+static bool resume_is_lost(const struct session_shard *shard, const char *forgets) {
+    if (shard->known)
+        return shard->applied > shard->taken;
+    return shard->taken > 0 && (forgets != NULL || shard->least > 1);
+}
+
+static bool resume_touches_lost(const struct session *session, const struct session_request *request,
+                                const char *forgets) {
     struct number_cursor cursor = {.index = 0};
     uint32_t shard = 0;
     uint8_t *place = NULL;
     bool lost = false;
     while (!lost && number_next(request, &cursor, &shard, &place))
-        lost = resume_is_lost(&session->shards[shard], other_boot);
+        lost = resume_is_lost(&session->shards[shard], forgets);
     return lost;
 }
 
-static void resume_end_lost(struct session *session, bool other_boot) {
+static void resume_end_lost(struct session *session, const char *forgets) {
     char text[ERROR_TEXT_BYTES];
     struct session_request *next = NULL;
     snprintf(text, sizeof text,
              "%s came back without what it knew of this session%s: this may or may not have been applied before",
-             session->options.address, other_boot ? " (it was restarted)" : "");
+             session->options.address, forgets != NULL ? forgets : "");
     for (struct session_request *request = session->queue.first; request != NULL; request = next) {
         next = request->next;
-        if (!request->begun || !resume_touches_lost(session, request, other_boot))
+        if (!request->begun || !resume_touches_lost(session, request, forgets))
             continue;
         session_forget(session, request);
         request->done(request, CANYON_OUTCOME_UNKNOWN, text, NULL);
@@ -155,11 +165,11 @@ enum canyon_status session_resumed(struct session *session, const struct frame *
     enum canyon_status status = resume_read(session, frame, error);
     if (status != CANYON_OK)
         return status;
-    const bool other_boot =
-        session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0;
+    const char *forgets = resume_forgets(session);
     resume_look(session);
-    resume_end_lost(session, other_boot);
+    resume_end_lost(session, forgets);
     resume_number(session);
+    session->known_at = session->control_at;
     resume_ready(session);
     return CANYON_OK;
 }

@@ -37,6 +37,10 @@ struct session {
     size_t servers_bytes;
     struct session_shard *shards; /* [shard_count], from the first welcome on */
     uint32_t shard_count;
+    uint64_t now;                /* session_clock */
+    uint64_t known_at;           /* the server knew this session then, or had never heard of it: when what it answered
+                                  * last went out, or the first number */
+    uint64_t control_at;         /* when what goes out before any request was made */
     bool numbered;               /* a number has gone out at some time */
     char lost[ERROR_TEXT_BYTES]; /* why there is no connection, while it is waited for; else "" */
     bool has_boot;

@@ -51,6 +51,8 @@ const struct bug bugs[] = {
     {"read_ends_with_connection", "a read ends with its connection"},
     {"resume_skipped", "a new connection does not begin with RESUME"},
     {"taken_kept_after_loss", "numbers go on where a server that lost its state no longer knows them"},
+    {"absence_ignored",
+     "after whatever absence a server that does not know the session is taken for one that never did"},
     {"gap_not_closed", "numbers of what was dropped stay left out"},
 };
 const size_t bug_count = sizeof bugs / sizeof bugs[0];

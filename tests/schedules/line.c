@@ -71,6 +71,15 @@ struct age line_age(const struct line *line) {
     return line->aged ? line->age : host_age(line->host);
 }
 
+/* After so long a silence the session takes a server that does not know it for one that has forgotten it. */
+static void look_at_silence(struct line *line) {
+    struct worker *worker = line->worker;
+    if (line->heard > 0 && schedule_of(line)->now - line->heard >= SESSION_MEMORY_NS / 2) {
+        line->silent = true;
+        oracle_forsake(worker->stage->oracle, worker->life, line->host->index, line->thread, line->host->threads);
+    }
+}
+
 static void on_connected(void *user) {
     struct line *line = user;
     struct error error;
@@ -81,6 +90,8 @@ static void on_connected(void *user) {
         return;
     }
     line->connected = true;
+    look_at_silence(line);
+    session_clock(line->session, schedule_of(line)->now);
     if (session_begin(line->session, NULL, &error) != CANYON_OK) {
         lose(line, error.status, error.text);
         return;
@@ -90,6 +101,7 @@ static void on_connected(void *user) {
 
 static bool receive(struct line *line) {
     struct error error = {.status = CANYON_OK};
+    session_clock(line->session, schedule_of(line)->now);
     for (;;) {
         uint8_t *at;
         size_t room;
@@ -98,6 +110,7 @@ static bool receive(struct line *line) {
         if (count == 0) {
             return true;
         }
+        line->heard = schedule_of(line)->now;
         if (session_received(line->session, count, &error) != CANYON_OK) {
             lose(line, error.status, error.text);
             return false;
@@ -160,6 +173,7 @@ static void tick(void *user, uint64_t time) {
 }
 
 void line_pump(struct line *line) {
+    session_clock(line->session, schedule_of(line)->now);
     while (line->connected) {
         struct iovec slices[SLICES];
         const size_t count = session_output(line->session, slices, SLICES);
@@ -181,6 +195,7 @@ void line_pump(struct line *line) {
 }
 
 void line_go_on(struct line *line) {
+    look_at_silence(line); /* before it reads what has waited for it */
     if (line->link == NULL) {
         return;
     }
@@ -214,6 +229,8 @@ void line_init(struct line *line, struct worker *worker, struct host *host, uint
     line->wakeup = UINT64_MAX;
     line->poisoned = 0;
     line->aged = line->starved = false;
+    line->silent = worker->stage->forgetful;
+    line->heard = schedule_of(line)->now;
     line->lost_since = 0;
     backoff_init(&line->backoff, schedule_below(schedule_of(line), UINT64_MAX));
     redial(line);

@@ -98,7 +98,7 @@ static void take_runs(struct push *push, const struct frame *reply, unsigned era
 /* Whether the session may have given it up before its deadline: its line waits no longer, or the server seems to have
  * lost what it knew of a shard of it. */
 static bool may_give_up(const struct push *push) {
-    bool may = push->line->failing;
+    bool may = push->line->failing || push->line->silent;
     for (unsigned i = 0; i < push->count; i++) {
         may = may || (push->parts[i].n != UINT_MAX &&
                       oracle_excuses(push->parts[i].cell, push->parts[i].n, host_age(push->line->host)));
@@ -121,9 +121,9 @@ static void take_failure(struct push *push, enum canyon_status status, const cha
             /* What the server refuses is not there, whether or not that is known. */
             const bool open = unknown && !wants_refusal(push, i);
             oracle_told(oracle, push->parts[i].cell, push->parts[i].n,
-                        !open                           ? OUTCOME_REFUSED
-                        : early || push->line->starving ? OUTCOME_DIED
-                                                        : OUTCOME_UNKNOWN,
+                        !open                                                 ? OUTCOME_REFUSED
+                        : early || push->line->starving || push->line->silent ? OUTCOME_DIED
+                                                                              : OUTCOME_UNKNOWN,
                         era);
         }
     }

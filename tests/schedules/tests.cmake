@@ -6,8 +6,8 @@ list(FILTER schedule_server EXCLUDE REGEX
 file(GLOB schedule_client CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/client/session*.c ${PROJECT_SOURCE_DIR}/client/request_list.c ${PROJECT_SOURCE_DIR}/client/backoff.c)
 add_library(canyon_schedules_core STATIC ${schedule_server} ${schedule_client})
-# Sessions that have numbers are few, so that some have to be evicted; nobody who comes back is away for as long.
-target_compile_definitions(canyon_schedules_core PRIVATE CANYON_MUTANTS SESSIONS_NUMBERED=6 SESSIONS_AWAY_NS=60000000000ull)
+target_compile_definitions(canyon_schedules_core PRIVATE CANYON_MUTANTS)
+target_compile_options(canyon_schedules_core PUBLIC "SHELL:-include ${CMAKE_CURRENT_LIST_DIR}/limits.h")
 target_link_libraries(canyon_schedules_core PUBLIC canyon_common canyon_optimizers)
 
 file(GLOB schedule_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)

@@ -33,6 +33,7 @@ struct stage {
     uint64_t pause;     /* between two requests, at most */
     uint64_t patience;  /* how long a line waits for a server to come back */
     uint64_t window;    /* of sessions, in bytes */
+    bool forgetful;     /* servers forget sessions so soon that nothing is sure about what is not answered */
     uint64_t submitted; /* requests that bring something */
     uint64_t reconnects;
 };
@@ -45,8 +46,10 @@ struct line {
     struct session *session;
     struct link *link; /* NULL without a connection */
     bool connected;
-    bool starving;        /* there is no memory just now, */
-    bool starved;         /* or was none before, in this life: there may be gaps */
+    bool starving; /* there is no memory just now, */
+    bool starved;  /* or was none before, in this life: there may be gaps */
+    bool silent; /* nothing was heard of the server for long, in this life: it may seem to have forgotten the session */
+    uint64_t heard;       /* when something was heard last */
     bool failing;         /* it waits no longer: all its requests end */
     bool welcome, missed; /* while the worker was stopped: the connection was made, and lost */
     uint64_t wakeup;      /* for which a tick is planned */

@@ -12,6 +12,17 @@
 
 /* ---- what is drawn ---- */
 
+unsigned long long schedules_numbered, schedules_away_ns, schedules_memory_ns;
+
+/* How many sessions servers know, and how long they have to. In a forgetful world hardly longer than it takes to come
+ * back. */
+static void draw_limits(struct world *world) {
+    world->forgetful = schedule_chance(&world->schedule, 200);
+    schedules_numbered = world->forgetful ? world->worker_count : 6;
+    schedules_away_ns = world->forgetful ? 50 * MILLISECOND : 60 * SECOND;
+    schedules_memory_ns = schedules_away_ns * 9 / 10;
+}
+
 /* One statement for each draw: the order of draws is part of what a seed means, whatever the compiler. From hardly a
  * fault to hardly a link that lasts. */
 static void draw_faults(struct world *world) {
@@ -38,6 +49,7 @@ static void draw_stage(struct world *world) {
                             .hosts = world->hosts,
                             .host_count = world->job.server_count,
                             .tensors = world->tensors,
+                            .forgetful = world->forgetful,
                             .patience = UINT64_MAX,
                             .window = 1u << 20};
     stage->impatient = (unsigned)schedule_below(schedule, 3) * 150;
@@ -232,14 +244,15 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
     oracle_init(&world->oracle, schedule, &world->job);
     world_found(world);
     draw_faults(world);
-    draw_stage(world);
     world->worker_count = (unsigned)schedule_between(schedule, 1, WORLD_WORKERS);
+    draw_limits(world);
+    draw_stage(world);
     for (unsigned i = 0; i < world->worker_count; i++) {
         worker_init(&world->workers[i], &world->stage, i);
         worker_come(&world->workers[i]);
         worker_work(&world->workers[i], (unsigned)schedule_between(schedule, 10, 60));
     }
-    if (schedule_chance(schedule, 500)) {
+    if (!world->forgetful && schedule_chance(schedule, 500)) {
         rogue_init(&world->rogue, &world->stage, (unsigned)schedule_between(schedule, 5, 60));
     }
     draw_strikes(world);

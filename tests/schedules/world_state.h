@@ -26,6 +26,7 @@ struct world {
     struct tensor_info tensors[WORLD_TENSORS];
     struct inner inner;        /* who asks from within */
     unsigned strikes[STRIKES]; /* permille of each kind */
+    bool forgetful;            /* servers forget sessions soon */
     uint64_t longest_stop;
     bool healed;
     uint64_t kills, losses, stops;
