@@ -56,7 +56,8 @@ uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]
 
 /* What `number`, which is not 0, is to a session whose last number is `last`. */
 static inline enum ledger_verdict ledger_judge(uint64_t last, uint64_t number) {
-    if ((MUTANT(accept_gap) && last > 0 && number > last) || (MUTANT(unknown_session_accepted) && last == 0)) {
+    if ((MUTANT(accept_gap) && last > 0 && number > last) ||
+        (MUTANT(unknown_session_accepted) && last < 3 && number > last)) {
         return LEDGER_NEXT;
     }
     return number <= last       ? LEDGER_DUPLICATE

@@ -40,8 +40,9 @@ static void hang_up(struct line *line, bool abrupt) {
 
 /* As client/lane_lost.c has it: what can wait waits for another connection, but not for ever. */
 static void lose(struct line *line, enum canyon_status status, const char *why) {
-    const bool wrong = status == CANYON_FENCED || status == CANYON_SESSION_UNKNOWN || status == CANYON_PROTOCOL ||
-                       (status == CANYON_GAP && !line->starved);
+    /* What is dropped for want of memory leaves a gap, perhaps at the very beginning. */
+    const bool gap = status == CANYON_GAP || status == CANYON_SESSION_UNKNOWN;
+    const bool wrong = status == CANYON_FENCED || status == CANYON_PROTOCOL || (gap && !line->starved);
     if (wrong) {
         schedule_fail(schedule_of(line), "%s is sent away by server %u with %s: %s", line->worker->name,
                       line->host->index, status_name(status), why);

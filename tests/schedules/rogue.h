@@ -65,7 +65,23 @@ void rogue_finish(struct rogue *rogue);
 /* Has made all its requests. */
 bool rogue_is_done(const struct rogue *rogue);
 
-/* ---- of its own files: rogue.c (connections, answers), rogue_push.c (what it sends) ---- */
+/* ---- of its own files: rogue.c (connections, what it does), rogue_push.c (what it sends), rogue_answer.c (what it has
+ * to be answered) ---- */
+
+void rogue_hang_up(struct rogue_line *line);
+
+/* The schedule fails: that was no answer. */
+void rogue_complain(struct rogue *rogue, const struct frame *frame, const char *what);
+
+/* To a push; or that there is no room for its session, which is false for any other answer; or that the connection ends
+ * and nothing came to pass. */
+void rogue_take_pushed(struct rogue *rogue, const struct frame *frame);
+bool rogue_take_busy(struct rogue *rogue, struct rogue_line *line, const struct frame *frame);
+void rogue_take_expulsion(struct rogue *rogue, struct rogue_line *line, const struct frame *frame);
+/* To RESUME. */
+void rogue_take_resumed(struct rogue *rogue, const struct frame *frame);
+/* Over the older connection. */
+void rogue_take_older(struct rogue *rogue, struct rogue_line *line, const struct frame *frame);
 
 /* Fills rogue->pieces and the model with what must become of them; false when there is no cell. `wrong` is an error
  * that must be answered to the frame as a whole, or OK; with `proper` it is OK, and nothing is refused. */

@@ -21,6 +21,10 @@ static void draw_limits(struct world *world) {
     schedules_numbered = world->forgetful ? world->worker_count : 6;
     schedules_away_ns = world->forgetful ? 50 * MILLISECOND : 60 * SECOND;
     schedules_memory_ns = schedules_away_ns * 9 / 10;
+    if (world->forgetful) {
+        world->network.faults.cut = 1000;
+        world->network.faults.cut_most = 1500;
+    }
 }
 
 /* One statement for each draw: the order of draws is part of what a seed means, whatever the compiler. From hardly a
@@ -157,8 +161,13 @@ static void draw_strikes(struct world *world) {
     world->strikes[STRIKE_STOPS] = schedule_chance(schedule, 400) ? 100 : 0;
     world->strikes[STRIKE_STOPS + 1] = schedule_chance(schedule, 400) ? 100 : 0; /* a server, which keeps its state, */
     world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 250) ? 60 : 0;  /* or does not */
+    if (world->forgetful) {
+        world->strikes[STRIKE_DIES] = 200;
+        world->strikes[STRIKE_STOPS] = 200;
+    }
     /* Now and then for longer than servers are bound to remember it. */
     world->longest_stop = schedule_chance(schedule, 200) ? 120 * SECOND : 30 * SECOND;
+    world->longest_stop = world->forgetful ? 500 * MILLISECOND : world->longest_stop;
     strike(world, 0);
 }
 
