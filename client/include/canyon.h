@@ -712,8 +712,8 @@ struct canyon_server_statistics {
     uint64_t
         turned_away;  /* connections that ended before they were greeted: unknown keys, garbage, silence, no place */
     uint64_t aborted; /* encrypted ones that ended without their client having said that it was all */
-    /* Bytes of gradients, weights and optimizer state received and sent, as they travelled, and what they would have
-     * been as float32: the differences are what codecs saved. */
+    /* Bytes of gradients, weights and optimizer state of tensors, and of gradients and weights of rows, received and
+     * sent, as they travelled, and what they would have been as float32: the differences are what codecs saved. */
     uint64_t values_in, values_in_single, values_out, values_out_single;
     uint64_t tables, rows;                        /* parts of tables (they count among `parts`), and their rows */
     uint64_t rows_pushed, rows_pulled, rows_made; /* since it started */
