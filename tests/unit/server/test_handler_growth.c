@@ -175,7 +175,11 @@ static void memory_is_looked_at_before_anything_is_made(void **state) {
 /* A creating pull and a push are the same to the limit; one more row than fits is too many, and erasing helps. */
 static void erasing_makes_room(void **state) {
     (void)state;
-    uint64_t table = worker_create_table(&worker, "t", DIM, "adam", 0).id, ids[2][1000];
+    struct tensor_spec spec = fixture_raw_spec("t", DIM, "adam");
+    spec.kind = TENSOR_TABLE;
+    spec.capacity = 4 * 1000; /* so that its index need not grow */
+    assert_int_equal(shard_canonical_spec(&spec, NULL), CANYON_OK);
+    uint64_t table = worker_create(&worker, &spec).id, ids[2][1000];
     ids_in(&bench.job, "t", 0, 0, 1000, ids[0]);
     ids_in(&bench.job, "t", 0, ids[0][999] + 1, 1000, ids[1]);
     making(0, table, 0, ids[0], 1000);
