@@ -186,7 +186,9 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     check_message(&header, head + FRAME_HEADER_BYTES, payload, asked);
     free(payload);
     const bool in_parts = asked->type == FRAME_ASSIGN || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL;
-    carried_out[asked->type] |= !asked->refused && (asked->changes > 0 || !(in_parts || is_rows(asked->type)));
+    if (!asked->refused && (asked->changes > 0 || !(in_parts || is_rows(asked->type)))) {
+        carried_out[asked->type] = true;
+    }
 }
 
 /* ---- State ---- */
