@@ -77,6 +77,14 @@ static void each_run_has_its_result(void **state) {
     all_are(answer.weights + 6 * DIM, 6 * DIM, 3);
     free(answer.weights);
     assert_int_equal(shard_totals_of(&worker, table, shards[1], NULL).rows, 10);
+    /* Weights of version 2, pushed at 2, 3 and 4. */
+    for (uint64_t stale = 0; stale < 3; stale++) {
+        one_run(&batch, FRAME_TABLE_PUSH, table, DIM, shards[1], ids[1], 10, 1);
+        batch.runs[0].version = 2;
+        answer = batch_succeeds(client, &batch);
+        assert_true(answer.results[0].version == 3 + stale && answer.results[0].staleness == stale);
+        free(answer.weights);
+    }
 }
 
 static void a_pull_makes_rows_only_where_asked(void **state) {
