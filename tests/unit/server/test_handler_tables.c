@@ -243,6 +243,9 @@ static void secrets_do_not_show(void **state) {
     struct bench other;
     struct worker there;
     struct bench_digests digests[2];
+    struct tensor_spec spec = fixture_raw_spec("t", DIM, "adam"); /* of random first values */
+    spec.kind = TENSOR_TABLE;
+    assert_int_equal(shard_canonical_spec(&spec, NULL), CANYON_OK);
     memset(&other, 0, sizeof other);
     other.job = fixture_job(1, 8, 1024);
     other.servers = other.threads = 1; /* and one thread instead of two */
@@ -256,7 +259,7 @@ static void secrets_do_not_show(void **state) {
     worker_come(&there, &other, 1, "anna");
     for (int side = 0; side < 2; side++) {
         struct worker *at = side == 0 ? &worker : &there;
-        uint64_t table = worker_create_table(at, "t", DIM, "adam", 0).id, seed = 9;
+        uint64_t table = worker_create(at, &spec).id, seed = 9;
         for (unsigned step = 0; step < 200; step++) {
             uint64_t some[50];
             const uint32_t shard = step % 8;
