@@ -44,13 +44,14 @@ static inline float *batch_add(struct batch *batch, uint32_t shard, const uint64
     return first;
 }
 
-/* The payload of it. Owned. */
+/* The payload of it, and BATCH_MORE zeros behind. Owned. */
+#define BATCH_MORE 64
 static inline uint8_t *batch_payload(const struct batch *batch, size_t *bytes) {
     const struct message_rows *message = &batch->message;
     const bool pushes = batch->type == FRAME_TABLE_PUSH || batch->type == FRAME_TABLE_PUSH_PULL;
     const size_t row = message->codec < CODEC_TOPK ? codec_bytes((enum codec)message->codec, message->dim, 0) : 0;
     size_t at = message->runs * 16 + message->rows * 8;
-    uint8_t *payload = calloc(1, at + 64 + message->rows * row);
+    uint8_t *payload = calloc(1, at + 64 + message->rows * row + BATCH_MORE);
     assert_non_null(payload);
     memcpy(payload, batch->runs, message->runs * 16);
     memcpy(payload + message->runs * 16, batch->ids, message->rows * 8);

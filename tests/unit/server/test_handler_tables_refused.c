@@ -71,7 +71,7 @@ static void send_whole(const uint8_t *payload, size_t bytes, enum canyon_status 
 static void refused(int more, enum canyon_status status, const char *text) {
     size_t bytes;
     uint8_t *payload = batch_payload(&batch, &bytes);
-    assert_true(more <= 64 && (int)bytes + more >= 0);
+    assert_true(more <= BATCH_MORE && (int)bytes + more >= 0);
     send_whole(payload, (size_t)((int)bytes + more), status, text);
     free(payload);
 }
