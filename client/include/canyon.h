@@ -562,8 +562,8 @@ CANYON_API enum canyon_status canyon_table_set_codec(canyon_table *table, const 
  * any has changed. (A batch that has more than a frame's worth of one shard, about 256 KiB, is several such lots.) The
  * other shards' rows are done. Rows that were refused keep their place in `weights` untouched. Why: NaN or infinity in
  * a sum of gradients (NOT_FINITE; the text names rows that have it), the row cap (TOO_LARGE) or the servers' memory
- * limit (NO_MEMORY) would be passed by the new rows, or they crowd one place of a server's index (BUSY), which takes ids
- * chosen by somebody who knows its secret. */
+ * limit (NO_MEMORY) would be passed by the new rows, or they crowd one place of a server's index (BUSY), which takes
+ * ids chosen by somebody who knows its secret. */
 #define CANYON_BATCH_REFUSED 8
 struct canyon_batch {
     size_t size;

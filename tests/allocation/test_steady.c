@@ -32,10 +32,10 @@
 #define BLOCK         65536 /* elements */
 #define SMALL         12    /* tensors that share frames */
 #define CODED         4     /* tensors and tables whose values travel in other forms, and as float32 */
-#define CODED_BLOCKS  3
+#define CODED_BLOCKS  1
 #define DIM           16
-#define ROWS          5000 /* of a table, in a batch of more, some of them twice */
-#define IDS           6000
+#define ROWS          2500 /* of a table, in a batch of more, some of them twice */
+#define IDS           3000
 #define POOL_HIGH     256 /* chunks and buffers that the pools of two threads may come to hold */
 #define WORKER_FAILED 3
 
