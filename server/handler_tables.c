@@ -209,8 +209,17 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
 
 static void count_run(struct message_statistics *counters, const struct batch *batch, const struct rows_run *run,
                       const struct rows_result *result) {
-    counters->rows_pushed += rows_push(batch->type) ? run->rows : 0;
-    counters->rows_pulled += rows_pull(batch->type) ? run->rows : 0;
+    const uint64_t single = CODEC_SINGLE((uint64_t)run->rows * batch->message.dim);
+    if (rows_push(batch->type)) {
+        counters->rows_pushed += run->rows;
+        counters->values_in += run->rows * batch->row_bytes;
+        counters->values_in_single += single;
+    }
+    if (rows_pull(batch->type)) {
+        counters->rows_pulled += run->rows;
+        counters->values_out += run->rows * rows_row_bytes(batch->message.reply, batch->message.dim);
+        counters->values_out_single += single;
+    }
     counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : result->rows;
 }
 
