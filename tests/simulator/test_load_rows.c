@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "client/simulator/draws.h"
+#include "client/simulator/load_batch.h"
 #include "client/simulator/load_rows.h"
 #include "client/simulator/load_tally.h"
 #include "client/simulator/load_verify.h"
@@ -319,6 +320,38 @@ static void failures_are_taken_into_account(void **state) {
     scene_close(&scene);
 }
 
+/* What is kept of a push whose rows were refused: each of them, where the answer names them all. */
+static void refused_rows_are_remembered(void **state) {
+    const struct load_plan plan = {.table = true, .batch = BATCH, .dim = DIM, .processes = 2};
+    struct load_process *counts = calloc(1, sizeof *counts);
+    struct load_calls calls = {.plan = &plan, .counts = counts, .process = 1};
+    struct load_place place = {.calls = &calls, .worker = 3, .call = {.number = 12}};
+    (void)state;
+    assert_non_null(counts);
+    const struct load_failure failure = {.worker = load_place_worker(&place), .number = 12, .blocks = UINT64_MAX};
+    struct load_failure given = failure;
+    assert_int_equal(failure.worker, 7);
+    place.batch = (struct canyon_batch){.rows = 20, .refused = 3, .refused_ids = {11, 22, 33}};
+    load_batch_remember(&place, &given);
+    assert_int_equal(counts->failure_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct load_failure *kept = &counts->failures[i];
+        assert_true(kept->certain && kept->worker == 7 && kept->number == 12 && kept->blocks == 1);
+        assert_int_equal(kept->first, 11 * (i + 1));
+    }
+    given = failure;
+    place.batch.refused = 20; /* all */
+    load_batch_remember(&place, &given);
+    assert_int_equal(counts->failure_count, 4);
+    assert_true(counts->failures[3].certain && counts->failures[3].blocks == UINT64_MAX);
+    given = failure;
+    place.batch.refused = CANYON_BATCH_REFUSED + 1; /* some that are not named */
+    load_batch_remember(&place, &given);
+    assert_int_equal(counts->failure_count, 5);
+    assert_true(!counts->failures[4].certain && counts->failures[4].blocks == UINT64_MAX);
+    free(counts);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_and_ranks_go_both_ways),
@@ -330,6 +363,7 @@ int main(void) {
         cmocka_unit_test(a_doubled_push_is_found),
         cmocka_unit_test(strange_and_missing_rows_are_found),
         cmocka_unit_test(failures_are_taken_into_account),
+        cmocka_unit_test(refused_rows_are_remembered),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }
