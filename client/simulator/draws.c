@@ -38,12 +38,12 @@ double draws_most(uint64_t count, double exponent) {
 }
 
 uint64_t draws_bytes(uint64_t count, double exponent) {
-    return exponent > 0.0 ? count * 2 * sizeof(uint32_t) : 0;
+    return exponent > 0.0 ? count * sizeof(struct alias_place) : 0;
 }
 
 uint64_t draws_bytes_made(uint64_t count, double exponent) {
     /* The weights; and alias_make's shares, and its stack. */
-    return exponent > 0.0 ? count * (2 * sizeof(double) + 3 * sizeof(uint32_t)) : 0;
+    return exponent > 0.0 ? count * (2 * sizeof(double) + sizeof(struct alias_place) + sizeof(uint32_t)) : 0;
 }
 
 bool draws_make(struct draws *draws, uint64_t count, double exponent) {
@@ -69,6 +69,12 @@ bool draws_make(struct draws *draws, uint64_t count, double exponent) {
 void draws_finish(struct draws *draws) {
     alias_finish(&draws->alias);
     memset(draws, 0, sizeof *draws);
+}
+
+void draws_ask(const struct draws *draws, uint64_t bits) {
+    if (draws->exponent > 0.0) {
+        alias_ask(&draws->alias, bits);
+    }
 }
 
 uint64_t draws_of(const struct draws *draws, uint64_t bits) {

@@ -32,6 +32,9 @@ uint64_t draws_bytes_made(uint64_t count, double exponent);
 bool draws_make(struct draws *draws, uint64_t count, double exponent);
 void draws_finish(struct draws *draws);
 
+/* Fetches what a draw of these bits will need. */
+void draws_ask(const struct draws *draws, uint64_t bits);
+
 /* The rank that 64 random bits stand for. */
 uint64_t draws_of(const struct draws *draws, uint64_t bits);
 

@@ -7,6 +7,7 @@
 #include "client/simulator/load_gradient.h"
 
 #define DRAW_STREAM UINT64_C(0x6472610000000000) /* apart from every other use of the seed */
+#define AHEAD       32
 #define BASE_STREAM UINT64_C(0x6261730000000000)
 
 /* SplitMix64's last step (Steele, Lea and Flood, 2014), whose parts can each be undone: a shift by s that is xored is
@@ -29,8 +30,16 @@ uint64_t load_row_rank(uint64_t id) {
 
 void load_rows_draw(const struct load_plan *plan, uint32_t worker, uint64_t number, uint64_t *ids) {
     uint64_t call = counter_bits(plan->seed, DRAW_STREAM + worker, number);
+    /* What millions of rows are drawn by is larger than caches: it is asked for some draws ahead. */
     for (uint64_t i = 0; i < plan->batch; i++) {
-        ids[i] = load_row_id(draws_of(plan->draws, counter_bits(call, 0, i)));
+        ids[i] = counter_bits(call, 0, i);
+        draws_ask(plan->draws, ids[i]);
+        if (i >= AHEAD) {
+            ids[i - AHEAD] = load_row_id(draws_of(plan->draws, ids[i - AHEAD]));
+        }
+    }
+    for (uint64_t i = plan->batch < AHEAD ? 0 : plan->batch - AHEAD; i < plan->batch; i++) {
+        ids[i] = load_row_id(draws_of(plan->draws, ids[i]));
     }
 }
 

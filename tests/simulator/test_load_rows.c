@@ -83,6 +83,28 @@ static void gradients_are_their_definition(void **state) {
     draws_finish(&draws);
 }
 
+/* However many ids a call names, the first ones are the same; other calls and other workers have others. */
+static void draws_do_not_depend_on_the_batch(void **state) {
+    static const uint64_t batches[] = {1, 2, 31, 32, 33, 59};
+    struct draws draws;
+    uint64_t ids[BATCH], fewer[BATCH];
+    struct load_plan plan = {.seed = 4, .dim = DIM, .rows = 1000000, .draws = &draws};
+    (void)state;
+    assert_true(draws_make(&draws, plan.rows, 0.5));
+    plan.batch = BATCH;
+    load_rows_draw(&plan, 1, 2, ids);
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        plan.batch = batches[i];
+        load_rows_draw(&plan, 1, 2, fewer);
+        assert_memory_equal(fewer, ids, batches[i] * sizeof *ids);
+    }
+    load_rows_draw(&plan, 2, 2, fewer);
+    assert_memory_not_equal(fewer, ids, 59 * sizeof *ids);
+    load_rows_draw(&plan, 1, 3, fewer);
+    assert_memory_not_equal(fewer, ids, 59 * sizeof *ids);
+    draws_finish(&draws);
+}
+
 static void torn_rows_are_seen(void **state) {
     float weights[DIM];
     (void)state;
@@ -356,6 +378,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_and_ranks_go_both_ways),
         cmocka_unit_test(gradients_are_their_definition),
+        cmocka_unit_test(draws_do_not_depend_on_the_batch),
         cmocka_unit_test(torn_rows_are_seen),
         cmocka_unit_test(pushes_end_before_sums_become_inexact),
         cmocka_unit_test(what_was_pushed_once_is_good),
