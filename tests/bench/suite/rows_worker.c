@@ -45,7 +45,7 @@ struct thread {
 
 struct worker {
     struct canyon_options options;
-    const char *optimizer;
+    const char *optimizer, *name;
     uint64_t rows, growth;
     uint32_t dim;
     size_t threads, in_flight, grown;
@@ -158,7 +158,7 @@ static void open_threads(struct worker *worker) {
         struct thread *thread = &worker->each[i];
         *thread = (struct thread){.worker = worker, .index = i};
         must(canyon_connect(&worker->options, &thread->client), "canyon_connect");
-        thread->table = worker->growth == 0 ? open_table(worker, thread->client, "rows") : NULL;
+        thread->table = worker->growth == 0 ? open_table(worker, thread->client, worker->name) : NULL;
         for (size_t f = 0; f < worker->in_flight; f++)
             thread->flights[f].weights = limit_memory((worker->batches.most + 1) * worker->dim * sizeof(float));
         if (i > 0)
@@ -248,9 +248,24 @@ static void grow(void *user, double *figures) {
 /* ---- the program ---- */
 
 int main(int argc, char **argv) {
-    enum { SERVER, ROWS, DIM, DRAWS, BATCHES, OPTIMIZER, THREADS, IN_FLIGHT, GROWTH, CONGESTION, ROUNDS, OPTIONS };
+    enum {
+        SERVER,
+        NAME,
+        ROWS,
+        DIM,
+        DRAWS,
+        BATCHES,
+        OPTIMIZER,
+        THREADS,
+        IN_FLIGHT,
+        GROWTH,
+        CONGESTION,
+        ROUNDS,
+        OPTIONS
+    };
     struct limit_option options[OPTIONS] = {
         [SERVER] = {"server", "127.0.0.1:7077", "HOST:PORT, in plaintext"},
+        [NAME] = {"name", "rows", "of the table"},
         [ROWS] = {"rows", "10000000", "of the table"},
         [DIM] = {"dim", "16", "elements of a row"},
         [DRAWS] = {"draws", "4096", "of a batch, by Zipf's law (1.05), before they are merged"},
@@ -270,6 +285,7 @@ int main(int argc, char **argv) {
     worker.options.timeout_ms = worker.options.connect_ms = PATIENCE_MS;
     worker.options.congestion = options[CONGESTION].value;
     worker.options.insecure_plaintext = 1;
+    worker.name = options[NAME].value;
     worker.optimizer = options[OPTIMIZER].value;
     worker.growth = limit_number(&options[GROWTH], 0, 1u << 30);
     worker.rows = limit_number(&options[ROWS], 1, 1u << 28);

@@ -7,10 +7,12 @@
 #include "tests/bench/measure.h"
 #include "tests/bench/suite/subject.h"
 
-#define DIM        16
-#define ARRAYS     3                    /* weights, exp_avg, exp_avg_sq */
-#define ROW_BYTES  (ARRAYS * DIM * 4.0) /* of a row's */
-#define ROW_BEYOND (12.8 / 0.88 + 8)    /* the formula: an index, 88 of 100 places of it taken; step and clock */
+#define DIM          16
+#define ARRAYS       3                    /* weights, exp_avg, exp_avg_sq */
+#define ROW_BYTES    (ARRAYS * DIM * 4.0) /* of a row's */
+#define WARM_ROWS    4096
+#define WARM_BATCHES 64
+#define ROW_BEYOND   (12.8 / 0.88 + 8) /* the formula: an index, 88 of 100 places of it taken; step and clock */
 
 struct sparse {
     const struct plan *plan;
@@ -41,7 +43,7 @@ static size_t say(const struct plan *plan, unsigned threads, const char **words,
 }
 
 static struct runner *launch_worker(const struct plan *plan, const struct served *server, unsigned threads,
-                                    uint64_t growth) {
+                                    const char *name, uint64_t growth) {
     const char *words[20];
     char texts[4][24], grown[24];
     size_t count = say(plan, threads, words, texts);
@@ -49,8 +51,20 @@ static struct runner *launch_worker(const struct plan *plan, const struct served
     words[count++] = "--server", words[count++] = served_address(server);
     words[count++] = "--congestion", words[count++] = plan->congestion[0] != '\0' ? plan->congestion : "system";
     words[count++] = "--growth", words[count++] = grown;
+    words[count++] = "--name", words[count++] = name;
     words[count] = NULL;
     return runner_launch("canyon-bench-rows", words);
+}
+
+/* The same work on a small table that stays there: then the server has what its threads and connections need whatever
+ * the number of rows. */
+static void warm_up(const struct plan *plan, const struct served *server, unsigned threads) {
+    struct plan few = *plan;
+    few.rows = WARM_ROWS;
+    few.batches = WARM_BATCHES;
+    struct runner *worker = launch_worker(&few, server, threads, "warm", 0);
+    runner_await(worker);
+    runner_stop(worker);
 }
 
 struct sparse *sparse_create(const struct plan *plan, const char *name, unsigned threads) {
@@ -67,12 +81,11 @@ struct sparse *sparse_create(const struct plan *plan, const char *name, unsigned
     words[count] = NULL;
     sparse->table = runner_launch("limit_table", words);
     sparse->server = subject_server(plan, SERVED_PLAINTEXT, threads, 0);
-    /* A client of another kind comes and goes first: then the server is up, and has what every server has. */
-    canyon_close(served_connect(sparse->server, 0));
+    warm_up(plan, sparse->server, threads);
     sparse->before = served_memory_kib(sparse->server, "VmRSS");
     if (first >= 0)
         runner_place(first + (int)threads, threads);
-    sparse->worker = launch_worker(plan, sparse->server, threads, 0);
+    sparse->worker = launch_worker(plan, sparse->server, threads, "rows", 0);
     if (first >= 0)
         runner_place(0, 0);
     return sparse;
@@ -174,7 +187,7 @@ struct growth *growth_create(const struct plan *plan) {
     bench_must(growth != NULL, "memory");
     few.rows = plan->growth_rows;
     growth->server = subject_server(plan, SERVED_PLAINTEXT, 1, 0);
-    growth->worker = launch_worker(&few, growth->server, 1, plan->growth_rows);
+    growth->worker = launch_worker(&few, growth->server, 1, "rows", plan->growth_rows);
     runner_await(growth->worker);
     return growth;
 }

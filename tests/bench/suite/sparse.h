@@ -22,8 +22,8 @@ void sparse_destroy(struct sparse *sparse);
 
 /* One repeat. Adds NAME.mrows_s (10^6 unique rows a second), NAME.roofline_ratio, NAME.server_cpu_us_per_row, and the
  * times in ms that they come from: NAME.push_pull_ms, echo_ms, table_ms. The first also adds, of the server's resident
- * memory since before the worker connected, sparse.bytes_per_row, beyond weights and slots, and sparse.bytes_ratio, all
- * of it over what the formula says. */
+ * memory since before the worker connected (and after another one has), sparse.bytes_per_row, beyond weights and slots,
+ * and sparse.bytes_ratio, all of it over what the formula says. */
 void sparse_repeat(struct sparse *sparse, struct figures *figures);
 
 /* Adds what the limit programs chose. */
