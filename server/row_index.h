@@ -65,9 +65,11 @@ bool row_index_init(struct row_index *index, struct pool *pool, uint64_t rows);
 /* Safe on a zeroed index. */
 void row_index_finish(struct row_index *index);
 
-/* Asks for the line where a search begins, ahead of time; later, for the one behind if the search will read it. (Always
- * inline: GCC 12 takes a function that does nothing else for one without effect.) */
+/* Asks for what says where a line is, ahead of time; later, for the line where a search begins; and then for the one
+ * behind if the search will read it. (Always inline: GCC 12 takes a function that does nothing else for one without
+ * effect.) */
 #define ROW_AHEAD static inline __attribute__((always_inline)) void
+ROW_AHEAD row_index_prefetch_segment(const struct row_index *index, uint64_t key);
 ROW_AHEAD row_index_prefetch(const struct row_index *index, uint64_t key);
 ROW_AHEAD row_index_prefetch_behind(const struct row_index *index, uint64_t key);
 
@@ -120,6 +122,12 @@ static inline size_t row_line_below(const struct row_line *line, uint64_t key) {
     const uint64_t *keys = line->keys;
     return (size_t)(keys[0] < key) + (size_t)(keys[1] < key) + (size_t)(keys[2] < key) + (size_t)(keys[3] < key) +
            (size_t)(keys[4] < key);
+}
+
+ROW_AHEAD row_index_prefetch_segment(const struct row_index *index, uint64_t key) {
+    uint64_t line;
+    const struct row_lines *array = row_index_begin(index, key, &line);
+    __builtin_prefetch(&array->lines[line >> array->shift]);
 }
 
 ROW_AHEAD row_index_prefetch(const struct row_index *index, uint64_t key) {
