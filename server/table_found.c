@@ -2,9 +2,16 @@
 
 #include "server/table_batch.h"
 
-#define AHEAD_TABLES   2 /* operations ahead of which a table itself is asked for */
-#define AHEAD_SEGMENTS (BATCH_AHEAD_INDEX + BATCH_AHEAD_INDEX / 2)
-#define AHEAD_CHUNKS   8 /* rows between finding a place and reading where it is */
+#define AHEAD_TABLES 2 /* operations ahead of which a table itself is asked for */
+
+/* So many rows after a search begins its other steps follow, and then where the row is; and for how many rows that is
+ * kept. Measured: memory answers that late. */
+#define TO_LINE   16
+#define TO_BEHIND (TO_LINE + BATCH_AHEAD_INDEX / 2)
+#define TO_END    (TO_LINE + BATCH_AHEAD_INDEX)
+#define TO_LOCATE (TO_END + 8)
+#define RING      64
+_Static_assert(TO_LOCATE < RING, "rows between the first step and the last");
 
 /* A place in the sequence of all rows. */
 struct cursor {
@@ -37,70 +44,53 @@ static struct cursor first_row(struct table_found *found, size_t operations) {
     return cursor;
 }
 
-/* One row further in each: what says where lines are, lines, and lines behind them. */
-static inline void ask_for_segment(struct cursor *cursor) {
-    if (cursor->found < cursor->end) {
-        if (cursor->at == 0 && cursor->end - cursor->found > AHEAD_TABLES) {
-            prefetch_table(cursor->found + AHEAD_TABLES);
-        }
-        row_index_prefetch_segment(&cursor->found->table->index, cursor->found->keys[cursor->at]);
-        go_on(cursor);
-    }
-}
-static inline void ask_for_line(struct cursor *cursor) {
-    if (cursor->found < cursor->end) {
-        row_index_prefetch(&cursor->found->table->index, cursor->found->keys[cursor->at]);
-        go_on(cursor);
-    }
-}
-static inline void ask_for_next_line(struct cursor *cursor) {
-    if (cursor->found < cursor->end) {
-        row_index_prefetch_behind(&cursor->found->table->index, cursor->found->keys[cursor->at]);
-        go_on(cursor);
-    }
-}
-
-static inline void locate(struct cursor *cursor, uint32_t place) {
-    cursor->found->rows[cursor->at] =
-        place == ROW_NONE ? (struct row_at){.values = NULL} : row_store_locate(&cursor->found->table->store, place);
-    cursor->found->missing += place == ROW_NONE;
+static void locate(struct cursor *cursor, uint32_t place) {
+    struct table_found *found = cursor->found;
+    found->rows[cursor->at] =
+        place == ROW_NONE ? (struct row_at){.values = NULL} : row_store_locate(&found->table->store, place);
+    found->missing += place == ROW_NONE;
     go_on(cursor);
 }
 
 void table_find(struct table_found *found, size_t operations) {
-    uint32_t places[AHEAD_CHUNKS]; /* of the rows that were found last */
-    struct cursor segment = first_row(found, operations), line = segment, next = segment, late = segment;
-    size_t count = 0;
-    for (size_t i = 0; i < AHEAD_TABLES && i < operations; i++) {
-        prefetch_table(&found[i]);
-    }
-    for (size_t i = 0; i < AHEAD_SEGMENTS; i++) {
-        ask_for_segment(&segment);
-    }
-    for (size_t i = 0; i < BATCH_AHEAD_INDEX; i++) {
-        ask_for_line(&line);
-    }
-    for (size_t i = 0; i < BATCH_AHEAD_INDEX / 2; i++) {
-        ask_for_next_line(&next);
-    }
-    for (struct table_found *now = found; now < found + operations; now++) {
-        const struct table *table = now->table;
-        now->missing = 0;
-        for (size_t i = 0; i < now->count; i++, count++) {
-            ask_for_segment(&segment);
-            ask_for_line(&line);
-            ask_for_next_line(&next);
-            if (count >= AHEAD_CHUNKS) {
-                locate(&late, places[count % AHEAD_CHUNKS]);
-            }
-            const uint32_t place = row_index_find(&table->index, now->keys[i]);
-            places[count % AHEAD_CHUNKS] = place;
-            if (place != ROW_NONE) {
-                row_store_prefetch(&table->store, place);
-            }
+    struct row_search searches[RING];
+    struct cursor first = first_row(found, operations), last = first, end = first;
+    uint32_t places[RING];
+    size_t rows = 0;
+    for (size_t i = 0; i < operations; i++) {
+        found[i].missing = 0;
+        rows += found[i].count;
+        if (i < AHEAD_TABLES) {
+            prefetch_table(&found[i]);
         }
     }
-    for (size_t i = count < AHEAD_CHUNKS ? 0 : count - AHEAD_CHUNKS; i < count; i++) {
-        locate(&late, places[i % AHEAD_CHUNKS]);
+    /* Every row takes every step, some rows behind the one that takes the step before. What is not yet there, or not
+     * any more, has a number that is too large. */
+    for (size_t i = 0; i < rows + TO_LOCATE; i++) {
+        const size_t line = i - TO_LINE, behind = i - TO_BEHIND, done = i - TO_END, late = i - TO_LOCATE;
+        if (i < rows) {
+            if (first.at == 0 && first.end - first.found > AHEAD_TABLES) {
+                prefetch_table(first.found + AHEAD_TABLES);
+            }
+            row_search_begin(&searches[i % RING], &first.found->table->index, first.found->keys[first.at]);
+            go_on(&first);
+        }
+        if (line < rows) {
+            row_search_line(&searches[line % RING]);
+        }
+        if (behind < rows) {
+            row_search_behind(&searches[behind % RING]);
+        }
+        if (late < rows) {
+            locate(&last, places[late % RING]);
+        }
+        if (done < rows) {
+            const uint32_t place = row_search_end(&searches[done % RING]);
+            places[done % RING] = place;
+            if (place != ROW_NONE) {
+                row_store_prefetch(&end.found->table->store, place);
+            }
+            go_on(&end);
+        }
     }
 }
