@@ -5,7 +5,8 @@
  *
  * 10 million rows of dim 16 with Adam, made in an order that has nothing to do with how often they are drawn. A batch
  * is 4,096 draws by Zipf's law (1.05), merged to unique ids before anything is timed (about 2,300). Enough batches are
- * drawn that what they touch is far larger than caches. A push returns the rows.
+ * drawn that what they touch is far larger than caches. A push returns the rows; those of all shards are looked up
+ * together first, as a server does with a frame.
  *
  * The limit is a loop over the same batches that knows where everything is: for each row it reads the first
  * line of its search, reads and writes its marks and its record, reads the gradient, and writes the row out; it neither
