@@ -3,8 +3,9 @@
  * is nothing of Canyon's; it obeys as they do (limits/limit.h).
  *
  * Each of T threads has a T-th of the shards, with tables of its own. A round is all batches, the same ones that the
- * worker has: each thread pushes those rows of a batch that are in its shards, shard after shard, and takes the weights
- * that come of it. Which rows are in which shard is found out before.
+ * worker has: each thread looks up those rows of a batch that are in its shards, all together as a server does with a
+ * frame, pushes them, shard after shard, and takes the weights that come of it. Which rows are in which shard is found
+ * out before.
  *
  * Figures of a round, in nanoseconds: its time, and this process's processor time. */
 #include <pthread.h>
@@ -16,6 +17,7 @@
 #include "server/pages.h"
 #include "server/shard.h"
 #include "server/table_batch.h"
+#include "server/table_found.h"
 #include "tests/bench/limits/limit.h"
 #include "tests/bench/suite/row_batches.h"
 
@@ -38,6 +40,9 @@ struct thread {
     struct table **tables;
     struct part *parts; /* of each batch */
     float *out;
+    uint64_t *keys; /* of a batch, and where its rows are, shard by shard */
+    struct row_at *found_rows;
+    struct table_found *found;
     pthread_t thread;
 };
 
@@ -69,7 +74,10 @@ static void make_tables(struct thread *thread) {
     thread->workspace = workspace_create(pages_memory(thread->pages), secret);
     thread->tables = calloc(thread->shards, sizeof thread->tables[0]);
     thread->out = limit_memory((limit->batches.most + 1) * limit->dim * sizeof(float));
-    limit_must(thread->workspace != NULL && thread->tables != NULL, "memory");
+    thread->keys = limit_memory((limit->batches.most + 1) * sizeof thread->keys[0]);
+    thread->found_rows = limit_memory((limit->batches.most + 1) * sizeof thread->found_rows[0]);
+    thread->found = calloc(thread->shards, sizeof thread->found[0]);
+    limit_must(thread->workspace != NULL && thread->tables != NULL && thread->found != NULL, "memory");
     for (size_t i = 0; i < thread->shards; i++) {
         const uint32_t shard = (uint32_t)(thread->index + i * limit->threads);
         thread->tables[i] = table_create(&limit->job, shard, 1, &limit->spec, thread->workspace);
@@ -149,6 +157,7 @@ static void finish(struct thread *thread) {
     for (size_t place = 0; place < thread->shards; place++)
         table_destroy(thread->tables[place]);
     free(thread->parts);
+    free(thread->found);
     free(thread->tables);
     workspace_destroy(thread->workspace);
     pages_destroy(thread->pages);
@@ -156,12 +165,31 @@ static void finish(struct thread *thread) {
 
 /* ---- rounds ---- */
 
+/* Looks up a batch's rows of all the thread's shards. */
+static void find(struct thread *thread, const struct part *part) {
+    const size_t all = part->begins[thread->shards];
+    rowkey_of(&thread->workspace->rowkey, part->ids, all, thread->keys);
+    for (size_t place = 0; place < thread->shards; place++) {
+        const size_t first = part->begins[place], end = part->begins[place + 1];
+        thread->found[place] = (struct table_found){.table = thread->tables[place],
+                                                    .ids = part->ids + first,
+                                                    .keys = thread->keys + first,
+                                                    .rows = thread->found_rows + first,
+                                                    .count = end - first,
+                                                    .behind = all - end,
+                                                    .asked = first > 0};
+    }
+    table_find(thread->found, thread->shards);
+}
+
 static void push_all(struct thread *thread) {
     const struct limit *limit = thread->limit;
     for (size_t b = 0; b < limit->batches.count; b++) {
         const struct part *part = &thread->parts[b];
+        find(thread, part);
         for (size_t place = 0; place < thread->shards; place++) {
             const size_t first = part->begins[place], count = part->begins[place + 1] - first;
+            thread->workspace->found = &thread->found[place];
             if (count > 0 &&
                 table_push(thread->tables[place], part->ids + first, count, limit->gradients + first * limit->dim, 2,
                            thread->out + first * limit->dim, NULL) != CANYON_OK)
