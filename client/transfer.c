@@ -188,6 +188,8 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
                             uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
+    message.clock = 0;
+    message.wait_ms = 0;
     size_t index = plan->first;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];

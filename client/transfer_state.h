@@ -35,7 +35,7 @@ struct transfer_refusal {
 
 /* What a step of few tensors needs, in one piece with the transfer. */
 #define TRANSFER_FEW           PLAN_FEW
-#define TRANSFER_MESSAGE_BYTES 49 /* a piece packs into at most this */
+#define TRANSFER_MESSAGE_BYTES 58 /* a piece packs into at most this */
 
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */

@@ -62,6 +62,10 @@ const char *frame_type_name(unsigned type) {
         [FRAME_TABLE_INFO_IS] = "TABLE_INFO_IS",
         [FRAME_TABLE_ROWS] = "TABLE_ROWS",
         [FRAME_TABLE_ROWS_ARE] = "TABLE_ROWS_ARE",
+        [FRAME_RESUME] = "RESUME",
+        [FRAME_RESUMED] = "RESUMED",
+        [FRAME_LEAVE] = "LEAVE",
+        [FRAME_LEFT] = "LEFT",
     };
     if (type >= sizeof names / sizeof names[0] || names[type] == NULL) {
         return "UNKNOWN_TYPE";

@@ -80,7 +80,11 @@ enum frame_type {
     FRAME_TABLE_INFO_IS = 51,
     FRAME_TABLE_ROWS = 52, /* the next rows of one shard, in order of their ids */
     FRAME_TABLE_ROWS_ARE = 53,
-    FRAME_LAST = FRAME_TABLE_ROWS_ARE /* the highest number */
+    FRAME_RESUME = 54, /* after a reconnect: what of this session has come; its older connections end */
+    FRAME_RESUMED = 55,
+    FRAME_LEAVE = 56, /* the session is over: its numbers are forgotten */
+    FRAME_LEFT = 57,
+    FRAME_LAST = FRAME_LEFT /* the highest number */
 };
 
 struct frame_header {

@@ -90,16 +90,21 @@ struct message_piece {
     uint32_t codec; /* enum codec, or a number that is none: of the values in the request's payload, */
     uint32_t reply; /* and of those in the reply's */
     uint32_t kept;  /* of topk; at most LIMIT_BLOCK_HIGH */
+    uint64_t
+        number; /* in (session, shard), from 1 on; 0: not numbered. Packs to the same length whatever it is but 0 */
 };
 
 struct message_pieces {
     uint32_t count;
     struct message_piece pieces[LIMIT_PIECES];
+    uint64_t clock;   /* the worker's */
+    uint32_t wait_ms; /* of pulls: at most LIMIT_WAIT_MS */
 };
 
 struct message_piece_result {
     enum canyon_status status;
     uint64_t version, staleness;
+    uint64_t applied, stable; /* of a numbered piece */
 };
 
 struct message_piece_results {
@@ -116,6 +121,7 @@ struct message_rows {
     uint32_t runs, rows;   /* at most LIMIT_RUNS and LIMIT_BATCH_ROWS */
     uint32_t codec, reply; /* enum codec, or a number that is none: of a row's values there and back */
     bool create;
+    uint32_t wait_ms; /* of pulls: at most LIMIT_WAIT_MS */
 };
 
 struct message_rows_done {
@@ -164,7 +170,7 @@ struct message_statistics {
     uint64_t uptime_ms, connections, frames, bytes_in, bytes_out, pushes, pulls, assigns, refused, errors, tensors,
         parameters, state_bytes, staleness_sum, staleness_max, shards, parked, not_finite, kept, skipped, clipped,
         turned_away, aborted, values_in, values_in_single, values_out, values_out_single, tables, rows, rows_pushed,
-        rows_pulled, rows_made;
+        rows_pulled, rows_made, duplicates, gaps, sessions;
 };
 
 struct message_hyperparameter {
@@ -195,6 +201,9 @@ struct message_optimizer {
 
 /* DIGESTS has no message; its payload is entries of this many bytes: u32 shard, u64 sequence, 32 bytes digest. */
 #define MESSAGE_DIGEST_ENTRY_BYTES 44
+
+/* RESUMED likewise: u32 shard, u32 zero, u64 applied, u64 stable. */
+#define MESSAGE_RESUMED_ENTRY_BYTES 24
 
 size_t message_pack_hello(const struct message_hello *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_welcome(const struct message_welcome *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);

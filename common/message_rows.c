@@ -13,6 +13,7 @@ size_t message_pack_rows(const struct message_rows *message, uint8_t bytes[LIMIT
     wire.create = message->create;
     wire.codec = message->codec;
     wire.reply = message->reply;
+    wire.wait_ms = message->wait_ms;
     return message_pack(&wire.base, bytes);
 }
 
@@ -32,6 +33,7 @@ enum canyon_status message_unpack_rows(const uint8_t *bytes, size_t count, struc
     message->create = wire->create != 0;
     message->codec = wire->codec;
     message->reply = wire->reply;
+    message->wait_ms = (uint32_t)message_take_number(&unpacking, "wait_ms", wire->wait_ms, 0, LIMIT_WAIT_MS);
     return unpacking.status;
 }
 

@@ -37,7 +37,10 @@
     X(rows)                                                                                                            \
     X(rows_pushed)                                                                                                     \
     X(rows_pulled)                                                                                                     \
-    X(rows_made)
+    X(rows_made)                                                                                                       \
+    X(duplicates)                                                                                                      \
+    X(gaps)                                                                                                            \
+    X(sessions)
 #define COPY_COUNTER(counter)  to->counter = from->counter;
 #define COUNT_COUNTER(counter) +1
 

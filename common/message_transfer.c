@@ -19,10 +19,13 @@ size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[L
         pieces[i].codec = message->pieces[i].codec;
         pieces[i].reply = message->pieces[i].reply;
         pieces[i].kept = message->pieces[i].kept;
+        pieces[i].number = message->pieces[i].number;
         list[i] = &pieces[i];
     }
     wire.n_pieces = message->count;
     wire.pieces = list;
+    wire.clock = message->clock;
+    wire.wait_ms = message->wait_ms;
     return message_pack(&wire.base, bytes);
 }
 
@@ -47,7 +50,10 @@ enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, str
         piece->codec = from->codec;
         piece->reply = from->reply;
         piece->kept = (uint32_t)message_take_number(&unpacking, "pieces.kept", from->kept, 0, LIMIT_BLOCK_HIGH);
+        piece->number = from->number;
     }
+    message->clock = wire->clock;
+    message->wait_ms = (uint32_t)message_take_number(&unpacking, "wait_ms", wire->wait_ms, 0, LIMIT_WAIT_MS);
     return unpacking.status;
 }
 
@@ -61,6 +67,8 @@ size_t message_pack_piece_results(const struct message_piece_results *message, u
         results[i].code = (uint32_t)message->results[i].status;
         results[i].version = message->results[i].version;
         results[i].staleness = message->results[i].staleness;
+        results[i].applied = message->results[i].applied;
+        results[i].stable = message->results[i].stable;
         list[i] = &results[i];
     }
     wire.n_results = message->count;
@@ -83,6 +91,8 @@ enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t cou
         message->results[i].status = message_status(wire->results[i]->code);
         message->results[i].version = wire->results[i]->version;
         message->results[i].staleness = wire->results[i]->staleness;
+        message->results[i].applied = wire->results[i]->applied;
+        message->results[i].stable = wire->results[i]->stable;
     }
     message_take_prose(wire->text, message->text, sizeof message->text);
     return unpacking.status;

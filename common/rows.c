@@ -7,7 +7,7 @@
 #include "common/endian.h"
 #include "common/frame.h"
 
-_Static_assert(sizeof(struct rows_run) == 16 && sizeof(struct rows_result) == 24 && sizeof(struct rows_count) == 8,
+_Static_assert(sizeof(struct rows_run) == 24 && sizeof(struct rows_result) == 40 && sizeof(struct rows_count) == 8,
                "they lie in payloads as they lie in memory");
 
 size_t rows_row_bytes(uint32_t codec, uint32_t dim) {

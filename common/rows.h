@@ -29,12 +29,14 @@
 struct rows_run {
     uint32_t shard, rows;
     uint64_t version; /* of pushes: the table's in that shard when the weights came from there */
+    uint64_t number;  /* of what changes the shard: in (session, shard), from 1 on; 0: not numbered */
 };
 
 struct rows_result {
     uint32_t code; /* enum canyon_status, or a number of a later version; not OK: refused */
     uint32_t rows; /* of pushes and creating pulls: made by it; of erases: gone */
     uint64_t version, staleness;
+    uint64_t applied, stable; /* of a numbered run: the session's highest number taken there, and that cannot be lost */
 };
 
 /* Bytes before the runs' values, where they are, and in all. */

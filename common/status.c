@@ -87,6 +87,16 @@ const char *status_name(enum canyon_status status) {
         return "DENIED";
     case CANYON_UNAUTHENTICATED:
         return "UNAUTHENTICATED";
+    case CANYON_SESSION_UNKNOWN:
+        return "SESSION_UNKNOWN";
+    case CANYON_GAP:
+        return "GAP";
+    case CANYON_STALE:
+        return "STALE";
+    case CANYON_LATE:
+        return "LATE";
+    case CANYON_FENCED:
+        return "FENCED";
     }
     return "UNKNOWN_STATUS";
 }

@@ -6,24 +6,27 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool session, spec, block, slot, version, values, rows, clock;
+    bool tensor, session, spec, block, slot, version, values, rows, clock, number, verdict;
 };
 
 static const struct fields fields_of[] = {
-    [COMMAND_CREATE] = {.session = true, .spec = true},
-    [COMMAND_ADOPT] = {.session = true},
-    [COMMAND_COMPLETE] = {.session = true},
-    [COMMAND_DROP] = {0},
-    [COMMAND_DROPPED] = {0},
-    [COMMAND_DEFINE] = {.spec = true},
-    [COMMAND_UNDEFINE] = {0},
-    [COMMAND_ASSIGN] = {.block = true, .slot = true, .values = true},
-    [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
-    [COMMAND_SET] = {.spec = true, .version = true},
-    [COMMAND_ADJUST] = {.spec = true, .version = true},
-    [COMMAND_TABLE_PUSH] = {.version = true, .values = true, .rows = true, .clock = true},
-    [COMMAND_TABLE_TOUCH] = {.rows = true, .clock = true},
-    [COMMAND_TABLE_ERASE] = {.rows = true},
+    [COMMAND_CREATE] = {.tensor = true, .session = true, .spec = true},
+    [COMMAND_ADOPT] = {.tensor = true, .session = true},
+    [COMMAND_COMPLETE] = {.tensor = true, .session = true},
+    [COMMAND_DROP] = {.tensor = true},
+    [COMMAND_DROPPED] = {.tensor = true},
+    [COMMAND_DEFINE] = {.tensor = true, .spec = true},
+    [COMMAND_UNDEFINE] = {.tensor = true},
+    [COMMAND_ASSIGN] = {.tensor = true, .block = true, .slot = true, .values = true, .number = true},
+    [COMMAND_PUSH] = {.tensor = true, .block = true, .version = true, .values = true, .number = true},
+    [COMMAND_SET] = {.tensor = true, .spec = true, .version = true},
+    [COMMAND_ADJUST] = {.tensor = true, .spec = true, .version = true},
+    [COMMAND_TABLE_PUSH] =
+        {.tensor = true, .version = true, .values = true, .rows = true, .clock = true, .number = true},
+    [COMMAND_TABLE_TOUCH] = {.tensor = true, .rows = true, .clock = true, .number = true},
+    [COMMAND_TABLE_ERASE] = {.tensor = true, .rows = true, .number = true},
+    [COMMAND_REFUSE] = {.session = true, .number = true, .verdict = true},
+    [COMMAND_EVICT] = {.session = true},
 };
 
 static bool kind_known(unsigned kind) {
@@ -111,15 +114,24 @@ void command_encode(const struct command *command, uint8_t *bytes) {
     memset(bytes, 0, COMMAND_HEAD_BYTES);
     bytes[0] = COMMAND_VERSION;
     bytes[1] = (uint8_t)command->kind;
-    store_u64(bytes + 8, command->tensor);
+    if (fields->tensor) {
+        store_u64(bytes + 8, command->tensor);
+    }
+    if (fields->verdict) {
+        assert(command->verdict != CANYON_OK && command->number != 0);
+        bytes[3] = (uint8_t)command->verdict;
+    }
     if (fields->block) {
         store_u32(bytes + 4, command->block);
     }
     if (fields->slot) {
         bytes[2] = command->slot;
     }
-    if (fields->session) {
+    if (fields->session || (fields->number && command->number != 0)) {
         memcpy(bytes + 16, command->session, SESSION_BYTES);
+    }
+    if (fields->number) {
+        store_u64(bytes + 56, command->number);
     }
     if (fields->version) {
         store_u64(bytes + 32, command->version);
@@ -128,7 +140,7 @@ void command_encode(const struct command *command, uint8_t *bytes) {
         store_u32(bytes + 40, (uint32_t)command_spec_encode(command->spec, bytes + COMMAND_HEAD_BYTES));
     }
     if (fields->clock) {
-        store_u64(bytes + 16, command->clock);
+        store_u64(bytes + 48, command->clock);
     }
     uint8_t *body = bytes + COMMAND_HEAD_BYTES;
     if (fields->rows && command->rows > 0) {
@@ -228,12 +240,15 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
-    size_t clock = fields->clock ? sizeof(uint64_t) : 0; /* where a session would begin */
-    return bytes[3] == 0 && (fields->slot || bytes[2] == 0) &&
+    const bool numbered = fields->number && load_u64(bytes + 56) != 0;
+    return (fields->slot || bytes[2] == 0) &&
+           (fields->verdict ? numbered && bytes[3] != 0 && bytes[3] <= CANYON_STATUS_LAST : bytes[3] == 0) &&
            (fields->block || fields->rows || load_u32(bytes + 4) == 0) &&
-           (fields->session || memcmp(bytes + 16 + clock, zeros, SESSION_BYTES - clock) == 0) &&
+           (fields->tensor || load_u64(bytes + 8) == 0) &&
+           (fields->session || numbered || memcmp(bytes + 16, zeros, SESSION_BYTES) == 0) &&
            (fields->version || load_u64(bytes + 32) == 0) && (fields->spec || load_u32(bytes + 40) == 0) &&
-           (fields->values || load_u32(bytes + 44) == 0);
+           (fields->values || load_u32(bytes + 44) == 0) && (fields->clock || load_u64(bytes + 48) == 0) &&
+           (fields->number || load_u64(bytes + 56) == 0);
 }
 
 enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
@@ -251,7 +266,8 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     }
     const struct fields *fields = &fields_of[bytes[1]];
     if (!head_canonical(bytes, fields)) {
-        return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have", bytes[1]);
+        return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have, or lacks one",
+                         bytes[1]);
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
     size_t rows = fields->rows ? load_u32(bytes + 4) : 0;
@@ -272,10 +288,10 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     command->slot = bytes[2];
     command->block = fields->block ? load_u32(bytes + 4) : 0;
     command->tensor = load_u64(bytes + 8);
-    if (fields->session) {
-        memcpy(command->session, bytes + 16, SESSION_BYTES);
-    }
-    command->clock = fields->clock ? load_u64(bytes + 16) : 0;
+    memcpy(command->session, bytes + 16, SESSION_BYTES);
+    command->verdict = (enum canyon_status)bytes[3];
+    command->clock = load_u64(bytes + 48);
+    command->number = load_u64(bytes + 56);
     command->rows = rows;
     command->version = load_u64(bytes + 32);
     command->count = values;

@@ -102,13 +102,12 @@ struct handler_peer *handler_find_session(const struct handler *handler, const u
 }
 
 enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error) {
-    if (peer->entry != NULL) {
-        enum canyon_status status = sessions_come(handler->sessions, peer->session, peer->entry->key, error);
-        if (status != CANYON_OK) {
-            return status;
-        }
+    enum canyon_status status =
+        sessions_come(handler->sessions, peer->session, peer->entry != NULL ? peer->entry->key : NULL, error);
+    if (status != CANYON_OK) {
+        return status;
     }
-    peer->identified = peer->entry != NULL;
+    peer->numbered = peer->ending = peer->ended = false;
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
@@ -122,7 +121,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     return CANYON_OK;
 }
 
-static void forget_parked(struct handler *handler, const struct handler_peer *peer) {
+void handler_forget_parked(struct handler *handler, const struct handler_peer *peer) {
     for (struct parked *parked = handler->parked.first, *next; parked != NULL && peer->parked > 0; parked = next) {
         next = parked->next;
         if (parked->peer == peer) {
@@ -135,7 +134,7 @@ static void forget_parked(struct handler *handler, const struct handler_peer *pe
 }
 
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
-    forget_parked(handler, peer);
+    handler_forget_parked(handler, peer);
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {
@@ -146,9 +145,7 @@ void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     }
     peer->next = peer->previous = NULL;
     handler->counters.connections--;
-    if (peer->identified) {
-        sessions_go(handler->sessions, peer->session);
-    }
+    sessions_go(handler->sessions, peer->session, handler->environment->now(handler->environment->user));
     if (peer->joined) {
         peer->joined = false;
         workers_leave(handler->workers, peer->session);
@@ -187,6 +184,8 @@ static const request_execute execute_of[] = {
     [FRAME_TABLE_ERASE] = serve_rows,
     [FRAME_TABLE_INFO] = serve_table_info,
     [FRAME_TABLE_ROWS] = serve_table_rows,
+    [FRAME_RESUME] = serve_resume,
+    [FRAME_LEAVE] = serve_leave,
 };
 
 static bool carries_values(unsigned type) {
@@ -220,7 +219,19 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     struct error error = {.status = CANYON_OK};
     struct request request = {.peer = peer, .id = frame->header.request};
     handler->counters.frames++;
-    if (execute(handler, &request, frame, &error) != CANYON_OK) {
+    if (peer->ended) {
+        return;
+    }
+    enum canyon_status status = execute(handler, &request, frame, &error);
+    if (status != CANYON_OK && !peer->ending && carries_values(frame->header.type)) {
+        struct error gap;
+        if (handler_refuse_frame(handler, &request, frame, status, &gap) != CANYON_OK) {
+            error = gap;
+        }
+    }
+    if (status != CANYON_OK && peer->ending) {
+        reply_end(handler, peer, &error);
+    } else if (status != CANYON_OK) {
         reply_error(handler, &request, &error);
     }
 }
@@ -286,6 +297,15 @@ void handler_stop(struct handler *handler) {
     while (handler->parked.first != NULL) {
         end_parked(handler, handler->parked.first, &error);
     }
+}
+
+bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),
+                   void *user) {
+    const bool here = shard < handler->job->shards && handler->shards[shard] != NULL;
+    if (here) {
+        shard_watch(handler->shards[shard], watch, user);
+    }
+    return here;
 }
 
 void handler_count_bytes(struct handler *handler, uint64_t in, uint64_t out) {

@@ -33,6 +33,8 @@ static const struct permission {
     [FRAME_TABLE_PUSH] = {ROLE_WORKER, ROLE_WORKER},
     [FRAME_TABLE_PUSH_PULL] = {ROLE_WORKER, ROLE_WORKER},
     [FRAME_TABLE_ERASE] = {ROLE_ADMIN, ROLE_ADMIN},
+    [FRAME_RESUME] = {ROLE_WORKER, ROLE_WORKER},
+    [FRAME_LEAVE] = {ROLE_WORKER, ROLE_WORKER},
 };
 
 enum role role_least(unsigned type) {

@@ -103,6 +103,22 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
     return CANYON_OK;
 }
 
+static bool changes(const struct batch *batch) {
+    return batch->type != FRAME_TABLE_PULL || batch->message.create;
+}
+
+/* Before anything of the frame is carried out. */
+static enum canyon_status check_numbers(struct handler *handler, const struct batch *batch, struct error *error) {
+    const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    for (uint32_t i = 0; i < batch->message.runs && !changes(batch); i++) {
+        if (runs[i].number != 0) {
+            return error_set(error, CANYON_PROTOCOL, "%s with the number %" PRIu64 ": it changes nothing",
+                             frame_type_name(batch->type), runs[i].number);
+        }
+    }
+    return handler_judge_runs(handler, batch->request, runs, batch->message.runs, error);
+}
+
 /* ---- what a frame's runs are, before any is carried out ---- */
 
 static const uint64_t *ids_of(const struct batch *batch) {
@@ -112,15 +128,20 @@ static const uint64_t *ids_of(const struct batch *batch) {
 /* A run's command, but for its gradients. */
 static struct command command_of(const struct batch *batch, const struct rows_run *run, const uint64_t *ids) {
     const bool pushes = rows_push(batch->type);
-    return (struct command){.kind = pushes                             ? COMMAND_TABLE_PUSH
-                                    : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
-                                                                       : COMMAND_TABLE_TOUCH,
-                            .tensor = batch->message.table,
-                            .version = pushes ? run->version : 0,
-                            .clock = pushes || batch->message.create ? batch->message.clock : 0,
-                            .count = pushes ? (size_t)run->rows * batch->message.dim : 0,
-                            .ids = ids,
-                            .rows = run->rows};
+    struct command command = {.kind = pushes                             ? COMMAND_TABLE_PUSH
+                                      : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
+                                                                         : COMMAND_TABLE_TOUCH,
+                              .tensor = batch->message.table,
+                              .version = pushes ? run->version : 0,
+                              .clock = pushes || batch->message.create ? batch->message.clock : 0,
+                              .count = pushes ? (size_t)run->rows * batch->message.dim : 0,
+                              .ids = ids,
+                              .rows = run->rows,
+                              .number = run->number};
+    if (run->number != 0) {
+        memcpy(command.session, batch->request->peer->session, SESSION_BYTES);
+    }
+    return command;
 }
 
 /* Whether a run is about rows that are here: ids of another shard would be found by nobody again. */
@@ -200,7 +221,9 @@ static enum canyon_status apply_run(struct handler *handler, struct batch *batch
         return shard_apply(shard, command, reply, error); /* the table stays as large as it is */
     }
     const uint64_t before = shard_table_bytes(shard, command->tensor);
-    if (command->kind != COMMAND_TABLE_ERASE) {
+    const bool grows = command->kind != COMMAND_TABLE_ERASE &&
+                       (command->number == 0 || shard_judge(shard, command->session, command->number) == LEDGER_NEXT);
+    if (grows) {
         status = check_memory(handler, shard, command, error);
         status = status == CANYON_OK ? shard_reserve(shard, command, error) : status;
     }
@@ -234,40 +257,36 @@ static enum canyon_status gradients_of(struct handler *handler, const struct bat
 
 /* Row `first` of the frame on. Weights that are wanted go behind those of the runs before. */
 static enum canyon_status execute_run(struct handler *handler, struct batch *batch, const struct rows_run *run,
-                                      size_t first, struct table_found *found, struct rows_result *result,
+                                      size_t first, struct table_found *found, struct shard_reply *reply,
                                       struct error *error) {
     struct shard *shard = handler->shards[run->shard];
-    struct shard_reply reply = {.version = 0};
-    const bool pushes = rows_push(batch->type);
+    const bool pushes = rows_push(batch->type), pulls = rows_pull(batch->type);
     struct command command = command_of(batch, run, ids_of(batch) + first);
-    enum canyon_status status = CANYON_OK;
-    if (found->table == NULL) {
-        return judge_run(handler, batch, run, first, found, error);
-    }
+    enum canyon_status status = found->table == NULL ? judge_run(handler, batch, run, first, found, error) : CANYON_OK;
     command.found = batch->type == FRAME_TABLE_ERASE ? NULL : found;
-    if (rows_pull(batch->type)) {
+    if (pulls) {
         command.out = handler->tables.weights + (size_t)batch->done.rows * batch->message.dim;
     }
-    if (pushes) {
+    if (status == CANYON_OK && pushes) {
         status = gradients_of(handler, batch, first, run->rows, &command.values, error);
     }
-    if (status == CANYON_OK && batch->type == FRAME_TABLE_PULL && !batch->message.create) {
+    if (status == CANYON_OK && !changes(batch)) {
         status = shard_pull_rows(shard, &command, error);
-        reply.version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
+        reply->version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
     } else if (status == CANYON_OK) {
-        status = apply_run(handler, batch, shard, &command, &reply, error);
+        status = apply_run(handler, batch, shard, &command, reply, error);
     }
-    if (status == CANYON_OK) {
-        *result = (struct rows_result){
-            .rows = (uint32_t)reply.rows, .version = reply.version, .staleness = pushes ? reply.staleness : 0};
+    /* What the shard has not decided on uses up its number all the same. */
+    if (status != CANYON_OK && run->number != 0 && reply->refused == CANYON_OK && handler->shards[run->shard] != NULL) {
+        status = handler_refuse(handler->shards[run->shard], batch->request, run->number, status, !pulls, reply);
     }
     return status;
 }
 
 static void count_run(struct message_statistics *counters, const struct batch *batch, const struct rows_run *run,
-                      const struct rows_result *result) {
+                      const struct shard_reply *reply) {
     const uint64_t single = CODEC_SINGLE((uint64_t)run->rows * batch->message.dim);
-    if (rows_push(batch->type)) {
+    if (rows_push(batch->type) && !reply->duplicate) {
         counters->rows_pushed += run->rows;
         counters->values_in += run->rows * batch->row_bytes;
         counters->values_in_single += single;
@@ -277,7 +296,7 @@ static void count_run(struct message_statistics *counters, const struct batch *b
         counters->values_out += run->rows * rows_row_bytes(batch->message.reply, batch->message.dim);
         counters->values_out_single += single;
     }
-    counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : result->rows;
+    counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : reply->rows;
 }
 
 /* Brings a run's weights, the last ones that came, into the form that was asked for. What a row becomes depends on the
@@ -299,12 +318,17 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
     look_up(handler, batch);
     for (uint32_t i = 0; i < batch->message.runs; i++) {
         struct rows_result *result = &handler->tables.results[i];
+        struct shard_reply reply = {.version = 0};
         struct error error;
-        *result = (struct rows_result){.code = CANYON_OK};
         enum canyon_status status =
-            execute_run(handler, batch, &runs[i], first, &handler->tables.found[i], result, &error);
+            execute_run(handler, batch, &runs[i], first, &handler->tables.found[i], &reply, &error);
+        handler->counters.duplicates += reply.duplicate;
+        *result = (struct rows_result){.applied = reply.applied, .stable = reply.applied};
         if (status == CANYON_OK) {
-            count_run(&handler->counters, batch, &runs[i], result);
+            result->rows = (uint32_t)reply.rows;
+            result->version = reply.version;
+            result->staleness = rows_push(batch->type) ? reply.staleness : 0;
+            count_run(&handler->counters, batch, &runs[i], &reply);
             if (rows_pull(batch->type)) {
                 encode_run(handler, batch, ids + first, runs[i].rows, result->version);
                 batch->done.rows += runs[i].rows;
@@ -312,8 +336,8 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
             batch->table->settled = batch->table->settled || rows_push(batch->type);
         } else {
             result->code = (uint32_t)status;
-            handler->counters.refused++;
-            handler->counters.not_finite += status == CANYON_NOT_FINITE;
+            handler->counters.refused += !reply.duplicate;
+            handler->counters.not_finite += status == CANYON_NOT_FINITE && !reply.duplicate;
             if (batch->done.text[0] == '\0') {
                 memcpy(batch->done.text, error.text, sizeof error.text);
             }
@@ -354,6 +378,9 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     }
     if (status == CANYON_OK) {
         status = check_table(&batch, error);
+    }
+    if (status == CANYON_OK) {
+        status = check_numbers(handler, &batch, error);
     }
     if (status != CANYON_OK) {
         return status;

@@ -12,6 +12,7 @@ struct transfer {
     unsigned type;
     struct message_pieces pieces;
     struct message_piece_results results;
+    struct shard *shards[LIMIT_PIECES]; /* of numbered pieces: where their numbers count; NULL where they do not */
     size_t slices;
 };
 
@@ -51,6 +52,10 @@ static enum canyon_status check_frame(uint32_t limit, const struct frame *frame,
         if (piece->slot != SLOT_WEIGHTS && !takes_slots(frame->header.type)) {
             return error_set(error, CANYON_PROTOCOL, "%s names slot %u: a gradient is for a block as a whole", name,
                              piece->slot);
+        }
+        if (piece->number != 0 && !brings_values(frame->header.type)) {
+            return error_set(error, CANYON_PROTOCOL, "%s with the number %" PRIu64 ": it changes nothing", name,
+                             piece->number);
         }
         for (uint32_t j = 0; j < i; j++) {
             const struct message_piece *other = &pieces->pieces[j];
@@ -138,9 +143,10 @@ static enum canyon_status read_piece(const struct shard *shard, const struct mes
     return status;
 }
 
-static enum canyon_status apply_piece(struct shard *shard, unsigned type, const struct message_piece *piece,
-                                      const float *values, struct shard_reply *reply, struct handler_slice *fresh,
-                                      struct error *error) {
+static enum canyon_status apply_piece(struct shard *shard, const struct transfer *transfer,
+                                      const struct message_piece *piece, const float *values, struct shard_reply *reply,
+                                      struct handler_slice *fresh, struct error *error) {
+    const unsigned type = transfer->type;
     struct command command = {
         .kind = type == FRAME_ASSIGN ? COMMAND_ASSIGN : COMMAND_PUSH,
         .tensor = piece->tensor,
@@ -149,22 +155,29 @@ static enum canyon_status apply_piece(struct shard *shard, unsigned type, const 
         .version = type == FRAME_ASSIGN ? 0 : piece->version,
         .values = values,
         .count = piece->elements,
+        .number = piece->number,
     };
+    if (piece->number != 0) {
+        memcpy(command.session, transfer->request->peer->session, SESSION_BYTES);
+    }
     enum canyon_status status = shard_apply(shard, &command, reply, error);
     *fresh = (struct handler_slice){reply->weights, reply->elements * sizeof(float)};
     return status;
 }
 
 static void count_piece(struct message_statistics *counters, unsigned type, const struct message_piece *piece,
-                        uint64_t staleness) {
-    if (type == FRAME_ASSIGN) {
+                        const struct shard_reply *reply) {
+    if (reply->duplicate) {
+        counters->duplicates++;
+    } else if (type == FRAME_ASSIGN) {
         counters->assigns++;
     } else if (type != FRAME_PULL) {
         counters->pushes++;
-        counters->staleness_sum += staleness;
-        counters->staleness_max = staleness > counters->staleness_max ? staleness : counters->staleness_max;
+        counters->staleness_sum += reply->staleness;
+        counters->staleness_max =
+            reply->staleness > counters->staleness_max ? reply->staleness : counters->staleness_max;
     }
-    if (brings_values(type)) {
+    if (brings_values(type) && !reply->duplicate) {
         counters->values_in += piece_bytes(piece);
         counters->values_in_single += CODEC_SINGLE((uint64_t)piece->elements);
     }
@@ -175,39 +188,53 @@ static void count_piece(struct message_statistics *counters, unsigned type, cons
     }
 }
 
+static enum canyon_status judge_piece(struct handler *handler, struct transfer *transfer, uint32_t index,
+                                      const uint8_t *payload, struct shard_reply *reply, struct handler_slice *fresh,
+                                      struct error *error) {
+    const struct message_piece *piece = &transfer->pieces.pieces[index];
+    struct shard *shard = NULL;
+    const float *values = NULL;
+    enum canyon_status status = locate(handler, transfer, piece, &shard, error);
+    if (status == CANYON_OK && brings_values(transfer->type)) {
+        status = codecs_gradient(&handler->codecs, piece, payload, &values, error);
+    }
+    if (status == CANYON_OK) {
+        status = transfer->type == FRAME_PULL ? read_piece(shard, piece, reply, fresh, error)
+                                              : apply_piece(shard, transfer, piece, values, reply, fresh, error);
+    }
+    /* What its shard has not decided on uses up its number all the same. */
+    if (status != CANYON_OK && transfer->shards[index] != NULL && reply->refused == CANYON_OK) {
+        status = handler_refuse(transfer->shards[index], transfer->request, piece->number, status,
+                                !takes_weights(transfer->type), reply);
+    }
+    return status;
+}
+
 /* `payload` is where its values begin, if the request brings any. */
 static void execute_piece(struct handler *handler, struct transfer *transfer, uint32_t index, const uint8_t *payload) {
     const struct message_piece *piece = &transfer->pieces.pieces[index];
     struct message_piece_result *result = &transfer->results.results[index];
-    struct shard *shard = NULL;
-    struct shard_reply reply;
+    struct shard_reply reply = {.version = 0};
     struct handler_slice fresh = {NULL, 0};
-    const float *values = NULL;
     struct error error;
     memset(result, 0, sizeof *result);
-    result->status = locate(handler, transfer, piece, &shard, &error);
-    if (result->status == CANYON_OK && brings_values(transfer->type)) {
-        result->status = codecs_gradient(&handler->codecs, piece, payload, &values, &error);
-    }
-    if (result->status == CANYON_OK) {
-        result->status = transfer->type == FRAME_PULL
-                             ? read_piece(shard, piece, &reply, &fresh, &error)
-                             : apply_piece(shard, transfer->type, piece, values, &reply, &fresh, &error);
-    }
+    result->status = judge_piece(handler, transfer, index, payload, &reply, &fresh, &error);
+    result->applied = result->stable = reply.applied;
     if (result->status != CANYON_OK) {
-        handler->counters.refused++;
-        handler->counters.not_finite += result->status == CANYON_NOT_FINITE;
+        handler->counters.refused += !reply.duplicate;
+        handler->counters.duplicates += reply.duplicate;
+        handler->counters.not_finite += result->status == CANYON_NOT_FINITE && !reply.duplicate;
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
         }
         return;
     }
-    if (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL) {
+    if (transfer->tensor != NULL && (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL)) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
     }
     result->version = reply.version;
     result->staleness = reply.staleness;
-    count_piece(&handler->counters, transfer->type, piece, reply.staleness);
+    count_piece(&handler->counters, transfer->type, piece, &reply);
     if (takes_weights(transfer->type)) {
         /* Straight from parameter memory: no other piece of this frame changes this block. */
         codecs_weights(&handler->codecs, piece, transfer->tensor->home, reply.version, &fresh);
@@ -223,6 +250,9 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
         message_unpack_pieces(frame->message, frame->header.message_bytes, &transfer.pieces, error);
     if (status == CANYON_OK) {
         status = check_frame(handler_payload_limit(handler->job), frame, &transfer.pieces, error);
+    }
+    if (status == CANYON_OK) {
+        status = handler_judge_pieces(handler, request, &transfer.pieces, transfer.shards, error);
     }
     if (status != CANYON_OK) {
         return status;

@@ -27,8 +27,11 @@ struct shard {
     const struct job *job;
     uint32_t index;
     uint64_t sequence;
-    struct catalogue catalogue; /* stays empty but in shard 0 */
+    struct ledger ledger; /* here, so that little of a shard that was not touched for long is wanted by a push */
     struct directory parts;
+    struct catalogue catalogue; /* stays empty but in shard 0 */
+    shard_watcher *watch;       /* or NULL */
+    void *watcher;
     const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
     struct workspace *workspace; /* of the tables; borrowed, or `own` */
     struct workspace *own;       /* made for the first table where none was lent */
@@ -45,6 +48,20 @@ enum canyon_status shard_check_settings(const struct tensor_spec *here, const st
 
 /* CREATE, ADOPT, COMPLETE, DROP, DROPPED, SET. (shard_catalogue.c) */
 enum canyon_status shard_apply_catalogue(struct shard *shard, const struct command *command, struct error *error);
+
+/* Part and place of a block, or an error that says what is missing. */
+enum canyon_status shard_find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
+                                    size_t *place, struct error *error);
+
+/* Answers a command whose number was taken before. (shard_sessions.c) */
+enum canyon_status shard_answer_again(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                      struct error *error);
+
+/* GAP or SESSION_UNKNOWN. */
+enum canyon_status shard_gap(struct shard *shard, const struct command *command, struct error *error);
+
+/* Tells of a command that took a sequence number; `status` is what it came to. */
+void shard_tell(const struct shard *shard, const struct command *command, enum canyon_status status);
 
 /* The table of a command or a read; NOT_FOUND, or INVALID_ARGUMENT where it is a tensor. (shard_table.c) */
 enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, struct table **table,

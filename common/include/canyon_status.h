@@ -32,7 +32,12 @@ enum canyon_status {
     CANYON_INTERNAL = 18,      /* a bug in Canyon; the text has what is needed to report it */
     CANYON_DENIED = 19, /* the server does not allow this client's key to do that; the text names the role needed */
     CANYON_UNAUTHENTICATED = 20, /* the server, or this client, could not prove to be whom the other side trusts */
-    CANYON_STATUS_LAST = CANYON_UNAUTHENTICATED /* the highest number */
+    CANYON_SESSION_UNKNOWN = 21, /* a server has forgotten this client's session; what was under way may be applied */
+    CANYON_GAP = 22,             /* a push before this one did not arrive; the connection ends and begins anew */
+    CANYON_STALE = 23,           /* the gradient's weights are older than its tensor takes: pull, compute, push again */
+    CANYON_LATE = 24,            /* the gradient's clock was closed without it; go on with the clock the text names */
+    CANYON_FENCED = 25,          /* a newer connection of the same session is there; nothing more is taken from this */
+    CANYON_STATUS_LAST = CANYON_FENCED /* the highest number */
 };
 
 #ifdef __cplusplus

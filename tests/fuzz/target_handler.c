@@ -1,5 +1,6 @@
 /* The server's handler, with all shards of a small job in memory, under any requests in any order: every frame is
- * answered once or waits, what is refused changes nothing, and no weight is ever not finite.
+ * answered once or waits, or its peer is ended; what is refused changes nothing but a number; and no weight is ever not
+ * finite.
  *
  * Input: steps, of u8 kind (low 3 bits) and peer (next 2 bits):
  *   0-4  a frame: u8 type, u16 length of the message, the message, u16 length of the payload, u8 length of a pattern,
@@ -26,7 +27,7 @@
 struct peer {
     struct handler_peer peer; /* first */
     struct world *world;
-    bool present;
+    bool present, over; /* over: it was told so, in answer to no request */
 };
 
 /* What was asked with request id 1 + index. */
@@ -175,7 +176,12 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     REQUIRE(frame_header_decode(head, FRAME_PAYLOAD_LIMIT, &header, NULL) == CANYON_OK);
     REQUIRE(slices[0].count >= FRAME_HEADER_BYTES + header.message_bytes);
     REQUIRE(total == FRAME_HEADER_BYTES + header.message_bytes + header.payload_bytes);
-    REQUIRE(header.request >= 1 && header.request <= world->count);
+    if (header.request == 0) {
+        REQUIRE(header.type == FRAME_ERROR && peer->present && !peer->over);
+        peer->over = true;
+        return;
+    }
+    REQUIRE(header.request >= 1 && header.request <= world->count && !peer->over);
     struct asked *asked = &world->asked[header.request - 1];
     REQUIRE(asked->peer == peer && peer->present && !asked->answered);
     REQUIRE(header.type == FRAME_ERROR || header.type == asked->type + 1);
@@ -188,6 +194,19 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     const bool in_parts = asked->type == FRAME_ASSIGN || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL;
     if (!asked->refused && (asked->changes > 0 || !(in_parts || is_rows(asked->type)))) {
         carried_out[asked->type] = true;
+    }
+}
+
+/* What it waits for, or asks now, has this for an answer. */
+static void take_end(struct handler_peer *to) {
+    struct peer *peer = (struct peer *)(void *)to;
+    struct world *world = peer->world;
+    REQUIRE(peer->over);
+    for (size_t i = 0; i < world->count; i++) {
+        if (world->asked[i].peer == peer && !world->asked[i].answered) {
+            world->asked[i].answered = world->asked[i].refused = true;
+            world->open--;
+        }
     }
 }
 
@@ -257,7 +276,8 @@ static void check_finite(const struct world *world) {
 
 static void come_or_go(struct world *world, struct peer *peer) {
     if (!peer->present) {
-        peer->peer = (struct handler_peer){.send = take_reply, .name = "peer"};
+        peer->peer = (struct handler_peer){.send = take_reply, .close = take_end, .name = "peer"};
+        peer->over = false;
         peer->peer.session[0] = (uint8_t)(1 + (peer - world->peers) % 3); /* two share one */
         peer->present = true;
         peer->peer.role = ROLE_ADMIN;
@@ -282,7 +302,43 @@ static bool is_malformed(const struct frame *frame) {
            kind->unpack(frame->message, frame->header.message_bytes, &message, &error) == CANYON_PROTOCOL;
 }
 
+/* Whether what is refused of it, or makes no difference, may take a place in a shard's order. */
+static bool may_be_numbered(const struct frame *frame) {
+    struct message_pieces pieces;
+    struct error error;
+    bool numbered = false;
+    switch (frame->header.type) {
+    case FRAME_ASSIGN:
+    case FRAME_PUSH:
+    case FRAME_PUSH_PULL:
+        if (message_unpack_pieces(frame->message, frame->header.message_bytes, &pieces, &error) == CANYON_OK) {
+            for (uint32_t i = 0; i < pieces.count; i++) {
+                numbered = numbered || pieces.pieces[i].number != 0;
+            }
+        }
+        return numbered;
+    case FRAME_TABLE_PUSH:
+    case FRAME_TABLE_PULL:
+    case FRAME_TABLE_PUSH_PULL:
+    case FRAME_TABLE_ERASE:
+        return frame->header.payload_bytes > 0;
+    default:
+        return false;
+    }
+}
+
+/* What comes from a peer that is over is not looked at; what ended it changed nothing. */
+static void check_end(struct world *world, struct asked *asked, bool was_over, uint64_t changed) {
+    REQUIRE(!asked->peer->over || changed == 0);
+    if (was_over) {
+        REQUIRE(!asked->answered);
+        asked->answered = asked->refused = true;
+        world->open--;
+    }
+}
+
 static void ask(struct world *world, struct peer *peer, const struct frame *frame) {
+    bool was_over = peer->over;
     uint8_t before[HASH_BYTES], after[HASH_BYTES];
     uint64_t sequence = state_of(world, before);
     struct asked *asked = &world->asked[world->count++];
@@ -291,7 +347,11 @@ static void ask(struct world *world, struct peer *peer, const struct frame *fram
     handler_frame(world->handler, &peer->peer, frame);
     asked->frame = NULL;
     uint64_t changed = state_of(world, after) - sequence;
-    if (asked->refused || !asked->answered || is_malformed(frame)) {
+    check_end(world, asked, was_over, changed);
+    REQUIRE((changed != 0) == (memcmp(before, after, HASH_BYTES) != 0));
+    if (may_be_numbered(frame)) {
+        REQUIRE(changed <= LIMIT_RUNS && (!is_malformed(frame) || changed == 0));
+    } else if (asked->refused || !asked->answered || is_malformed(frame)) {
         REQUIRE(changed == 0 && memcmp(before, after, HASH_BYTES) == 0);
         REQUIRE(!is_malformed(frame) || asked->refused);
     } else if (asked->changes > 0 || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL ||

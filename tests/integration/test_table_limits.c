@@ -137,10 +137,10 @@ static void memory_limit(void **state) {
 
 struct rows_frame {
     struct rows_run run;
-    uint64_t ids[6];
-    float gradients[6];
+    uint64_t ids[5];
+    float gradients[5];
 } __attribute__((packed, aligned(64)));
-_Static_assert(sizeof(struct rows_frame) >= 16 + 48 + 24, "16 bytes of a run and six ids are 64: no zeros follow");
+_Static_assert(sizeof(struct rows_frame) >= 24 + 40 + 20, "24 bytes of a run and five ids are 64: no zeros follow");
 
 /* The lowest ids of a shard of 16. */
 static void ids_of(const char *name, uint32_t shard, size_t count, uint64_t *ids) {
@@ -155,10 +155,10 @@ static void ids_of(const char *name, uint32_t shard, size_t count, uint64_t *ids
 }
 
 static void send_rows(struct raw *raw, uint64_t table, const struct rows_frame *rows, struct frame *reply) {
-    struct message_rows message = {.table = table, .dim = 1, .runs = 1, .rows = 6, .clock = 1};
+    struct message_rows message = {.table = table, .dim = 1, .runs = 1, .rows = 5, .clock = 1};
     uint8_t bytes[LIMIT_MESSAGE_BYTES];
     uint64_t request =
-        raw_send(raw, FRAME_TABLE_PUSH_PULL, bytes, message_pack_rows(&message, bytes), rows, 16 + 48 + 24);
+        raw_send(raw, FRAME_TABLE_PUSH_PULL, bytes, message_pack_rows(&message, bytes), rows, 24 + 40 + 20);
     raw_expect(raw, reply, FRAME_TABLE_PUSH_PULLED, request);
 }
 
@@ -166,17 +166,16 @@ static void send_rows(struct raw *raw, uint64_t table, const struct rows_frame *
  * of adagrad, whose first is lr * sign, and the same rows on two servers to the last bit. */
 static void doubled_rows(void **state) {
     (void)state;
-    struct rows_frame rows = {.run = {.shard = 9, .rows = 6}, .gradients = {0.1f, 3, 0.7f, -1e-3f, 2, 1e8f}};
+    struct rows_frame rows = {.run = {.shard = 9, .rows = 5}, .gradients = {0.1f, 0.7f, 2, -1e-3f, 1e8f}};
     uint8_t sums[2][CANYON_DIGEST_BYTES];
     ids_of("t", 9, 3, rows.ids);
-    rows.ids[5] = rows.ids[3] = rows.ids[2];
-    rows.ids[4] = rows.ids[1];
+    rows.ids[4] = rows.ids[3] = rows.ids[1];
     for (int side = 0; side < 2; side++) {
         struct cluster *cluster = cluster_start(NULL);
         canyon_client *client = client_connect(cluster_servers(cluster));
         canyon_table *table = table_of(client, "t", 1, "adagrad:lr=1");
-        uint64_t ids[6];
-        float out[6];
+        uint64_t ids[5];
+        float out[5];
         memcpy(ids, rows.ids, sizeof ids);
         memcpy(out, rows.gradients, sizeof out);
         if (side == 0) {
@@ -185,15 +184,15 @@ static void doubled_rows(void **state) {
             struct rows_result result;
             raw_open(&raw, cluster_address(cluster, 0), 0, NULL);
             send_rows(&raw, raw_find(&raw, "t"), &rows, &reply);
-            check(reply.header.payload_bytes == 64 + 24);
+            check(reply.header.payload_bytes == 64 + 20);
             memcpy(&result, reply.payload, sizeof result);
             check(result.code == CANYON_OK && result.rows == 3 && result.version == 1);
             memcpy(out, reply.payload + 64, sizeof out);
             raw_close(&raw);
         } else {
-            check_ok(canyon_table_push_pull(table, ids, 6, out, out, PATIENCE_MS));
+            check_ok(canyon_table_push_pull(table, ids, 5, out, out, PATIENCE_MS));
         }
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < 5; i++)
             check(out[i] > -1.000001f && out[i] < -0.999999f);
         check(count_rows(table) == 3);
         check_ok(canyon_table_digest(table, PATIENCE_MS, sums[side]));
@@ -210,22 +209,22 @@ static void rows_astray(void **state) {
     struct cluster *cluster = cluster_start(NULL);
     canyon_client *client = client_connect(cluster_servers(cluster));
     canyon_table *table = table_of(client, "t", 1, "sgd:lr=1");
-    struct rows_frame rows = {.run = {.shard = 3, .rows = 6}, .gradients = {1, 1, 1, 1, 1, 1}};
+    struct rows_frame rows = {.run = {.shard = 3, .rows = 5}, .gradients = {1, 1, 1, 1, 1}};
     struct raw raw;
     struct frame reply;
     struct rows_result result;
-    ids_of("t", 3, 6, rows.ids);
+    ids_of("t", 3, 5, rows.ids);
     raw_open(&raw, cluster_address(cluster, 0), 0, NULL);
-    const uint64_t id = raw_find(&raw, "t"), good = rows.ids[5];
-    ids_of("t", 4, 1, &rows.ids[5]);
+    const uint64_t id = raw_find(&raw, "t"), good = rows.ids[4];
+    ids_of("t", 4, 1, &rows.ids[4]);
     send_rows(&raw, id, &rows, &reply);
     memcpy(&result, reply.payload, sizeof result);
     check(result.code == CANYON_INVALID_ARGUMENT && reply.header.payload_bytes == sizeof result);
     check(count_rows(table) == 0);
-    rows.ids[5] = good;
+    rows.ids[4] = good;
     send_rows(&raw, id, &rows, &reply);
     memcpy(&result, reply.payload, sizeof result);
-    check(result.code == CANYON_OK && count_rows(table) == 6);
+    check(result.code == CANYON_OK && count_rows(table) == 5);
     raw_close(&raw);
     canyon_table_close(table);
     canyon_close(client);

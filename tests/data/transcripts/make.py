@@ -70,13 +70,15 @@ def info(identity, state, body, epoch=0):
     return fixed64(1, identity) + unsigned(2, state) + nested(3, body) + unsigned(4, epoch)
 
 
-def pieces(*items):
+def pieces(*items, numbers=(), clock=0, wait=0):
+    numbers = tuple(numbers) + (0,) * len(items)
     return b"".join(nested(1, fixed64(1, t) + unsigned(2, b) + unsigned(3, e) + unsigned(4, v)
-                           + b"".join(unsigned(5 + i, n) for i, n in enumerate(more))) for t, b, e, v, *more in items)
+                           + b"".join(unsigned(5 + i, n) for i, n in enumerate(more)) + fixed64(9, number))
+                    for (t, b, e, v, *more), number in zip(items, numbers)) + unsigned(2, clock) + unsigned(3, wait)
 
 
 def results(items, note=""):
-    body = b"".join(nested(1, unsigned(1, c) + unsigned(2, v) + unsigned(3, s)) for c, v, s in items)
+    body = b"".join(nested(1, b"".join(unsigned(i + 1, n) for i, n in enumerate(item))) for item in items)
     return body + text(2, note)
 
 
@@ -86,10 +88,11 @@ def floats(*values):
 
 # ---- rows of tables ----
 
-def rows(table, dim, runs, clock=0, create=0, codec=0, reply=0):
-    """Runs: (shard, version, ids)."""
+def rows(table, dim, runs, clock=0, create=0, codec=0, reply=0, wait=0):
+    """Runs: (shard, version, ids), and a number where they have one."""
     return (fixed64(1, table) + unsigned(2, dim) + unsigned(3, len(runs)) + unsigned(4, sum(len(r[2]) for r in runs))
-            + unsigned(5, clock) + unsigned(6, create) + unsigned(7, codec) + unsigned(8, reply))
+            + unsigned(5, clock) + unsigned(6, create) + unsigned(7, codec) + unsigned(8, reply)
+            + unsigned(9, wait))
 
 
 def lines_of_64(body, values):
@@ -97,12 +100,13 @@ def lines_of_64(body, values):
 
 
 def runs_payload(runs, values=b""):
-    body = b"".join(struct.pack("<IIQ", shard, len(ids), version) for shard, version, ids in runs)
-    return lines_of_64(body + b"".join(struct.pack("<Q", i) for _, _, ids in runs for i in ids), values)
+    body = b"".join(struct.pack("<IIQQ", shard, len(ids), version, *(number or [0]))
+                    for shard, version, ids, *number in runs)
+    return lines_of_64(body + b"".join(struct.pack("<Q", i) for run in runs for i in run[2]), values)
 
 
 def results_payload(items, values=b""):
-    return lines_of_64(b"".join(struct.pack("<IIQQ", *item) for item in items), values)
+    return lines_of_64(b"".join(struct.pack("<IIQQQQ", *item, *(0,) * (6 - len(item))) for item in items), values)
 
 
 # ---- values in other forms ----
@@ -173,6 +177,7 @@ T = 0x0badcafe00c0ffee
 TABLE = spec("embedding", [3], "rowwise_adagrad", [("lr", 0.1)], initializer=2, seed=9, a=-0.25, b=0.25, kind=1,
              cap=1000000, capacity=5000)
 RUNS = [(2, 0, [7, 0xFFFFFFFFFFFFFFFF]), (5, 300, [1 << 40])]
+NUMBERED = [(2, 0, [7, 0xFFFFFFFFFFFFFFFF], 3), (5, 300, [1 << 40], 1 << 33)]
 NINE = (1, -2, 0.5, 3.25, 1e-30, -0.0, 7, 8, 9)
 
 # name: (type, request id, message, payload)
@@ -211,7 +216,7 @@ FRAMES = {
     "barrier": (30, 15, text(1, "epoch-1") + unsigned(2, 4) + unsigned(3, 10000), b""),
     "barrier_passed": (31, 15, b"", b""),
     "statistics": (32, 16, b"", b""),
-    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 33)), b""),
+    "statistics_are": (33, 16, b"".join(unsigned(i, i * i * 1000003 ** (i % 3)) for i in range(1, 36)), b""),
     "digest": (34, 17, b"", b""),
     "digests": (35, 17, b"", b"".join(struct.pack("<IQ", s, s * 5000000000) + hashlib.blake2b(
         bytes([s]), digest_size=32).digest() for s in (1, 3))),
@@ -259,6 +264,18 @@ FRAMES = {
     "table_rows_are": (53, 33, unsigned(1, 2) + unsigned(2, 4) + unsigned(3, 1) + unsigned(4, 1),
                        lines_of_64(struct.pack("<2Q4I2d", 1 << 40, (1 << 40) + 3, 4, 13, 0xFFFFFFFF, 2, 0.25, -1.0),
                                    floats(*NINE[:8]))),
+    "push_numbered": (22, 34, pieces((W1, 0, 3, 5), (W2, 70000, 2, 300), numbers=(1, 1 << 40), clock=12),
+                      floats(1, -2, 0.5, 3.25, 1e-30)),
+    "pushed_numbered": (23, 34, results([(0, 6, 0, 1, 1), (9, 303, 2, (1 << 40) + 2, 1 << 40)], "not finite"), b""),
+    "pull_waiting": (24, 35, pieces((W1, 0, 3, 0), clock=13, wait=10000), b""),
+    "table_push_numbered": (42, 36, rows(T, 3, NUMBERED, clock=12), runs_payload(NUMBERED, floats(*NINE))),
+    "table_pushed_numbered": (43, 36, unsigned(1, 2),
+                              results_payload([(0, 1, 1, 0, 3, 2), (0, 0, 302, 1, 1 << 33, 1 << 33)])),
+    "table_pull_waiting": (44, 37, rows(T, 3, RUNS, clock=13, wait=10000), runs_payload(RUNS)),
+    "resume": (54, 38, b"", b""),
+    "resumed": (55, 38, b"", struct.pack("<IIQQIIQQ", 1, 0, 7, 6, 200, 0, 1 << 40, 1 << 40)),
+    "leave": (56, 39, b"", b""),
+    "left": (57, 39, b"", b""),
     "pulled_slots": (25, 23, results([(0, 6, 0), (0, 6, 0), (0, 6, 0)]),
                      floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
 }

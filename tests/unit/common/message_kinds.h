@@ -196,7 +196,10 @@ static inline void fill_pieces(struct filling *f, union any_message *m) {
         m->pieces.pieces[i].codec = fill_u32(f, 0, UINT32_MAX);
         m->pieces.pieces[i].reply = fill_u32(f, 0, UINT32_MAX);
         m->pieces.pieces[i].kept = fill_u32(f, 0, LIMIT_BLOCK_HIGH);
+        m->pieces.pieces[i].number = fill_number(f, 0, UINT64_MAX);
     }
+    m->pieces.clock = fill_number(f, 0, UINT64_MAX);
+    m->pieces.wait_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
 }
 
 static inline void fill_piece_results(struct filling *f, union any_message *m) {
@@ -205,6 +208,8 @@ static inline void fill_piece_results(struct filling *f, union any_message *m) {
         m->piece_results.results[i].status = (enum canyon_status)fill_number(f, CANYON_OK, CANYON_INTERNAL);
         m->piece_results.results[i].version = fill_number(f, 0, UINT64_MAX);
         m->piece_results.results[i].staleness = fill_number(f, 0, UINT64_MAX);
+        m->piece_results.results[i].applied = fill_number(f, 0, UINT64_MAX);
+        m->piece_results.results[i].stable = fill_number(f, 0, UINT64_MAX);
     }
     fill_text(f, m->piece_results.text, sizeof m->piece_results.text);
 }
@@ -218,6 +223,7 @@ static inline void fill_rows(struct filling *f, union any_message *m) {
     m->rows.codec = fill_u32(f, 0, UINT32_MAX);
     m->rows.reply = fill_u32(f, 0, UINT32_MAX);
     m->rows.create = fill_bool(f);
+    m->rows.wait_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
 }
 
 static inline void fill_rows_done(struct filling *f, union any_message *m) {

@@ -17,16 +17,16 @@
 static void layouts(void **state) {
     (void)state;
     struct rows_layout request = rows_request_layout(3, 5, 0);
-    assert_int_equal(request.ids, 48);
-    assert_int_equal(request.bytes, 48 + 40);
+    assert_int_equal(request.ids, 72);
+    assert_int_equal(request.bytes, 72 + 40);
     request = rows_request_layout(3, 5, 64);
     assert_int_equal(request.values, 128);
     assert_int_equal(request.bytes, 128 + 5 * 64);
     struct rows_layout reply = rows_reply_layout(3, 5, 8);
     assert_int_equal(reply.values, 128);
     assert_int_equal(reply.bytes, 128 + 40);
-    assert_int_equal(rows_reply_layout(3, 0, 8).bytes, 72);
-    assert_int_equal(rows_reply_layout(3, 5, 0).bytes, 72);
+    assert_int_equal(rows_reply_layout(3, 0, 8).bytes, 120);
+    assert_int_equal(rows_reply_layout(3, 5, 0).bytes, 120);
     const struct message_row_page page = {.rows = 3, .values = 48, .scalars = 1};
     struct rows_page_layout pages = rows_page_layout(&page, true);
     assert_int_equal(pages.counts, 24);
@@ -133,7 +133,7 @@ static void runs_that_cannot_be(void **state) {
     batch.runs[2].rows = 5;
     assert_int_equal(judge(&batch, "0 rows for shard 0"), CANYON_PROTOCOL);
     batch_init(&batch, FRAME_TABLE_PUSH);
-    batch.payload[3 * 16 + 6 * 8] = 1; /* between ids and values */
+    batch.payload[3 * 24 + 6 * 8] = 1; /* between ids and values */
     assert_int_equal(judge(&batch, "other than zeros"), CANYON_PROTOCOL);
 }
 
@@ -186,22 +186,22 @@ static void replies(void **state) {
     uint8_t payload[256] = {0};
     struct message_rows_done done = {.runs = 2, .rows = 3};
 #define JUDGE(type, bytes) rows_check_reply(type, &asked, runs, &done, payload, bytes, &layout, &error)
-    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 64 + 48), CANYON_OK);
-    assert_int_equal(layout.values, 64);
-    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 64 + 32), CANYON_PROTOCOL);
-    assert_int_equal(JUDGE(FRAME_TABLE_PUSH, 48), CANYON_PROTOCOL); /* rows that nobody asked for */
-    payload[50] = 1;
-    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 64 + 48), CANYON_PROTOCOL);
-    payload[50] = 0;
+    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 128 + 48), CANYON_OK);
+    assert_int_equal(layout.values, 128);
+    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 128 + 32), CANYON_PROTOCOL);
+    assert_int_equal(JUDGE(FRAME_TABLE_PUSH, 80), CANYON_PROTOCOL); /* rows that nobody asked for */
+    payload[100] = 1;
+    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 128 + 48), CANYON_PROTOCOL);
+    payload[100] = 0;
     payload[0] = CANYON_NOT_FINITE; /* the first run is refused, and its two rows are not there */
-    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 64 + 48), CANYON_PROTOCOL);
+    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 128 + 48), CANYON_PROTOCOL);
     done.rows = 1;
-    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 64 + 16), CANYON_OK);
+    assert_int_equal(JUDGE(FRAME_TABLE_PULL, 128 + 16), CANYON_OK);
     done.rows = 0;
-    assert_int_equal(JUDGE(FRAME_TABLE_PUSH, 48), CANYON_OK);
-    assert_int_equal(JUDGE(FRAME_TABLE_ERASE, 48), CANYON_OK);
+    assert_int_equal(JUDGE(FRAME_TABLE_PUSH, 80), CANYON_OK);
+    assert_int_equal(JUDGE(FRAME_TABLE_ERASE, 80), CANYON_OK);
     done.runs = 1;
-    assert_int_equal(JUDGE(FRAME_TABLE_ERASE, 24), CANYON_PROTOCOL);
+    assert_int_equal(JUDGE(FRAME_TABLE_ERASE, 40), CANYON_PROTOCOL);
 #undef JUDGE
 }
 

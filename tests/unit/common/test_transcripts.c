@@ -295,8 +295,8 @@ static void workers(void **state) {
 
 static void seeing(void **state) {
     (void)state;
-    uint64_t counters[32];
-    for (uint64_t i = 1; i <= 32; i++) {
+    uint64_t counters[35];
+    for (uint64_t i = 1; i <= 35; i++) {
         static const uint64_t powers[] = {1, 1000003, 1000003ull * 1000003};
         counters[i - 1] = i * i * powers[i % 3];
     }
@@ -313,6 +313,7 @@ static void seeing(void **state) {
     assert_int_equal(statistics.values_in, 576);                /* field 24 */
     assert_int_equal(statistics.values_out_single, 729);        /* field 27 */
     assert_int_equal(statistics.rows_pushed, 900);              /* field 30 */
+    assert_int_equal(statistics.duplicates, 1089);              /* field 33 */
 }
 
 static void digests(void **state) {
@@ -504,6 +505,61 @@ static void rows_there_and_back(void **state) {
           row_reply(payload, FRAME_TABLE_ERASE, &pull, &erased, gone, NULL));
 }
 
+/* What is counted: numbers, the marks that come back, and a pull that waits for others. */
+static void numbered(void **state) {
+    (void)state;
+    static struct message_pieces push, pull;
+    static struct message_piece_results pushed;
+    static struct message_rows rows = {.table = T, .dim = 3, .runs = 2, .rows = 3, .clock = 12}, waiting;
+    static struct message_rows_done done = {.runs = 2};
+    static const float values[] = {1, -2, 0.5f, 3.25f, 1e-30f};
+    uint8_t payload[512], entries[2 * MESSAGE_RESUMED_ENTRY_BYTES] = {0};
+    push.count = pushed.count = 2;
+    push.clock = 12;
+    push.pieces[0] = (struct message_piece){.tensor = W1, .elements = 3, .version = 5, .number = 1};
+    push.pieces[1] = (struct message_piece){
+        .tensor = W2, .block = 70000, .elements = 2, .version = 300, .number = UINT64_C(1) << 40};
+    CHECK("push_numbered", FRAME_PUSH, 34, pieces, push, values, sizeof values);
+    pushed.results[0] = (struct message_piece_result){.version = 6, .applied = 1, .stable = 1};
+    pushed.results[1] = (struct message_piece_result){.status = CANYON_NOT_FINITE,
+                                                      .version = 303,
+                                                      .staleness = 2,
+                                                      .applied = (UINT64_C(1) << 40) + 2,
+                                                      .stable = UINT64_C(1) << 40};
+    snprintf(pushed.text, sizeof pushed.text, "not finite");
+    CHECK("pushed_numbered", FRAME_PUSHED, 34, piece_results, pushed, NULL, 0);
+    pull.count = 1;
+    pull.clock = 13;
+    pull.wait_ms = 10000;
+    pull.pieces[0] = (struct message_piece){.tensor = W1, .elements = 3};
+    CHECK("pull_waiting", FRAME_PULL, 35, pieces, pull, NULL, 0);
+    size_t bytes = row_request(payload, FRAME_TABLE_PUSH, &rows, nine);
+    const struct rows_run counted[2] = {{.shard = 2, .rows = 2, .number = 3},
+                                        {.shard = 5, .rows = 1, .version = 300, .number = UINT64_C(1) << 33}};
+    memcpy(payload, counted, sizeof counted);
+    CHECK("table_push_numbered", FRAME_TABLE_PUSH, 36, rows, rows, payload, bytes);
+    const struct rows_result results[2] = {
+        {.rows = 1, .version = 1, .applied = 3, .stable = 2},
+        {.version = 302, .staleness = 1, .applied = UINT64_C(1) << 33, .stable = UINT64_C(1) << 33}};
+    CHECK("table_pushed_numbered", FRAME_TABLE_PUSHED, 36, rows_done, done, payload,
+          row_reply(payload, FRAME_TABLE_PUSH, &rows, &done, results, NULL));
+    memcpy(&waiting, &rows, sizeof waiting);
+    waiting.clock = 13;
+    waiting.wait_ms = 10000;
+    CHECK("table_pull_waiting", FRAME_TABLE_PULL, 37, rows, waiting, payload,
+          row_request(payload, FRAME_TABLE_PULL, &waiting, NULL));
+    store_u32(entries, 1);
+    store_u64(entries + 8, 7);
+    store_u64(entries + 16, 6);
+    store_u32(entries + 24, 200);
+    store_u64(entries + 32, UINT64_C(1) << 40);
+    store_u64(entries + 40, UINT64_C(1) << 40);
+    same_frame("resume", FRAME_RESUME, 38, NULL, 0, NULL, 0);
+    same_frame("resumed", FRAME_RESUMED, 38, NULL, 0, entries, sizeof entries);
+    same_frame("leave", FRAME_LEAVE, 39, NULL, 0, NULL, 0);
+    same_frame("left", FRAME_LEFT, 39, NULL, 0, NULL, 0);
+}
+
 static void tables(void **state) {
     (void)state;
     static struct message_create create;
@@ -623,6 +679,7 @@ int main(void) {
         cmocka_unit_test(codecs),
         cmocka_unit_test(rows_there_and_back),
         cmocka_unit_test(tables),
+        cmocka_unit_test(numbered),
         cmocka_unit_test(every_type_has_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,11 +50,11 @@ static inline uint8_t *batch_payload(const struct batch *batch, size_t *bytes) {
     const struct message_rows *message = &batch->message;
     const bool pushes = batch->type == FRAME_TABLE_PUSH || batch->type == FRAME_TABLE_PUSH_PULL;
     const size_t row = message->codec < CODEC_TOPK ? codec_bytes((enum codec)message->codec, message->dim, 0) : 0;
-    size_t at = message->runs * 16 + message->rows * 8;
+    size_t at = message->runs * 24 + message->rows * 8;
     uint8_t *payload = calloc(1, at + 64 + message->rows * row + BATCH_MORE);
     assert_non_null(payload);
-    memcpy(payload, batch->runs, message->runs * 16);
-    memcpy(payload + message->runs * 16, batch->ids, message->rows * 8);
+    memcpy(payload, batch->runs, message->runs * 24);
+    memcpy(payload + message->runs * 24, batch->ids, message->rows * 8);
     if (pushes && message->rows > 0) {
         at = (at + 63) / 64 * 64;
         for (uint32_t i = 0; i < message->rows && row > 0; i++, at += row) {
@@ -90,7 +90,7 @@ static inline void take_batch(struct client *client, uint64_t request, const str
     const bool pulls = batch->type == FRAME_TABLE_PULL || batch->type == FRAME_TABLE_PUSH_PULL;
     struct reply *reply = client_take(client, request, batch->type + 1);
     const size_t row = codec_bytes(codec, dim, 0);
-    size_t rows = 0, at = runs * 24;
+    size_t rows = 0, at = runs * 40;
     assert_int_equal(message_unpack_rows_done(reply->message, reply->header.message_bytes, &answer->done, NULL),
                      CANYON_OK);
     assert_int_equal(answer->done.runs, runs);

@@ -135,7 +135,7 @@ static void counts_that_disagree(void **state) {
     good(FRAME_TABLE_PUSH);
     size_t bytes;
     uint8_t *payload = batch_payload(&batch, &bytes);
-    payload[2 * 16 + 5 * 8] = 1;
+    payload[2 * 24 + 5 * 8] = 1;
     send_whole(payload, bytes, CANYON_PROTOCOL, "other than zeros between its ids and its values");
     free(payload);
 }
