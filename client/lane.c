@@ -10,18 +10,18 @@
 #include "client/condition.h"
 #include "client/lane_state.h"
 #include "common/clock.h"
+#include "common/random.h"
 
 #define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
 #define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
 
 /* ---- tasks and the lock ---- */
 
-static void lane_lock(struct lane *lane) {
+void lane_lock(struct lane *lane) {
     pthread_mutex_lock(&lane->lock);
 }
 
-/* Unlocks and runs what the ends of requests left to do. */
-static void lane_unlock(struct lane *lane) {
+void lane_unlock(struct lane *lane) {
     struct lane_task *task = lane->tasks;
     lane->tasks = NULL;
     lane->last_task = &lane->tasks;
@@ -73,9 +73,9 @@ static bool lane_is_stuck(const struct lane *lane, uint64_t now) {
 /* What must happen at some time even if no byte comes. */
 static void lane_tick(struct lane *lane) {
     uint64_t now = clock_now();
-    size_t before = session_outstanding(lane->session);
+    const uint64_t before = session_count(lane->session).given_up;
     bool usable = session_tick(lane->session, now);
-    if (usable && session_outstanding(lane->session) < before && lane_is_stuck(lane, now))
+    if (usable && session_count(lane->session).given_up > before && lane_is_stuck(lane, now))
         lane_lose(lane, CANYON_UNAVAILABLE,
                   "the connection to %s was given up: a deadline passed while a record had stopped half-way",
                   lane->address_text);
@@ -96,7 +96,10 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
         dial_stop(lane->dial);
         lane->dial = NULL;
     }
-    if (lane->state == LANE_DOWN && lane->wanted && !lane->closing) {
+    const bool wanted = lane->state == LANE_DOWN && lane->wanted && !lane->closing;
+    if (wanted && clock_now() < lane->retry_at) {
+        until = lane->retry_at < until ? lane->retry_at : until;
+    } else if (wanted) {
         lane_dial(lane);
         if (lane->state == LANE_DOWN)
             until = 0; /* it failed at once: no event will come of it */
@@ -178,8 +181,7 @@ static void *lane_main(void *user) {
     return NULL;
 }
 
-/* Something changed that the driver, or the I/O thread, should know. The lock is held. */
-static void lane_notify(struct lane *lane, bool attended) {
+void lane_notify(struct lane *lane, bool attended) {
     bool needs_write = lane->blocked && lane->link != NULL && (lane->link->events & UV_WRITABLE) == 0;
     if (lane->driving) {
         if (needs_write || lane->wanted || session_wakeup(lane->session) < lane->wakeup || lane->state == LANE_DOWN)
@@ -210,12 +212,12 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
     for (struct session_request *request = first; request != NULL; request = next) {
         next = request->next;
         reply_bytes += request->reply_bytes;
-        if (lane->closing)
+        if (lane->closing || lane->leaving)
             request->done(request, CANYON_CLOSED, "the client was closed", NULL);
         else
             session_submit(lane->session, request);
     }
-    if (!lane->closing && first != NULL) {
+    if (!lane->closing && !lane->leaving && first != NULL) {
         if (lane->state == LANE_DOWN)
             lane->wanted = true;
         if (lane->state == LANE_UP)
@@ -224,71 +226,6 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
         lane_notify(lane, urgency == LANE_DRIVEN || (urgency == LANE_DRIVEN_LATER && little));
     }
     lane_unlock(lane);
-}
-
-/* ---- connecting on purpose ---- */
-
-void lane_expect(struct lane *lane, const uint8_t digest[JOB_DIGEST_BYTES], uint32_t server, uint32_t threads) {
-    lane_lock(lane);
-    lane->expects = true;
-    memcpy(lane->digest, digest, sizeof lane->digest);
-    lane->server = server;
-    lane->threads = threads;
-    lane_unlock(lane);
-}
-
-void lane_connect(struct lane *lane) {
-    lane_lock(lane);
-    if (lane->state == LANE_DOWN && !lane->closing) {
-        lane->wanted = true;
-        lane_notify(lane, false);
-    }
-    lane_unlock(lane);
-}
-
-static bool lane_attempt_is_over(void *user) {
-    const struct lane *lane = user;
-    return lane->state == LANE_UP || (lane->state == LANE_DOWN && !lane->wanted) || lane->closing;
-}
-
-enum canyon_status lane_wait_connected(struct lane *lane, struct message_welcome *welcome, char **servers,
-                                       struct error *error) {
-    enum canyon_status status = CANYON_OK;
-    lane_drive(lane, lane_attempt_is_over, lane, UINT64_MAX);
-    lane_lock(lane);
-    if (lane->state != LANE_UP) {
-        status = error_set(error, lane->failure.status, "%s", lane->failure.text);
-        goto out;
-    }
-    if (welcome != NULL)
-        *welcome = *session_welcome(lane->session);
-    if (servers != NULL) {
-        size_t bytes = 0;
-        const char *text = session_servers(lane->session, &bytes);
-        *servers = strndup(text, bytes);
-        if (*servers == NULL)
-            status = error_set(error, CANYON_NO_MEMORY, "no memory for the server list of %s", lane->address_text);
-    }
-out:
-    lane_unlock(lane);
-    return status;
-}
-
-void lane_pin(struct lane *lane) {
-    lane_lock(lane);
-    lane->pinned = true;
-    lane_unlock(lane);
-}
-
-const char *lane_address(const struct lane *lane) {
-    return lane->address_text;
-}
-
-uint32_t lane_restarts(struct lane *lane) {
-    lane_lock(lane);
-    uint32_t restarts = lane->restarts;
-    lane_unlock(lane);
-    return restarts;
 }
 
 /* ---- life ---- */
@@ -352,6 +289,9 @@ struct lane *lane_create(const struct lane_options *options, struct error *error
     lane->options.address = lane->address_text;
     lane->options.congestion = options->congestion != NULL ? options->congestion : "auto";
     lane->options.renew_bytes = options->renew_bytes != 0 ? options->renew_bytes : LANE_RENEW_BYTES;
+    uint64_t seed = 0;
+    random_fill(&seed, sizeof seed);
+    backoff_init(&lane->backoff, seed);
     lane->options.renew_ms = options->renew_ms != 0 ? options->renew_ms : LANE_RENEW_MS;
     if (address_parse(lane->address_text, &lane->address, error) != CANYON_OK ||
         identity_find(options->identity, lane->address_text, &lane->known, error) != CANYON_OK)

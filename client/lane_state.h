@@ -1,10 +1,12 @@
-/* What lane.c (who drives, and who submits) and lane_connection.c (the socket under it) share. For them only. */
+/* What lane.c (who drives, and who submits), lane_session.c (what is said of the session as a whole),
+ * lane_connection.c (the socket under it) and lane_lost.c (when that is gone) share. For them only. */
 #ifndef CANYON_CLIENT_LANE_STATE_H
 #define CANYON_CLIENT_LANE_STATE_H
 
 #include <pthread.h>
 #include <uv.h>
 
+#include "client/backoff.h"
 #include "client/lane.h"
 #include "client/lane_channel.h"
 #include "client/lane_dial.h"
@@ -45,12 +47,21 @@ struct lane {
     bool wanted;       /* somebody wants it connected */
     bool blocked;      /* the socket took less than there is to send */
     bool doubted;      /* the server closed without a word, and is asked once more whether it means it */
+    bool damaged;      /* what came was not sealed by the server: a new connection may do better */
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
     uint64_t heard;    /* the same: when the last byte came */
     bool hasty;        /* bulk did not come as it should: bytes are waited for one by one until little is awaited */
     bool stirred;      /* in this turn of the loop something happened; the driver's own */
     uint64_t attempt_deadline;
+    struct backoff backoff;
+    uint64_t lost_since;   /* monotonic ns: since when the server is away and waited for; 0: it is not */
+    uint64_t lost_answers; /* of the session, until then */
+    uint64_t retry_at;     /* no attempt before */
+    uint64_t reconnects;
+    bool leaving; /* the session was or is being ended: nothing more is submitted */
+    bool left;    /* and that is over */
+    struct session_request leave;
     struct session *session;
     struct lane_task *tasks, **last_task;
 
@@ -66,6 +77,14 @@ struct lane {
     char address_text[LIMIT_ADDRESS_BYTES];
     struct address address;
 };
+
+void lane_lock(struct lane *lane);
+/* Unlocks and runs what the ends of requests left to do. */
+void lane_unlock(struct lane *lane);
+
+/* Something changed that the driver, or the I/O thread, should know; `attended`: the caller will drive. The lock is
+ * held. */
+void lane_notify(struct lane *lane, bool attended);
 
 /* Runs the loop until something happens; where it `spins`, without sleeping for the time that the options say. The
  * driver calls, without the lock. (lane_spin.c) */
@@ -93,10 +112,17 @@ void lane_renew(struct lane *lane);
 /* Reads what has come, up to a turn's share. */
 void lane_read(struct lane *lane);
 
-/* The connection is over, or the attempt failed: every request ends. The socket itself is closed by the driver. */
+/* The connection is over, or the attempt failed: every request ends, or waits for the next attempt (lane_lost.c). The
+ * socket itself is closed by the driver. */
 void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void lane_close_link(struct lane *lane);
+/* No connection any more, nor its keys. */
+void lane_hang_up(struct lane *lane);
+
+/* The lane is UP; something was answered: is an outage over by that? (lane_lost.c) */
+void lane_returned(struct lane *lane);
+void lane_answered(struct lane *lane);
 
 /* Polls the socket for what is wanted now. True when it reports bytes in bulk only, so that the driver is to look again
  * after LANE_BULK_NS: a reply may be shorter than it was hoped to be. */
