@@ -9,7 +9,7 @@
 #define AHEAD 16
 
 /* Rows of the caller's are asked for so many places ahead of their use: they are anywhere in its memory. */
-#define AHEAD_ROWS 8
+#define AHEAD_ROWS 16
 
 static size_t aligned(size_t bytes) {
     return (bytes + 63) / 64 * 64;
@@ -48,7 +48,8 @@ static void *carve(uint8_t **at, size_t bytes) {
 
 /* ---- merging ---- */
 
-/* Slots hold the number of a row's first item, plus one; a hash's upper bits say where it is looked for, since the
+/* Slots hold the number of a row's first item, plus one; tails, for a first item that has others, the last of them. A
+ * hash's upper bits say where it is looked for, since the
  * lower ones are the same for all rows of a shard. */
 static void merge_rows(struct row_merge *merge, const struct shard_order *order, uint32_t *slots, uint32_t *tails) {
     const unsigned bits = slot_bits(merge->count), shift = 64 - bits;
@@ -70,9 +71,10 @@ static void merge_rows(struct row_merge *merge, const struct shard_order *order,
             merge->firsts[rows] = i;
             merge->ranks[rows++] = rank;
             merge->counts[rank]++;
-            tails[i] = i;
         } else {
-            merge->next[tails[first - 1]] = i;
+            uint32_t *next = &merge->next[first - 1];
+            next = *next == ROW_SPLIT_NONE ? next : &merge->next[tails[first - 1]];
+            *next = i;
             tails[first - 1] = i;
         }
     }
@@ -212,18 +214,22 @@ static inline void add_row(float *restrict to, const float *restrict from, size_
         to[i] += from[i];
 }
 
-static inline void prefetch_row(const float *row, size_t dim) {
-    const char *at = (const char *)row;
-    for (size_t byte = 0; byte < dim * sizeof *row && byte < 512; byte += 64)
-        __builtin_prefetch(at + byte);
-}
+/* All lines of a row, which need not begin where a line does; to read it, or to write it. */
+#define PREFETCH_ROW(row, dim, write)                                                                                  \
+    do {                                                                                                               \
+        const char *at_ = (const char *)(row);                                                                         \
+        const size_t bytes_ = (dim) * sizeof(float);                                                                   \
+        for (size_t byte_ = 0; byte_ < bytes_ && byte_ < 512; byte_ += 64)                                             \
+            __builtin_prefetch(at_ + byte_, write);                                                                    \
+        __builtin_prefetch(at_ + bytes_ - 1, write);                                                                   \
+    } while (0)
 
 void row_split_gather(const struct row_split *split, uint32_t first, uint32_t rows, const float *gradients, size_t dim,
                       float *sums) {
     const uint32_t *items = split->items + first;
     for (uint32_t i = 0; i < rows; i++) {
         if (i + AHEAD_ROWS < rows)
-            prefetch_row(gradients + (size_t)items[i + AHEAD_ROWS] * dim, dim);
+            PREFETCH_ROW(gradients + (size_t)items[i + AHEAD_ROWS] * dim, dim, 0);
         copy_row(sums + (size_t)i * dim, gradients + (size_t)items[i] * dim, dim);
         if (split->next == NULL)
             continue;
@@ -236,6 +242,8 @@ void row_split_scatter(const struct row_split *split, uint32_t first, uint32_t r
                        float *out) {
     const uint32_t *items = split->items + first;
     for (uint32_t i = 0; i < rows; i++) {
+        if (i + AHEAD_ROWS < rows)
+            PREFETCH_ROW(out + (size_t)items[i + AHEAD_ROWS] * dim, dim, 1);
         copy_row(out + (size_t)items[i] * dim, weights + (size_t)i * dim, dim);
         if (split->next == NULL)
             continue;

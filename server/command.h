@@ -34,6 +34,8 @@ enum command_kind {
     COMMAND_LAST = COMMAND_EVICT
 };
 
+struct table_found;
+
 struct command {
     enum command_kind kind;
     uint64_t tensor;
@@ -51,6 +53,9 @@ struct command {
     size_t rows;         /* of ids */
     float *out;          /* TABLE_PUSH, TABLE_TOUCH: receives the rows of the ids, in their order, as they are after it;
                           * or NULL. No part of the command's string */
+    struct table_found
+        *found; /* TABLE_PUSH, TABLE_TOUCH: where the rows of the ids are, when shard_find_rows looked them
+                 * up already and the table was not changed since; or NULL. Likewise no part of it */
 };
 
 /* The canonical string, integers little-endian, doubles as their IEEE-754 bits:

@@ -30,12 +30,12 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
     for (size_t i = 0; i < handler->tensors.count; i++) {
         const struct handler_tensor *tensor = (const void *)handler->tensors.by_id[i];
         statistics.tensors += tensor->bytes > 0;
+        statistics.tables += tensor->bytes > 0 && tensor->spec.kind == TENSOR_TABLE;
     }
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
         if (handler->shards[shard] != NULL) {
             struct shard_totals totals;
             shard_totals(handler->shards[shard], &totals);
-            statistics.tables += totals.tables;
             statistics.rows += totals.rows;
             statistics.parameters += totals.parameters;
             statistics.state_bytes += totals.state_bytes;

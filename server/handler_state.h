@@ -44,6 +44,9 @@ struct handler_tables {
     float *gradients, *weights;  /* handler_payload_limit bytes each */
     struct rows_result *results; /* LIMIT_RUNS of them, and zeros behind */
     uint64_t *numbers;           /* hashes or ids: LIMIT_BATCH_ROWS of them and one */
+    uint64_t *keys;              /* of a frame's rows, and */
+    struct row_at *rows;         /* where they are: LIMIT_BATCH_ROWS of them; */
+    struct table_found *found;   /* run by run: LIMIT_RUNS of them */
 };
 
 struct handler {

@@ -10,6 +10,7 @@
 #include "common/codec.h"
 #include "common/mutant.h"
 #include "common/rows.h"
+#include "server/table_found.h"
 
 /* A request under way. */
 struct batch {
@@ -37,8 +38,12 @@ bool tables_init(struct handler_tables *tables, const struct job *job, const str
     tables->weights = aligned_alloc(ROWS_ALIGNMENT, values);
     tables->results = aligned_alloc(ROWS_ALIGNMENT, aligned(LIMIT_RUNS * sizeof(struct rows_result)));
     tables->numbers = malloc((LIMIT_BATCH_ROWS + 1) * sizeof *tables->numbers);
+    tables->keys = malloc(LIMIT_BATCH_ROWS * sizeof *tables->keys);
+    tables->rows = malloc(LIMIT_BATCH_ROWS * sizeof *tables->rows);
+    tables->found = malloc(LIMIT_RUNS * sizeof *tables->found);
     return tables->workspace != NULL && tables->gradients != NULL && tables->weights != NULL &&
-           tables->results != NULL && tables->numbers != NULL;
+           tables->results != NULL && tables->numbers != NULL && tables->keys != NULL && tables->rows != NULL &&
+           tables->found != NULL;
 }
 
 void tables_finish(struct handler_tables *tables) {
@@ -46,6 +51,9 @@ void tables_finish(struct handler_tables *tables) {
     free(tables->weights);
     free(tables->results);
     free(tables->numbers);
+    free(tables->keys);
+    free(tables->rows);
+    free(tables->found);
     workspace_destroy(tables->workspace);
 }
 
@@ -112,19 +120,76 @@ static enum canyon_status check_numbers(struct handler *handler, const struct ba
     return handler_judge_runs(handler, batch->request, runs, batch->message.runs, error);
 }
 
-/* Ids of another shard would be found by nobody again. */
-static enum canyon_status check_ids(struct handler *handler, const struct batch *batch, uint32_t shard,
-                                    const uint64_t *ids, uint32_t rows, struct error *error) {
-    uint64_t *hashes = handler->tables.numbers;
-    row_hash_of(&batch->table->row_hash, ids, rows, hashes);
-    for (uint32_t i = 0; i < rows; i++) {
-        if (job_row_shard(handler->job, hashes[i]) != shard) {
-            return error_set(error, CANYON_INVALID_ARGUMENT,
-                             "row %" PRIu64 " of table '%s' belongs to shard %u, not to shard %u", ids[i],
-                             batch->table->key.name, job_row_shard(handler->job, hashes[i]), shard);
+/* ---- what a frame's runs are, before any is carried out ---- */
+
+static const uint64_t *ids_of(const struct batch *batch) {
+    return (const uint64_t *)(const void *)(batch->payload + batch->layout.ids);
+}
+
+/* A run's command, but for its gradients. */
+static struct command command_of(const struct batch *batch, const struct rows_run *run, const uint64_t *ids) {
+    const bool pushes = rows_push(batch->type);
+    struct command command = {.kind = pushes                             ? COMMAND_TABLE_PUSH
+                                      : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
+                                                                         : COMMAND_TABLE_TOUCH,
+                              .tensor = batch->message.table,
+                              .version = pushes ? run->version : 0,
+                              .clock = pushes || batch->message.create ? batch->message.clock : 0,
+                              .count = pushes ? (size_t)run->rows * batch->message.dim : 0,
+                              .ids = ids,
+                              .rows = run->rows,
+                              .number = run->number};
+    if (run->number != 0) {
+        memcpy(command.session, batch->request->peer->session, SESSION_BYTES);
+    }
+    return command;
+}
+
+/* Whether a run is about rows that are here: ids of another shard would be found by nobody again. */
+static enum canyon_status judge_run(const struct handler *handler, const struct batch *batch,
+                                    const struct rows_run *run, size_t first, struct table_found *found,
+                                    struct error *error) {
+    const uint64_t *ids = ids_of(batch) + first, *hashes = handler->tables.numbers + first;
+    const struct command command = command_of(batch, run, ids);
+    struct shard *shard = NULL;
+    enum canyon_status status = tables_shard(handler, batch->table, run->shard, &shard, error);
+    for (uint32_t i = 0; i < run->rows && status == CANYON_OK; i++) {
+        const uint32_t owner = job_row_shard(handler->job, hashes[i]);
+        if (owner != run->shard) {
+            status = error_set(error, CANYON_INVALID_ARGUMENT,
+                               "row %" PRIu64 " of table '%s' belongs to shard %u, not to shard %u", ids[i],
+                               batch->table->key.name, owner, run->shard);
         }
     }
-    return CANYON_OK;
+    return status == CANYON_OK ? shard_find_rows(shard, &command, found, error) : status;
+}
+
+/* Looks up the rows of all runs as one sequence. A run that cannot be carried out is left without a table: why, is for
+ * its turn to say, so that the reply's text is about the first one that was refused. */
+static void look_up(struct handler *handler, const struct batch *batch) {
+    struct handler_tables *tables = &handler->tables;
+    const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    const uint32_t rows = batch->message.rows;
+    bool begun = false;
+    size_t first = 0;
+    row_hash_of(&batch->table->row_hash, ids_of(batch), rows, tables->numbers);
+    rowkey_of(&tables->workspace->rowkey, ids_of(batch), rows, tables->keys);
+    for (uint32_t i = 0; i < batch->message.runs; first += runs[i++].rows) {
+        struct table_found *found = &tables->found[i];
+        if (judge_run(handler, batch, &runs[i], first, found, NULL) != CANYON_OK) {
+            *found = (struct table_found){.table = NULL};
+            memset(tables->rows + first, 0, runs[i].rows * sizeof *tables->rows);
+            continue;
+        }
+        found->keys = tables->keys + first;
+        found->rows = tables->rows + first;
+        found->behind = rows - first - runs[i].rows;
+        found->asked = begun;
+        begun = true;
+    }
+    if (batch->type != FRAME_TABLE_ERASE) {
+        table_find(tables->found, batch->message.runs);
+    }
 }
 
 /* ---- one run ---- */
@@ -152,12 +217,16 @@ static enum canyon_status check_memory(const struct handler *handler, const stru
 
 static enum canyon_status apply_run(struct handler *handler, struct batch *batch, struct shard *shard,
                                     struct command *command, struct shard_reply *reply, struct error *error) {
+    enum canyon_status status = CANYON_OK;
+    if (command->found != NULL && command->found->missing == 0) {
+        return shard_apply(shard, command, reply, error); /* the table stays as large as it is */
+    }
     const uint64_t before = shard_table_bytes(shard, command->tensor);
     const bool grows = command->kind != COMMAND_TABLE_ERASE &&
                        (command->number == 0 || shard_judge(shard, command->session, command->number) == LEDGER_NEXT);
-    enum canyon_status status = grows ? check_memory(handler, shard, command, error) : CANYON_OK;
-    if (status == CANYON_OK && grows) {
-        status = shard_reserve(shard, command, error);
+    if (grows) {
+        status = check_memory(handler, shard, command, error);
+        status = status == CANYON_OK ? shard_reserve(shard, command, error) : status;
     }
     if (status == CANYON_OK) {
         status = shard_apply(shard, command, reply, error);
@@ -189,38 +258,25 @@ static enum canyon_status gradients_of(struct handler *handler, const struct bat
 
 /* Row `first` of the frame on. Weights that are wanted go behind those of the runs before. */
 static enum canyon_status execute_run(struct handler *handler, struct batch *batch, const struct rows_run *run,
-                                      size_t first, struct shard_reply *reply, struct error *error) {
-    struct shard *shard = NULL;
-    const uint64_t *ids = (const uint64_t *)(const void *)(batch->payload + batch->layout.ids) + first;
-    const bool pulls = rows_pull(batch->type), pushes = rows_push(batch->type);
-    float *out = handler->tables.weights + (size_t)batch->done.rows * batch->message.dim;
-    struct command command = {.kind = pushes                             ? COMMAND_TABLE_PUSH
-                                      : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
-                                                                         : COMMAND_TABLE_TOUCH,
-                              .tensor = batch->message.table,
-                              .version = pushes ? run->version : 0,
-                              .clock = pushes || batch->message.create ? batch->message.clock : 0,
-                              .ids = ids,
-                              .rows = run->rows,
-                              .out = pulls ? out : NULL,
-                              .number = run->number};
-    if (run->number != 0) {
-        memcpy(command.session, batch->request->peer->session, SESSION_BYTES);
-    }
-    enum canyon_status status = tables_shard(handler, batch->table, run->shard, &shard, error);
-    if (status == CANYON_OK) {
-        status = check_ids(handler, batch, run->shard, ids, run->rows, error);
+                                      size_t first, struct table_found *found, struct shard_reply *reply,
+                                      struct error *error) {
+    struct shard *shard = handler->shards[run->shard];
+    const bool pushes = rows_push(batch->type), pulls = rows_pull(batch->type);
+    struct command command = command_of(batch, run, ids_of(batch) + first);
+    enum canyon_status status = found->table == NULL ? judge_run(handler, batch, run, first, found, error) : CANYON_OK;
+    command.found = batch->type == FRAME_TABLE_ERASE ? NULL : found;
+    if (pulls) {
+        command.out = handler->tables.weights + (size_t)batch->done.rows * batch->message.dim;
     }
     if (status == CANYON_OK && pushes) {
         status = gradients_of(handler, batch, first, run->rows, &command.values, error);
-        command.count = (size_t)run->rows * batch->message.dim;
     }
     if (status == CANYON_OK && pulls && pushes && MUTANT(reply_rows_before)) {
-        status = shard_pull(shard, command.tensor, ids, run->rows, out, error);
+        status = shard_pull(shard, command.tensor, command.ids, command.rows, command.out, error);
         command.out = NULL;
     }
     if (status == CANYON_OK && !changes(batch)) {
-        status = shard_pull(shard, command.tensor, ids, run->rows, out, error);
+        status = shard_pull_rows(shard, &command, error);
         reply->version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
     } else if (status == CANYON_OK) {
         status = apply_run(handler, batch, shard, &command, reply, error);
@@ -234,8 +290,17 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
 
 static void count_run(struct message_statistics *counters, const struct batch *batch, const struct rows_run *run,
                       const struct shard_reply *reply) {
-    counters->rows_pushed += rows_push(batch->type) && !reply->duplicate ? run->rows : 0;
-    counters->rows_pulled += rows_pull(batch->type) ? run->rows : 0;
+    const uint64_t single = CODEC_SINGLE((uint64_t)run->rows * batch->message.dim);
+    if (rows_push(batch->type) && !reply->duplicate) {
+        counters->rows_pushed += run->rows;
+        counters->values_in += run->rows * batch->row_bytes;
+        counters->values_in_single += single;
+    }
+    if (rows_pull(batch->type)) {
+        counters->rows_pulled += run->rows;
+        counters->values_out += run->rows * rows_row_bytes(batch->message.reply, batch->message.dim);
+        counters->values_out_single += single;
+    }
     counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : reply->rows;
 }
 
@@ -253,13 +318,15 @@ static void encode_run(struct handler *handler, const struct batch *batch, const
 
 static void execute_runs(struct handler *handler, struct batch *batch) {
     const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
-    const uint64_t *ids = (const uint64_t *)(const void *)(batch->payload + batch->layout.ids);
+    const uint64_t *ids = ids_of(batch);
     size_t first = 0;
+    look_up(handler, batch);
     for (uint32_t i = 0; i < batch->message.runs; i++) {
         struct rows_result *result = &handler->tables.results[i];
         struct shard_reply reply = {.version = 0};
         struct error error;
-        enum canyon_status status = execute_run(handler, batch, &runs[i], first, &reply, &error);
+        enum canyon_status status =
+            execute_run(handler, batch, &runs[i], first, &handler->tables.found[i], &reply, &error);
         handler->counters.duplicates += reply.duplicate;
         *result = (struct rows_result){.applied = reply.applied, .stable = reply.applied};
         if (status == CANYON_OK) {

@@ -39,13 +39,22 @@ bool row_array_grow(struct row_array *array);
 /* Bytes that chunks for `elements` elements more than there is room for would add. */
 uint64_t row_array_room(const struct row_array *array, uint64_t elements);
 
+static inline unsigned row_array_level(const struct row_array *array, uint32_t number) {
+    const unsigned level = 31 - (unsigned)__builtin_clz(number >> (array->shift + ROW_ARRAY_LEVEL) | 1);
+    return level < array->levels ? level : array->levels;
+}
+
 /* Within the room. */
 static inline void *row_array_at(const struct row_array *array, uint32_t number) {
-    unsigned level = 31 - (unsigned)__builtin_clz(number >> (array->shift + ROW_ARRAY_LEVEL) | 1);
-    level = level < array->levels ? level : array->levels;
-    const unsigned shift = array->shift + level;
+    const unsigned level = row_array_level(array, number), shift = array->shift + level;
     uint8_t *chunk = array->chunks[(number >> shift) + (level << ROW_ARRAY_LEVEL)];
     return chunk + (number & ((UINT32_C(1) << shift) - 1)) * array->element;
+}
+
+/* Asks for what row_array_at will read, ahead of time: there are many lists of chunks, and many chunks. */
+static inline __attribute__((always_inline)) void row_array_prefetch(const struct row_array *array, uint32_t number) {
+    const unsigned level = row_array_level(array, number);
+    __builtin_prefetch(&array->chunks[(number >> (array->shift + level)) + (level << ROW_ARRAY_LEVEL)]);
 }
 
 #endif

@@ -65,11 +65,19 @@ bool row_index_init(struct row_index *index, struct pool *pool, uint64_t rows);
 /* Safe on a zeroed index. */
 void row_index_finish(struct row_index *index);
 
-/* Asks for the line where a search begins, ahead of time; later, for the one behind if the search will read it. (Always
- * inline: GCC 12 takes a function that does nothing else for one without effect.) */
+/* A search in steps, so that those of many keys can wait for memory at the same time: each step asks for what the next
+ * one reads. Nothing may be inserted or erased until its end. (Always inline: GCC 12 takes a function that does nothing
+ * else for one without effect.) */
+struct row_search {
+    const struct row_lines *lines;
+    const struct row_line *line;
+    uint64_t at, key;
+};
 #define ROW_AHEAD static inline __attribute__((always_inline)) void
-ROW_AHEAD row_index_prefetch(const struct row_index *index, uint64_t key);
-ROW_AHEAD row_index_prefetch_behind(const struct row_index *index, uint64_t key);
+ROW_AHEAD row_search_begin(struct row_search *search, const struct row_index *index, uint64_t key);
+ROW_AHEAD row_search_line(struct row_search *search);
+ROW_AHEAD row_search_behind(struct row_search *search);
+static inline uint32_t row_search_end(const struct row_search *search);
 
 /* The place of a key; ROW_NONE when there is none. */
 static inline uint32_t row_index_find(const struct row_index *index, uint64_t key);
@@ -122,30 +130,42 @@ static inline size_t row_line_below(const struct row_line *line, uint64_t key) {
            (size_t)(keys[4] < key);
 }
 
-ROW_AHEAD row_index_prefetch(const struct row_index *index, uint64_t key) {
-    uint64_t line;
-    const struct row_lines *array = row_index_begin(index, key, &line);
-    __builtin_prefetch(row_lines_at(array, line));
+ROW_AHEAD row_search_begin(struct row_search *search, const struct row_index *index, uint64_t key) {
+    search->key = key;
+    search->lines = row_index_begin(index, key, &search->at);
+    __builtin_prefetch(&search->lines->lines[search->at >> search->lines->shift]);
 }
 
-ROW_AHEAD row_index_prefetch_behind(const struct row_index *index, uint64_t key) {
-    uint64_t at;
-    const struct row_lines *array = row_index_begin(index, key, &at);
-    const struct row_line *line = row_lines_at(array, at);
-    if (line != NULL && line->keys[ROW_LINE_ENTRIES - 1] < key) {
-        __builtin_prefetch(line + 1);
+ROW_AHEAD row_search_line(struct row_search *search) {
+    search->line = row_lines_at(search->lines, search->at);
+    __builtin_prefetch(search->line);
+}
+
+/* Goes on to the line behind where the search will read that, which is as often as not: so no branch depends on it. */
+ROW_AHEAD row_search_behind(struct row_search *search) {
+    const struct row_line *line = search->line;
+    if (line != NULL) {
+        search->at += line->keys[ROW_LINE_ENTRIES - 1] < search->key;
+        search->line = row_lines_at(search->lines, search->at);
+        __builtin_prefetch(search->line);
     }
+}
+
+static inline uint32_t row_search_end(const struct row_search *search) {
+    const uint64_t key = search->key;
+    const struct row_line *line = search->line;
+    size_t below = ROW_LINE_ENTRIES;
+    for (uint64_t at = search->at; line != NULL && (below = row_line_below(line, key)) == ROW_LINE_ENTRIES;) {
+        line = row_lines_at(search->lines, ++at);
+    }
+    return line != NULL && line->keys[below] == key ? line->places[below] : ROW_NONE;
 }
 
 static inline uint32_t row_index_find(const struct row_index *index, uint64_t key) {
-    uint64_t at;
-    const struct row_lines *array = row_index_begin(index, key, &at);
-    const struct row_line *line = row_lines_at(array, at);
-    size_t below = ROW_LINE_ENTRIES;
-    while (line != NULL && (below = row_line_below(line, key)) == ROW_LINE_ENTRIES) {
-        line = row_lines_at(array, ++at);
-    }
-    return line != NULL && line->keys[below] == key ? line->places[below] : ROW_NONE;
+    struct row_search search = {.key = key};
+    search.lines = row_index_begin(index, key, &search.at);
+    search.line = row_lines_at(search.lines, search.at);
+    return row_search_end(&search);
 }
 
 #endif

@@ -63,6 +63,22 @@ static inline struct row_marks *row_store_marks(const struct row_store *store, u
     return row_array_at(&store->marks, place);
 }
 
+/* Where a row's record and its marks are, which never changes while it has its place. */
+struct row_at {
+    float *values;
+    struct row_marks *marks;
+};
+
+/* Asks for what row_store_locate will read, ahead of time. */
+static inline __attribute__((always_inline)) void row_store_prefetch(const struct row_store *store, uint32_t place) {
+    row_array_prefetch(&store->records, place);
+    row_array_prefetch(&store->marks, place);
+}
+
+static inline struct row_at row_store_locate(const struct row_store *store, uint32_t place) {
+    return (struct row_at){row_store_at(store, place), row_store_marks(store, place)};
+}
+
 /* Of a record: a slot, and its scalars (NULL where the optimizer has none). */
 static inline float *row_slot(const struct row_layout *layout, float *record, size_t slot) {
     return record + layout->dim + slot * layout->slot_floats;

@@ -18,6 +18,7 @@
 #include "server/memory.h"
 
 struct shard;
+struct table_found;
 struct workspace;
 
 /* What a command answered. */
@@ -173,6 +174,13 @@ void shard_release(struct shard *shard);
 enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, uint32_t slot,
                               struct shard_block *view, struct error *error);
 
+/* Whether a TABLE_PUSH or TABLE_TOUCH, or a read by shard_pull_rows, is about a table that is here and about as many
+ * gradients as it must be: errors as of shard_apply. *found then has the table, ids and count; with keys and room for
+ * rows put in by the caller, table_find (server/table_found.h) looks up those of several commands to as many shards at
+ * once, and each may go into its command. */
+enum canyon_status shard_find_rows(const struct shard *shard, const struct command *command, struct table_found *found,
+                                   struct error *error);
+
 /* The most bytes by which a TABLE_PUSH or TABLE_TOUCH can let the table grow: as if all its ids were new, or with
  * `exact` for those that are. Errors as of shard_apply, but nothing about gradients. */
 enum canyon_status shard_growth(const struct shard *shard, const struct command *command, bool exact, uint64_t *bytes,
@@ -182,6 +190,9 @@ enum canyon_status shard_growth(const struct shard *shard, const struct command 
  * NOT_FOUND, INVALID_ARGUMENT, TOO_LARGE, NO_MEMORY. */
 enum canyon_status shard_pull(const struct shard *shard, uint64_t tensor, const uint64_t *ids, size_t count, float *out,
                               struct error *error);
+
+/* The same of a command's tensor, ids, rows, out and found. */
+enum canyon_status shard_pull_rows(const struct shard *shard, const struct command *command, struct error *error);
 
 /* A row with its state: NOT_FOUND also when there is no such row. */
 enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_t id, struct shard_row *row,

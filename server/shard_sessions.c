@@ -100,13 +100,17 @@ void shard_watch(struct shard *shard, shard_watcher *watch, void *user) {
     shard->watcher = user;
 }
 
-/* A refusal is told as such, so that whoever applies it again refuses too, whatever made it be refused. */
+/* A refusal is told as such, so that whoever applies it again refuses too, whatever made it be refused. What was lent to
+ * the command for this shard is not part of it. */
 void shard_tell(const struct shard *shard, const struct command *command, enum canyon_status status) {
     if (status != CANYON_OK && MUTANT(refusal_not_logged)) {
         return;
     }
     if (shard->watch != NULL && status == CANYON_OK) {
-        shard->watch(shard->watcher, command);
+        struct command told = *command;
+        told.found = NULL;
+        told.out = NULL;
+        shard->watch(shard->watcher, &told);
     } else if (shard->watch != NULL) {
         struct command refusal = {.kind = COMMAND_REFUSE, .number = command->number, .verdict = status};
         memcpy(refusal.session, command->session, SESSION_BYTES);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/shard_state.h"
+#include "server/table_found.h"
 
 enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, struct table **table,
                                     struct error *error) {
@@ -59,11 +60,23 @@ static enum canyon_status find(const struct shard *shard, const struct command *
     return status == CANYON_OK ? check_rows(command, *table, error) : status;
 }
 
+enum canyon_status shard_find_rows(const struct shard *shard, const struct command *command, struct table_found *found,
+                                   struct error *error) {
+    struct table *table = NULL;
+    enum canyon_status status = find(shard, command, &table, error);
+    if (status == CANYON_OK) {
+        *found = (struct table_found){.table = table, .ids = command->ids, .count = command->rows};
+    }
+    return status;
+}
+
 enum canyon_status shard_reserve_rows(struct shard *shard, const struct command *command, struct error *error) {
     struct table *table = NULL;
     enum canyon_status status = find(shard, command, &table, error);
     if (status == CANYON_OK && command->kind != COMMAND_TABLE_ERASE) {
+        shard->workspace->found = command->found;
         status = table_reserve(table, command->ids, command->rows, error);
+        shard->workspace->found = NULL;
         shard->filled = status == CANYON_OK ? table : NULL;
     }
     return status;
@@ -81,6 +94,7 @@ enum canyon_status shard_apply_rows(struct shard *shard, const struct command *c
         return status;
     }
     uint64_t version = table->version, rows = table_rows(table) - table->reserved_count;
+    shard->workspace->found = command->kind == COMMAND_TABLE_ERASE ? NULL : command->found;
     if (command->rows > 0 && command->kind == COMMAND_TABLE_PUSH) {
         status = table_push(table, command->ids, command->rows, command->values, command->clock, command->out, error);
         *changed = status == CANYON_OK;
@@ -91,6 +105,7 @@ enum canyon_status shard_apply_rows(struct shard *shard, const struct command *c
         status = table_erase(table, command->ids, command->rows, &reply->rows, error);
         *changed = status == CANYON_OK && reply->rows > 0;
     }
+    shard->workspace->found = NULL;
     if (command->kind != COMMAND_TABLE_ERASE && status == CANYON_OK) {
         reply->rows = table_rows(table) - rows;
     }
@@ -104,7 +119,7 @@ enum canyon_status shard_apply_rows(struct shard *shard, const struct command *c
 enum canyon_status shard_growth(const struct shard *shard, const struct command *command, bool exact, uint64_t *bytes,
                                 struct error *error) {
     struct table *table = NULL;
-    uint64_t rows = command->rows;
+    uint64_t rows = command->found != NULL ? command->found->missing : command->rows;
     enum canyon_status status = find(shard, command, &table, error);
     *bytes = 0;
     if (status == CANYON_OK && exact) {
@@ -118,10 +133,20 @@ enum canyon_status shard_growth(const struct shard *shard, const struct command 
 
 enum canyon_status shard_pull(const struct shard *shard, uint64_t tensor, const uint64_t *ids, size_t count, float *out,
                               struct error *error) {
+    const struct command command = {
+        .kind = COMMAND_TABLE_TOUCH, .tensor = tensor, .ids = ids, .rows = count, .out = out};
+    return shard_pull_rows(shard, &command, error);
+}
+
+enum canyon_status shard_pull_rows(const struct shard *shard, const struct command *command, struct error *error) {
     struct table *table = NULL;
-    const struct command command = {.kind = COMMAND_TABLE_TOUCH, .tensor = tensor, .ids = ids, .rows = count};
-    enum canyon_status status = find(shard, &command, &table, error);
-    return status == CANYON_OK ? table_pull(table, ids, count, out, error) : status;
+    enum canyon_status status = find(shard, command, &table, error);
+    if (status == CANYON_OK) {
+        shard->workspace->found = command->found;
+        status = table_pull(table, command->ids, command->rows, command->out, error);
+        shard->workspace->found = NULL;
+    }
+    return status;
 }
 
 enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_t id, struct shard_row *row,

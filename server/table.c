@@ -65,7 +65,8 @@ uint64_t table_bytes(const struct table *table) {
 }
 
 uint64_t table_room(const struct table *table, uint64_t rows) {
-    return row_index_room(&table->index, rows) + row_store_room(&table->store, rows);
+    const uint64_t left = table->store.next - table_rows(table); /* places of erased rows, which are used first */
+    return row_index_room(&table->index, rows) + row_store_room(&table->store, rows > left ? rows - left : 0);
 }
 
 void table_digest(const struct table *table, struct hash *hash) {

@@ -10,72 +10,69 @@
 
 /* ---- Looking up ---- */
 
-/* Fills the places of all keys. */
+/* Finds all keys. */
 static void look_up(const struct table *table, struct table_batch *batch) {
-    const struct row_index *index = &table->index;
-    const uint64_t *keys = batch->keys;
-    const size_t count = batch->count, near = BATCH_AHEAD_INDEX / 2;
-    batch->missing = 0;
-    for (size_t i = 0; i < count && i < BATCH_AHEAD_INDEX; i++) {
-        row_index_prefetch(index, keys[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (i + BATCH_AHEAD_INDEX < count) {
-            row_index_prefetch(index, keys[i + BATCH_AHEAD_INDEX]);
-        }
-        if (i + near < count) {
-            row_index_prefetch_behind(index, keys[i + near]);
-        }
-        batch->places[i] = row_index_find(index, keys[i]);
-        batch->missing += batch->places[i] == ROW_NONE;
-    }
+    struct table_found found = {
+        .table = table, .ids = batch->ids, .keys = batch->keys, .rows = batch->rows, .count = batch->count};
+    table_find(&found, 1);
+    batch->missing = found.missing;
 }
 
-/* Whether two of the places are the same. Each is put where its lowest bits say in a table four times as large, or
+/* Whether two of the keys are the same. Each is put where its lowest bits say in a table at least twice as large, or
  * behind. */
-static bool has_twins(struct workspace_scratch *scratch, const struct table_batch *batch) {
+static bool has_twins(const struct workspace_scratch *scratch, const struct table_batch *batch) {
+    const uint64_t *keys = batch->keys;
     size_t slots = 4;
-    while (slots < 2 * batch->count) {
-        slots *= 2;
-    }
-    memset(scratch->table, 0xff, slots * sizeof *scratch->table);
-    for (size_t i = 0; i < batch->count; i++) {
-        const uint32_t place = batch->places[i];
-        size_t slot = (place * UINT32_C(0x9e3779b1) >> 12) & (slots - 1);
-        while (scratch->table[slot] != UINT32_MAX && scratch->table[slot] != place) {
-            slot = (slot + 1) & (slots - 1);
-        }
-        if (scratch->table[slot] == place) {
-            return true;
-        }
-        scratch->table[slot] = place;
-    }
-    return false;
-}
-
-/* ---- The same row twice ---- */
-
-/* Leaves each key once, in order of its first occurrence, and fills scratch->which. */
-static void find_rows(struct workspace_scratch *scratch, struct table_batch *batch) {
-    size_t slots = 2, count = 0;
     while (slots < 2 * batch->count) {
         slots *= 2;
     }
     assert(slots <= scratch->slots);
     memset(scratch->table, 0xff, slots * sizeof *scratch->table);
     for (size_t i = 0; i < batch->count; i++) {
-        size_t slot = (size_t)scratch->keys[i] & (slots - 1);
-        while (scratch->table[slot] != UINT32_MAX && scratch->keys[scratch->table[slot]] != scratch->keys[i]) {
+        size_t slot = (size_t)keys[i] & (slots - 1);
+        while (scratch->table[slot] != UINT32_MAX && keys[scratch->table[slot]] != keys[i]) {
+            slot = (slot + 1) & (slots - 1);
+        }
+        if (scratch->table[slot] != UINT32_MAX) {
+            return true;
+        }
+        scratch->table[slot] = (uint32_t)i;
+    }
+    return false;
+}
+
+/* ---- The same row twice ---- */
+
+/* Leaves each key once, in order of its first occurrence, all of it in the scratch room, and fills scratch->which. */
+static void find_rows(const struct workspace_scratch *scratch, struct table_batch *batch) {
+    size_t slots = 4, count = 0;
+    while (slots < 2 * batch->count) {
+        slots *= 2;
+    }
+    memset(scratch->table, 0xff, slots * sizeof *scratch->table);
+    batch->missing = 0;
+    for (size_t i = 0; i < batch->count; i++) {
+        const uint64_t key = batch->keys[i];
+        size_t slot = (size_t)key & (slots - 1);
+        while (scratch->table[slot] != UINT32_MAX && scratch->keys[scratch->table[slot]] != key) {
             slot = (slot + 1) & (slots - 1);
         }
         if (scratch->table[slot] == UINT32_MAX) {
             scratch->table[slot] = (uint32_t)count;
-            scratch->keys[count] = scratch->keys[i];
+            batch->missing += batch->rows[i].values == NULL;
+            scratch->keys[count] = key;
+            scratch->at[count] = batch->rows[i];
             scratch->ids[count++] = batch->ids[i];
         }
         scratch->which[i] = scratch->table[slot];
     }
     batch->count = count;
+    batch->ids = scratch->ids;
+    batch->keys = scratch->keys;
+    batch->rows = scratch->at;
+    batch->which = scratch->which;
+    batch->behind = 0; /* what stands there is something else */
+    batch->asked = false;
 }
 
 /* One gradient for each row, in the order in which they come. */
@@ -132,9 +129,12 @@ enum canyon_status batch_begin(struct table *table, const uint64_t *ids, size_t 
                                struct table_batch *batch, struct error *error) {
     struct workspace *workspace = table->workspace;
     struct workspace_scratch *scratch = &workspace->scratch;
+    const struct table_found *found = workspace->found;
     bool refuses = gradients != NULL && table->rule.nonfinite == NONFINITE_REFUSE;
     enum canyon_status status = CANYON_OK;
+    workspace->found = NULL;
     assert(count <= LIMIT_BATCH_ROWS);
+    assert(found == NULL || (found->table == table && found->ids == ids && found->count == count));
     if (!workspace_rows(workspace, count)) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to look up %zu rows of table '%s'", count,
                          table->key.name);
@@ -144,43 +144,41 @@ enum canyon_status batch_begin(struct table *table, const uint64_t *ids, size_t 
     if (status != CANYON_OK) {
         return status;
     }
-    *batch = (struct table_batch){.count = count,
-                                  .ids = ids,
-                                  .keys = scratch->keys,
-                                  .places = scratch->places,
-                                  .gradients = gradients,
-                                  .given = count};
+    *batch = (struct table_batch){.count = count, .ids = ids, .gradients = gradients, .given = count};
     if (count == 0) {
         return CANYON_OK;
     }
-    rowkey_of(&workspace->rowkey, ids, count, scratch->keys);
-    look_up(table, batch);
-    if (batch->missing == 0 && !has_twins(scratch, batch)) {
+    if (found != NULL) {
+        batch->keys = found->keys;
+        batch->rows = found->rows;
+        batch->missing = found->missing;
+        batch->behind = found->behind;
+        batch->asked = found->asked;
+    } else {
+        rowkey_of(&workspace->rowkey, ids, count, scratch->keys);
+        batch->keys = scratch->keys;
+        batch->rows = scratch->at;
+        look_up(table, batch);
+    }
+    if (!has_twins(scratch, batch)) {
         return CANYON_OK;
     }
-    find_rows(scratch, batch); /* by their keys: rows that are not there have no place to be known by */
-    batch->ids = scratch->ids;
-    if (batch->count < count) {
-        batch->which = scratch->which;
-        if (gradients != NULL) {
-            if (!workspace_floats(workspace, batch->count * table->dim)) {
-                return error_set(error, CANYON_NO_MEMORY, "no memory to add up gradients of %zu rows of table '%s'",
-                                 batch->count, table->key.name);
-            }
-            add_up(scratch, batch, table->dim, gradients);
-            batch->gradients = scratch->values;
-            status = refuses ? check_finite(table, batch->ids, batch->count, batch->gradients, error) : CANYON_OK;
+    find_rows(scratch, batch);
+    if (gradients != NULL) {
+        if (!workspace_floats(workspace, batch->count * table->dim)) {
+            return error_set(error, CANYON_NO_MEMORY, "no memory to add up gradients of %zu rows of table '%s'",
+                             batch->count, table->key.name);
         }
-    }
-    if (status == CANYON_OK && batch->which != NULL) { /* else every row has its number still */
-        look_up(table, batch);
+        add_up(scratch, batch, table->dim, gradients);
+        batch->gradients = scratch->values;
+        status = refuses ? check_finite(table, batch->ids, batch->count, batch->gradients, error) : CANYON_OK;
     }
     return status;
 }
 
-static void fill(const struct table *table, uint64_t id, uint32_t place) {
+static void fill(const struct table *table, uint64_t id, struct row_at row) {
     const struct row_layout *layout = &table->store.layout;
-    float *record = row_store_at(&table->store, place);
+    float *record = row.values;
     memset(record, 0, layout->record);
     initializer_row(&table->recipe, id, table->dim, record);
     for (size_t slot = 0; slot < layout->slots; slot++) {
@@ -192,16 +190,16 @@ static void fill(const struct table *table, uint64_t id, uint32_t place) {
     for (size_t i = 0; i < layout->scalars; i++) {
         row_scalars(layout, record)[i] = table->rule.optimizer->scalar_initial[i];
     }
-    *row_store_marks(&table->store, place) = (struct row_marks){0, 0};
+    *row.marks = (struct row_marks){0, 0};
 }
 
-static enum canyon_status create_row(struct table *table, uint64_t id, uint64_t key, uint32_t *made,
+static enum canyon_status create_row(struct table *table, uint64_t id, uint64_t key, struct row_at *made,
                                      struct error *error) {
     uint32_t place = row_store_take(&table->store);
     enum row_insert result = place == ROW_NONE ? ROW_NO_MEMORY : row_index_insert(&table->index, key, place);
     if (result == ROW_INSERTED) {
-        fill(table, id, place);
-        *made = place;
+        *made = row_store_locate(&table->store, place);
+        fill(table, id, *made);
         return CANYON_OK;
     }
     if (place != ROW_NONE) {
@@ -247,11 +245,11 @@ enum canyon_status batch_create(struct table *table, struct table_batch *batch, 
         row_index_prefetch_insert(&table->index, batch->keys[i]);
     }
     for (; status == CANYON_OK && at < batch->count; at++) {
-        if (at + BATCH_AHEAD_NEW < batch->count && batch->places[at + BATCH_AHEAD_NEW] == ROW_NONE) {
+        if (at + BATCH_AHEAD_NEW < batch->count && batch->rows[at + BATCH_AHEAD_NEW].values == NULL) {
             row_index_prefetch_insert(&table->index, batch->keys[at + BATCH_AHEAD_NEW]);
         }
-        if (batch->places[at] == ROW_NONE) {
-            status = create_row(table, batch->ids[at], batch->keys[at], &batch->places[at], error);
+        if (batch->rows[at].values == NULL) {
+            status = create_row(table, batch->ids[at], batch->keys[at], &batch->rows[at], error);
             made[count] = batch->keys[at];
             count += status == CANYON_OK;
         }
@@ -261,4 +259,11 @@ enum canyon_status batch_create(struct table *table, struct table_batch *batch, 
     }
     *new = count;
     return status;
+}
+
+void batch_tell(const struct table_batch *batch, struct table_found *found) {
+    for (size_t i = 0; found->missing > 0 && batch->which != NULL && i < found->count; i++) {
+        found->rows[i] = batch->rows[batch->which[i]];
+    }
+    found->missing = 0;
 }

@@ -11,6 +11,7 @@
 
 enum canyon_status table_reserve(struct table *table, const uint64_t *ids, size_t count, struct error *error) {
     struct table_batch batch;
+    struct table_found *found = table->workspace->found;
     table_release(table);
     enum canyon_status status = batch_begin(table, ids, count, NULL, &batch, error);
     if (status != CANYON_OK) {
@@ -23,6 +24,9 @@ enum canyon_status table_reserve(struct table *table, const uint64_t *ids, size_
                          table->key.name);
     }
     status = batch_create(table, &batch, &made, error);
+    if (status == CANYON_OK && found != NULL) {
+        batch_tell(&batch, found);
+    }
     if (status == CANYON_OK && made > 0) {
         memcpy(keys, table->workspace->scratch.made, made * sizeof *keys);
         table->reserved = keys;
@@ -91,15 +95,14 @@ static const float *tame(const struct push *push, const float *gradient, uint64_
 }
 
 /* One more update of a row, at this clock: its marks, and the constants of its step. */
-static inline void begin_row(const struct push *push, struct push_block *block, uint32_t place) {
-    const struct row_store *store = &push->table->store;
-    float *row = row_store_at(store, place);
-    struct row_marks *marks = row_store_marks(store, place);
+static inline void begin_row(const struct push *push, struct push_block *block, struct row_at at) {
+    float *row = at.values;
+    struct row_marks *marks = at.marks;
     marks->step += marks->step < UINT32_MAX;
     marks->clock = marks->clock < push->clock ? push->clock : marks->clock;
-    const float *constants = push->common != NULL
-                                 ? push->common
-                                 : prepared_at(push->prepared, marks->step, row_scalars(&store->layout, row));
+    const float *constants =
+        push->common != NULL ? push->common
+                             : prepared_at(push->prepared, marks->step, row_scalars(&push->table->store.layout, row));
     memcpy(block->constants[block->count], constants, sizeof block->constants[0]);
     block->rows[block->count++] = row;
 }
@@ -136,19 +139,20 @@ static inline void copy_row(float *to, const float *from, size_t dim) {
 
 static void update_rows(const struct push *push, const struct table_batch *batch, float *out) {
     struct table *table = push->table;
-    const size_t dim = table->dim, count = batch->count;
-    for (size_t i = 0; i < count && i < BATCH_AHEAD_ROWS; i++) {
-        batch_prefetch(table, batch->places[i]);
+    const size_t dim = table->dim, count = batch->count, known = count + batch->behind;
+    const struct row_at *rows = batch->rows;
+    for (size_t i = 0; i < count && i < BATCH_AHEAD_ROWS && !batch->asked; i++) {
+        batch_prefetch(table, rows[i]);
     }
     for (size_t first = 0; first < count; first += BLOCK) {
         const size_t end = count - first < BLOCK ? count : first + BLOCK;
         struct push_block block;
         block.count = 0;
         for (size_t i = first; i < end; i++) {
-            if (i + BATCH_AHEAD_ROWS < count) {
-                batch_prefetch(table, batch->places[i + BATCH_AHEAD_ROWS]);
+            if (i + BATCH_AHEAD_ROWS < known) {
+                batch_prefetch(table, rows[i + BATCH_AHEAD_ROWS]);
             }
-            begin_row(push, &block, batch->places[i]);
+            begin_row(push, &block, rows[i]);
         }
         if (push->rows != NULL) {
             table->kept += push->rows(block.constants, block.count, dim, batch->gradients + first * dim, block.rows);
@@ -164,7 +168,7 @@ static void update_rows(const struct push *push, const struct table_batch *batch
 /* The rows of ids that were given several times: every time as they are in the end. */
 static void copy_out(const struct table *table, const struct table_batch *batch, float *out) {
     for (size_t i = 0; i < batch->given; i++) {
-        const float *weights = row_store_at(&table->store, batch->places[batch->which[i]]);
+        const float *weights = batch->rows[batch->which[i]].values;
         memcpy(out + i * table->dim, weights, table->dim * sizeof *out);
     }
 }
@@ -239,12 +243,18 @@ enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t 
     }
     *changed = made > 0 || table->reserved_count > 0;
     forget_reserved(table);
+    for (size_t i = 0; i < batch.count && i < BATCH_AHEAD_ROWS && !batch.asked; i++) {
+        batch_prefetch_touch(table, batch.rows[i]);
+    }
     for (size_t i = 0; i < batch.count; i++) {
-        uint32_t *touched = &row_store_marks(&table->store, batch.places[i])->clock;
+        if (i + BATCH_AHEAD_ROWS < batch.count + batch.behind) {
+            batch_prefetch_touch(table, batch.rows[i + BATCH_AHEAD_ROWS]);
+        }
+        uint32_t *touched = &batch.rows[i].marks->clock;
         *changed = *changed || *touched < now;
         *touched = *touched < now ? now : *touched;
         if (out != NULL && batch.which == NULL) {
-            memcpy(out + i * table->dim, row_store_at(&table->store, batch.places[i]), table->dim * sizeof *out);
+            memcpy(out + i * table->dim, batch.rows[i].values, table->dim * sizeof *out);
         }
     }
     if (out != NULL && batch.which != NULL) {

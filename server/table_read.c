@@ -11,30 +11,33 @@
 enum canyon_status table_pull(const struct table *table, const uint64_t *ids, size_t count, float *out,
                               struct error *error) {
     struct workspace *workspace = table->workspace;
-    const struct row_index *index = &table->index;
+    struct table_found *found = workspace->found, here;
+    workspace->found = NULL;
     assert(count <= LIMIT_BATCH_ROWS);
-    if (!workspace_rows(workspace, count)) {
+    assert(found == NULL || (found->table == table && found->ids == ids && found->count == count));
+    if (found == NULL && !workspace_rows(workspace, count)) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to look up %zu rows of table '%s'", count,
                          table->key.name);
     }
-    uint64_t *keys = workspace->scratch.keys;
-    uint32_t *places = workspace->scratch.places;
-    rowkey_of(&workspace->rowkey, ids, count, keys);
-    for (size_t i = 0; i < count + BATCH_AHEAD_INDEX + BATCH_AHEAD_ROWS; i++) {
-        if (i < count) {
-            row_index_prefetch(index, keys[i]);
+    if (found == NULL) {
+        struct workspace_scratch *scratch = &workspace->scratch;
+        rowkey_of(&workspace->rowkey, ids, count, scratch->keys);
+        here = (struct table_found){
+            .table = table, .ids = ids, .keys = scratch->keys, .rows = scratch->at, .count = count};
+        found = &here;
+        table_find(found, 1);
+    }
+    for (size_t i = 0; i < count && i < BATCH_AHEAD_ROWS && !found->asked; i++) {
+        batch_prefetch_weights(table, found->rows[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (i + BATCH_AHEAD_ROWS < count + found->behind) {
+            batch_prefetch_weights(table, found->rows[i + BATCH_AHEAD_ROWS]);
         }
-        size_t found = i - BATCH_AHEAD_INDEX, copied = found - BATCH_AHEAD_ROWS; /* too large before their turn */
-        if (found < count) {
-            places[found] = row_index_find(index, keys[found]);
-            if (places[found] != ROW_NONE) {
-                batch_prefetch_weights(table, places[found]);
-            }
-        }
-        if (copied < count && places[copied] != ROW_NONE) {
-            memcpy(out + copied * table->dim, row_store_at(&table->store, places[copied]), table->dim * sizeof *out);
-        } else if (copied < count) {
-            initializer_row(&table->recipe, ids[copied], table->dim, out + copied * table->dim);
+        if (found->rows[i].values != NULL) {
+            memcpy(out + i * table->dim, found->rows[i].values, table->dim * sizeof *out);
+        } else {
+            initializer_row(&table->recipe, ids[i], table->dim, out + i * table->dim);
         }
     }
     return CANYON_OK;

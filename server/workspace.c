@@ -17,7 +17,7 @@ struct workspace *workspace_create(const struct memory *memory, const uint8_t *s
 
 static void free_rows(struct workspace_scratch *scratch) {
     free(scratch->keys);
-    free(scratch->places);
+    free(scratch->at);
     free(scratch->which);
     free(scratch->made);
     free(scratch->table);
@@ -48,12 +48,12 @@ bool workspace_rows(struct workspace *workspace, size_t rows) {
         larger.slots *= 2;
     }
     larger.keys = malloc(larger.rows * sizeof *larger.keys);
-    larger.places = malloc(larger.rows * sizeof *larger.places);
+    larger.at = malloc(larger.rows * sizeof *larger.at);
     larger.which = malloc(larger.rows * sizeof *larger.which);
     larger.made = malloc(larger.rows * sizeof *larger.made);
     larger.table = malloc(larger.slots * sizeof *larger.table);
     larger.ids = malloc(larger.rows * sizeof *larger.ids);
-    if (larger.keys == NULL || larger.places == NULL || larger.which == NULL || larger.made == NULL ||
+    if (larger.keys == NULL || larger.at == NULL || larger.which == NULL || larger.made == NULL ||
         larger.table == NULL || larger.ids == NULL) {
         free_rows(&larger);
         return false;

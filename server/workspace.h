@@ -12,7 +12,10 @@
 #include "server/memory.h"
 #include "server/pool.h"
 #include "server/prepared.h"
+#include "server/row_store.h"
 #include "server/rowkey.h"
+
+struct table_found;
 
 #define WORKSPACE_PREPARED 8 /* sets of prepared constants kept at a time, 100 KiB each */
 
@@ -20,7 +23,8 @@
 struct workspace_scratch {
     size_t rows, floats, slots; /* how many there is room for */
     uint64_t *keys;
-    uint32_t *places, *which, *table;
+    struct row_at *at;
+    uint32_t *which, *table;
     uint64_t *ids, *made;
     float *values;
 };
@@ -29,6 +33,7 @@ struct workspace {
     struct pool *pool;
     struct rowkey rowkey;
     struct workspace_scratch scratch;
+    struct table_found *found; /* rows of the operation that is next, which takes it; NULL: it looks them up */
     float *row;
     size_t row_floats;
     struct prepared *prepared[WORKSPACE_PREPARED];

@@ -582,7 +582,8 @@ CANYON_API enum canyon_status canyon_table_set_codec(canyon_table *table, const 
  * any has changed. (A batch that has more than a frame's worth of one shard, about 256 KiB, is several such lots.) The
  * other shards' rows are done. Rows that were refused keep their place in `weights` untouched. Why: NaN or infinity in
  * a sum of gradients (NOT_FINITE; the text names rows that have it), the row cap (TOO_LARGE) or the servers' memory
- * limit (NO_MEMORY) would be passed by the new rows. */
+ * limit (NO_MEMORY) would be passed by the new rows, or they crowd one place of a server's index (BUSY), which takes
+ * ids chosen by somebody who knows its secret. */
 #define CANYON_BATCH_REFUSED 8
 struct canyon_batch {
     size_t size;
@@ -609,7 +610,8 @@ CANYON_API void canyon_batch_init(struct canyon_batch *batch);
  * - INVALID_ARGUMENT: `values` is not count x dim (the text has the table's dim); neither gradients nor weights;
  *   `create` with gradients
  * - TOO_LARGE: more than CANYON_MAX_BATCH ids. Nothing was sent
- * - NOT_FINITE, TOO_LARGE, NO_MEMORY, DENIED, REFUSED: rows were refused for that reason, batch.refused says how many
+ * - NOT_FINITE, TOO_LARGE, NO_MEMORY, BUSY, DENIED, REFUSED: rows were refused for that reason, batch.refused says how
+ *   many
  * - NOT_FOUND, STATE_LOST: as for tensors */
 CANYON_API enum canyon_status canyon_table_step(canyon_table *table, struct canyon_batch *batch, uint32_t timeout_ms);
 
@@ -732,8 +734,8 @@ struct canyon_server_statistics {
     uint64_t
         turned_away;  /* connections that ended before they were greeted: unknown keys, garbage, silence, no place */
     uint64_t aborted; /* encrypted ones that ended without their client having said that it was all */
-    /* Bytes of gradients, weights and optimizer state received and sent, as they travelled, and what they would have
-     * been as float32: the differences are what codecs saved. */
+    /* Bytes of gradients, weights and optimizer state of tensors, and of gradients and weights of rows, received and
+     * sent, as they travelled, and what they would have been as float32: the differences are what codecs saved. */
     uint64_t values_in, values_in_single, values_out, values_out_single;
     uint64_t tables, rows;                        /* parts of tables (they count among `parts`), and their rows */
     uint64_t rows_pushed, rows_pulled, rows_made; /* since it started */

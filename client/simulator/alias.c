@@ -24,8 +24,7 @@ static void alias_fill(struct alias *alias, double *share, uint32_t *stack) {
     }
     while (small > 0 && large < alias->count) {
         uint32_t less = stack[--small], more = stack[large];
-        alias->keep[less] = bound_of(share[less]);
-        alias->other[less] = more;
+        alias->places[less] = (struct alias_place){bound_of(share[less]), more};
         share[more] -= 1.0 - share[less];
         if (share[more] < 1.0) {
             large++;
@@ -34,10 +33,10 @@ static void alias_fill(struct alias *alias, double *share, uint32_t *stack) {
     }
     /* What is left is 1 but for rounding. */
     while (small > 0) {
-        alias->keep[stack[--small]] = UINT32_MAX;
+        alias->places[stack[--small]].keep = UINT32_MAX;
     }
     while (large < alias->count) {
-        alias->keep[stack[large++]] = UINT32_MAX;
+        alias->places[stack[large++]].keep = UINT32_MAX;
     }
 }
 
@@ -45,9 +44,8 @@ bool alias_make(struct alias *alias, const double *weights, uint32_t count) {
     assert(count >= 1);
     double *share = malloc(count * sizeof *share), sum = 0.0;
     uint32_t *stack = malloc(count * sizeof *stack);
-    *alias = (struct alias){
-        .count = count, .keep = malloc(count * sizeof *alias->keep), .other = malloc(count * sizeof *alias->other)};
-    bool good = share != NULL && stack != NULL && alias->keep != NULL && alias->other != NULL;
+    *alias = (struct alias){.count = count, .places = malloc(count * sizeof *alias->places)};
+    bool good = share != NULL && stack != NULL && alias->places != NULL;
     for (uint32_t i = 0; i < count; i++) {
         assert(weights[i] >= 0.0);
         sum += weights[i];
@@ -56,7 +54,7 @@ bool alias_make(struct alias *alias, const double *weights, uint32_t count) {
     if (good) {
         for (uint32_t i = 0; i < count; i++) {
             share[i] = weights[i] / sum * count;
-            alias->other[i] = i;
+            alias->places[i].other = i;
         }
         alias_fill(alias, share, stack);
     } else {
@@ -67,13 +65,20 @@ bool alias_make(struct alias *alias, const double *weights, uint32_t count) {
     return good;
 }
 
+static uint32_t place_of(const struct alias *alias, uint64_t bits) {
+    return (uint32_t)(((bits >> 32) * alias->count) >> 32);
+}
+
+void alias_ask(const struct alias *alias, uint64_t bits) {
+    __builtin_prefetch(&alias->places[place_of(alias, bits)]);
+}
+
 uint32_t alias_draw(const struct alias *alias, uint64_t bits) {
-    uint32_t place = (uint32_t)(((bits >> 32) * alias->count) >> 32);
-    return (uint32_t)bits < alias->keep[place] ? place : alias->other[place];
+    uint32_t place = place_of(alias, bits);
+    return (uint32_t)bits < alias->places[place].keep ? place : alias->places[place].other;
 }
 
 void alias_finish(struct alias *alias) {
-    free(alias->keep);
-    free(alias->other);
+    free(alias->places);
     memset(alias, 0, sizeof *alias);
 }

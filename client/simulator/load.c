@@ -1,8 +1,10 @@
 #include "client/simulator/load.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "client/simulator/draws.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/load_options.h"
 #include "client/simulator/load_report.h"
@@ -29,6 +31,22 @@ static enum outcome load_tell(const struct load_options *options, const struct l
     return printed && well ? OUTCOME_DONE : OUTCOME_FAILED;
 }
 
+/* Runs it, with what ids are drawn by: made once, before the processes that share it. */
+static enum outcome load_do(struct load_plan *plan, struct local *local, struct load_result *result) {
+    struct draws draws = {.count = 0};
+    if (plan->table && !draws_make(&draws, plan->rows, plan->exponent)) {
+        fprintf(stderr, "%s: no memory to draw from %" PRIu64 " rows\n", LOAD_PROGRAM, plan->rows);
+        draws_finish(&draws);
+        return OUTCOME_FAILED;
+    }
+    plan->draws = plan->table ? &draws : NULL;
+    plan->most = plan->table ? draws.most : 0.0;
+    enum outcome outcome = load_run(plan, local, result);
+    plan->draws = NULL;
+    draws_finish(&draws);
+    return outcome;
+}
+
 int load_main(int argc, char **argv) {
     static struct load_result result; /* half a megabyte of histograms */
     struct load_options options;
@@ -47,7 +65,7 @@ int load_main(int argc, char **argv) {
     plan->keys = place.keys;
     plan->prefix = place_prefix(&place, 1, prefix);
     plan->timeout_ms = place.timeout_ms;
-    outcome = load_run(plan, place.local, &result);
+    outcome = load_do(plan, place.local, &result);
     if (outcome == OUTCOME_DONE) {
         outcome = load_tell(&options, &result);
     }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "client/simulator/counter.h"
+#include "client/simulator/load_batch.h"
 #include "client/simulator/load_gradient.h"
 #include "client/simulator/news.h"
 
@@ -28,6 +29,9 @@ static bool place_init(struct load_calls *calls, struct load_place *place, uint3
     }
     if (plan->verify) {
         place->gradient = calloc(floats, sizeof *place->gradient);
+    }
+    if (plan->table && !load_batch_init(place)) {
+        return false;
     }
     return (place->weights != NULL || !load_plan_pulls(plan)) && (place->gradient != NULL || !plan->verify);
 }
@@ -66,6 +70,7 @@ bool load_calls_init(struct load_calls *calls, const struct load_plan *plan, str
 
 void load_calls_finish(struct load_calls *calls) {
     for (uint32_t i = 0; calls->places != NULL && i < calls->place_count; i++) {
+        free(calls->places[i].ids);
         free(calls->places[i].weights);
         free(calls->places[i].gradient);
     }
@@ -79,16 +84,20 @@ void load_calls_finish(struct load_calls *calls) {
 
 /* ---- beginning ---- */
 
-static uint32_t place_worker(const struct load_place *place) {
+uint32_t load_place_worker(const struct load_place *place) {
     return place->calls->process + place->worker * place->calls->plan->processes;
 }
 
 static void place_fill(struct load_place *place, uint32_t client) {
     const struct load_calls *calls = place->calls;
     const struct load_plan *plan = calls->plan;
+    if (plan->table) {
+        load_batch_fill(place);
+        return;
+    }
     const float *gradient = plan->verify ? place->gradient : calls->gradient;
     uint8_t values[LOAD_CLASSES];
-    load_values(plan->seed, place_worker(place), place->call.number, values);
+    load_values(plan->seed, load_place_worker(place), place->call.number, values);
     for (uint32_t t = 0; t < plan->tensors; t++) {
         size_t offset = (size_t)t * plan->elements;
         bool pushes = load_kind_pushes(place->call.kind);
@@ -122,6 +131,16 @@ static void place_ended(void *user, enum canyon_status status, const char *text)
     pthread_mutex_unlock(&calls->lock);
 }
 
+static enum canyon_status place_step(struct load_place *place, uint32_t client, canyon_future **future) {
+    const struct load_calls *calls = place->calls;
+    if (calls->plan->table) {
+        return load_batch_step(place, client, future);
+    }
+    canyon_client *through = calls->link->clients[client];
+    return future == NULL ? canyon_step(through, place->items, calls->plan->tensors, 0)
+                          : canyon_step_async(through, place->items, calls->plan->tensors, 0, future);
+}
+
 void load_calls_begin(struct load_calls *calls, uint32_t worker, const struct load_call *call, bool blocking) {
     struct load_place *place = calls->free[worker];
     uint32_t client = worker % calls->link->count;
@@ -134,13 +153,12 @@ void load_calls_begin(struct load_calls *calls, uint32_t worker, const struct lo
     if (call->intended == LOAD_NEVER) {
         place->call.intended = news_clock();
     }
-    canyon_client *through = calls->link->clients[client];
     if (blocking) {
-        enum canyon_status status = canyon_step(through, place->items, calls->plan->tensors, 0);
+        enum canyon_status status = place_step(place, client, NULL);
         place_ended(place, status, status == CANYON_OK ? "" : canyon_error_text());
         return;
     }
-    enum canyon_status status = canyon_step_async(through, place->items, calls->plan->tensors, 0, &future);
+    enum canyon_status status = place_step(place, client, &future);
     if (status != CANYON_OK) {
         place_ended(place, status, canyon_error_text());
         return;
@@ -165,19 +183,27 @@ struct load_place *load_calls_wait(struct load_calls *calls, uint64_t until) {
 
 /* ---- the end ---- */
 
-/* The servers answered every part of the call; some blocks may be refused. */
-static bool place_answered(const struct load_place *place) {
-    uint64_t refused = 0;
-    for (uint32_t t = 0; t < place->calls->plan->tensors; t++) {
+static uint64_t place_refused(const struct load_place *place) {
+    uint64_t refused = place->calls->plan->table ? place->batch.refused : 0;
+    for (uint32_t t = 0; t < place->calls->plan->tensors && !place->calls->plan->table; t++) {
         refused += place->items[t].refused;
     }
+    return refused;
+}
+
+/* The servers answered every part of the call; some blocks may be refused. */
+static bool place_answered(const struct load_place *place) {
+    uint64_t refused = place_refused(place);
     bool refusal = place->status == CANYON_REFUSED || place->status == CANYON_NOT_FINITE ||
                    place->status == CANYON_DENIED || place->status == CANYON_NOT_FOUND ||
-                   place->status == CANYON_STATE_LOST;
+                   place->status == CANYON_STATE_LOST ||
+                   (place->calls->plan->table &&
+                    (place->status == CANYON_TOO_LARGE || place->status == CANYON_NO_MEMORY || /* caps, and limits */
+                     place->status == CANYON_BUSY));
     return place->status == CANYON_OK || (refusal && refused > 0);
 }
 
-static void calls_remember(struct load_calls *calls, const struct load_failure *failure) {
+void load_calls_remember(struct load_calls *calls, const struct load_failure *failure) {
     struct load_process *counts = calls->counts;
     if (counts->failure_count == LOAD_FAILURES_HIGH) {
         counts->failures_lost = true;
@@ -189,11 +215,16 @@ static void calls_remember(struct load_calls *calls, const struct load_failure *
 /* What a verified load must know of a push that did not go as it should. */
 static void place_remember(const struct load_place *place, bool answered) {
     struct load_calls *calls = place->calls;
-    struct load_failure failure = {.worker = place_worker(place), .number = place->call.number, .blocks = UINT64_MAX};
+    struct load_failure failure = {
+        .worker = load_place_worker(place), .number = place->call.number, .blocks = UINT64_MAX};
     if (!answered) {
         failure.tensor = LOAD_EVERY_TENSOR;
         failure.certain = place->status == CANYON_UNAVAILABLE || place->status == CANYON_TIMEOUT;
-        calls_remember(calls, &failure);
+        load_calls_remember(calls, &failure);
+        return;
+    }
+    if (calls->plan->table) {
+        load_batch_remember(place, &failure);
         return;
     }
     for (uint32_t t = 0; t < calls->plan->tensors; t++) {
@@ -206,13 +237,16 @@ static void place_remember(const struct load_place *place, bool answered) {
         failure.first = item->refused_block;
         failure.certain = item->refused == 1 || item->refused == calls->blocks;
         failure.blocks = item->refused == 1 ? 1 : UINT64_MAX;
-        calls_remember(calls, &failure);
+        load_calls_remember(calls, &failure);
     }
 }
 
 static uint64_t place_torn(const struct load_place *place) {
     const struct load_calls *calls = place->calls;
     uint64_t block = calls->link->job.block_elements, elements = calls->plan->elements, torn = 0;
+    if (calls->plan->table) {
+        return load_batch_torn(place);
+    }
     for (uint32_t t = 0; t < calls->plan->tensors; t++) {
         const struct canyon_item *item = &place->items[t];
         for (uint64_t b = 0; item->weights != NULL && item->refused == 0 && b < calls->blocks; b++) {
@@ -230,6 +264,10 @@ static void place_count(const struct load_place *place) {
     uint64_t bytes = calls->plan->elements * sizeof(float);
     uint64_t block = calls->link->job.block_elements * sizeof(float);
     load_count(counts, LOAD_CALLS, 1);
+    if (calls->plan->table) {
+        load_batch_count(place);
+        return;
+    }
     for (uint32_t t = 0; t < calls->plan->tensors; t++) {
         const struct canyon_item *item = &place->items[t];
         uint64_t done = calls->blocks - item->refused, missing = item->refused * block;
@@ -254,9 +292,7 @@ bool load_calls_settle(struct load_calls *calls, struct load_place *place, uint6
         place_remember(place, answered);
     }
     if (answered) {
-        for (uint32_t t = 0; t < calls->plan->tensors; t++) {
-            load_count(counts, LOAD_REFUSED, place->items[t].refused);
-        }
+        load_count(counts, LOAD_REFUSED, place_refused(place));
         load_count(counts, LOAD_ACCEPTED, pushes);
         load_count(counts, LOAD_TORN, calls->plan->verify ? place_torn(place) : 0);
         if (intended >= measure && intended < end) {

@@ -23,6 +23,8 @@ struct load_place {
     enum canyon_status status;
     uint64_t ended; /* when */
     struct canyon_item *items;
+    struct canyon_batch batch; /* of a table */
+    uint64_t *ids;
     float *weights, *gradient; /* of all tensors, one after another; `gradient` when verifying, else NULL */
 };
 
@@ -56,6 +58,12 @@ void load_calls_begin(struct load_calls *calls, uint32_t worker, const struct lo
 
 /* Those that ended since the last look, oldest first, linked through `next`; NULL when `until` passed without any. */
 struct load_place *load_calls_wait(struct load_calls *calls, uint64_t until);
+
+/* The number of the worker of whom the call is. */
+uint32_t load_place_worker(const struct load_place *place);
+
+/* Keeps what a verified load must know of a push that did not go as it should. */
+void load_calls_remember(struct load_calls *calls, const struct load_failure *failure);
 
 /* Counts an ended call, measured from `measure` to `end`, and frees its place. True when its worker should do nothing
  * for LOAD_BACKOFF_MS: it failed. */

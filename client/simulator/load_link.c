@@ -60,6 +60,39 @@ static enum canyon_status link_create(struct load_link *link, uint32_t client, u
     return status == CANYON_OK ? CANYON_OK : fail(link, status, "use the codec '%s'", plan->codec);
 }
 
+/* Rows of zeros, from which sums begin; nothing is taken for rows beforehand. */
+static enum canyon_status link_create_table(struct load_link *link, uint32_t client, const struct coding *codec) {
+    const struct load_plan *plan = link->plan;
+    struct canyon_table_spec spec;
+    canyon_table_spec_init(&spec);
+    enum canyon_status status = canyon_table_spec_optimizer(&spec, plan->optimizer);
+    if (status != CANYON_OK) {
+        return fail(link, status, "use the optimizer '%s'", plan->optimizer);
+    }
+    load_tensor_name(plan, 0, spec.name);
+    spec.dim = plan->dim;
+    status = canyon_table_create(link->clients[client], &spec, 0, &link->tables[client]);
+    if (status != CANYON_OK) {
+        return fail(link, status, "create the table '%s'", spec.name);
+    }
+    if (codec != NULL) {
+        status = canyon_table_set_codec(link->tables[client], codec->gradient, codec->weights);
+    }
+    return status == CANYON_OK ? CANYON_OK : fail(link, status, "use the codec '%s'", plan->codec);
+}
+
+/* Handles of everything for one client. */
+static enum canyon_status link_create_all(struct load_link *link, uint32_t client, const struct coding *codec) {
+    enum canyon_status status = CANYON_OK;
+    if (link->plan->table) {
+        return link_create_table(link, client, codec);
+    }
+    for (uint32_t t = 0; t < link->plan->tensors && status == CANYON_OK; t++) {
+        status = link_create(link, client, t, codec);
+    }
+    return status;
+}
+
 enum canyon_status load_link_open(struct load_link *link, const struct load_plan *plan, uint32_t clients,
                                   const struct coding *codec, const char *name) {
     enum canyon_status status = CANYON_OK;
@@ -68,15 +101,14 @@ enum canyon_status load_link_open(struct load_link *link, const struct load_plan
     link->count = clients;
     link->clients = calloc(clients, sizeof *link->clients);
     link->tensors = calloc((size_t)clients * plan->tensors, sizeof *link->tensors);
-    if (link->clients == NULL || link->tensors == NULL) {
+    link->tables = calloc(clients, sizeof *link->tables);
+    if (link->clients == NULL || link->tensors == NULL || link->tables == NULL) {
         snprintf(link->text, sizeof link->text, "no memory for %" PRIu32 " clients", clients);
         return CANYON_NO_MEMORY;
     }
     for (uint32_t c = 0; c < clients && status == CANYON_OK; c++) {
         status = link_connect(link, c, name);
-        for (uint32_t t = 0; t < plan->tensors && status == CANYON_OK; t++) {
-            status = link_create(link, c, t, codec);
-        }
+        status = status == CANYON_OK ? link_create_all(link, c, codec) : status;
     }
     if (status == CANYON_OK && (status = canyon_job(link->clients[0], &link->job)) != CANYON_OK) {
         fail(link, status, "ask for the job");
@@ -92,7 +124,7 @@ enum canyon_status load_link_drop(struct load_link *link) {
         load_tensor_name(link->plan, t, name);
         enum canyon_status status = canyon_tensor_drop(link->clients[0], name, 0);
         if (status != CANYON_OK && status != CANYON_NOT_FOUND && result == CANYON_OK) {
-            result = fail(link, status, "drop the tensor '%s'", name);
+            result = fail(link, status, "drop the %s '%s'", link->plan->table ? "table" : "tensor", name);
         }
         there = status != CANYON_UNAVAILABLE && status != CANYON_TIMEOUT; /* else each of them takes a deadline */
     }
@@ -103,9 +135,13 @@ void load_link_close(struct load_link *link) {
     for (size_t i = 0; link->tensors != NULL && i < (size_t)link->count * link->plan->tensors; i++) {
         canyon_tensor_close(link->tensors[i]);
     }
+    for (uint32_t c = 0; link->tables != NULL && c < link->count; c++) {
+        canyon_table_close(link->tables[c]);
+    }
     for (uint32_t c = 0; link->clients != NULL && c < link->count; c++) {
         canyon_close(link->clients[c]);
     }
+    free(link->tables);
     free(link->tensors);
     free(link->clients);
     memset(link, 0, sizeof *link);

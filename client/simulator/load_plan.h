@@ -15,6 +15,10 @@
 #define LOAD_CLIENTS_HIGH   64
 #define LOAD_TENSORS_HIGH   1024
 #define LOAD_SIZE_HIGH      (UINT64_C(1) << 40) /* bytes of a tensor's weights */
+#define LOAD_BATCH_HIGH     (UINT64_C(1) << 20) /* ids of a call */
+#define LOAD_TALLY_BYTES    24                  /* of a row that is verified */
+
+struct draws;
 
 struct load_plan {
     struct load_pace pace;
@@ -28,7 +32,13 @@ struct load_plan {
     uint32_t processes;    /* worker w is in process w % processes */
     uint32_t clients;      /* of each process; a client has one connection to every server thread */
     uint32_t tensors;
-    uint64_t elements;         /* of each tensor; one dimension */
+    uint64_t elements; /* of each tensor; one dimension */
+    bool table;        /* of rows, instead of tensors: `tensors` is 1 and `elements` what a call moves, batch x dim */
+    uint32_t dim;
+    uint64_t rows, batch;      /* rows that ids are drawn from; ids of a call, as they are drawn */
+    const char *distribution;  /* as it was given, */
+    double exponent, most;     /* what it means (draws.h), and the share of the likeliest row */
+    const struct draws *draws; /* by which ids are drawn; made before the load begins */
     uint64_t warmup, duration; /* nanoseconds: not measured, then measured */
     uint64_t seed;
     uint32_t timeout_ms; /* of every call */
@@ -42,10 +52,17 @@ uint32_t load_plan_workers(const struct load_plan *plan, uint32_t process);
 bool load_plan_pushes(const struct load_plan *plan);
 bool load_plan_pulls(const struct load_plan *plan);
 
-/* Bytes of a call in one direction. */
+/* What is counted: "blocks", or "rows" of a table. */
+const char *load_plan_parts(const struct load_plan *plan);
+
+/* Bytes of a call in one direction; of a table, as ids are drawn. */
 uint64_t load_plan_call_bytes(const struct load_plan *plan);
 
-/* Bytes that all processes take for gradients and weights; UINT64_MAX when that is not a number any more. */
+/* Pushing calls that a verified load may make: then no sum passes what float32 holds exactly. */
+uint64_t load_plan_pushes_high(const struct load_plan *plan);
+
+/* Bytes that all processes take for gradients, weights and ids, for drawing ids and for verifying rows; UINT64_MAX when
+ * that is not a number any more. */
 uint64_t load_plan_memory(const struct load_plan *plan);
 
 #endif

@@ -9,6 +9,7 @@
 #include "client/tools/table.h"
 
 #define GIGA 1e9
+#define MEGA 1e6
 
 static double per_second(const struct load_result *result, enum load_counter counter) {
     return result->seconds > 0.0 ? (double)result->totals[counter] / result->seconds : 0.0;
@@ -22,8 +23,13 @@ bool load_report_kept_up(const struct load_plan *plan, const struct load_result 
 /* ---- for people ---- */
 
 static void describe(const struct load_plan *plan, const struct load_result *result, char *text, size_t bytes) {
-    char size[NUMBER_BYTES], rate[64] = "as fast as it goes", kind[96];
+    char size[NUMBER_BYTES], of[192], rate[64] = "as fast as it goes", kind[96];
     number_bytes((double)plan->elements * sizeof(float), size, sizeof size);
+    snprintf(of, sizeof of, "%" PRIu32 " x %s", plan->tensors, size);
+    if (plan->table) {
+        snprintf(of, sizeof of, "%" PRIu64 " draws (%s) of %" PRIu64 " rows of %" PRIu32, plan->batch,
+                 plan->distribution, plan->rows, plan->dim);
+    }
     if (plan->pace.rate > 0.0) {
         snprintf(rate, sizeof rate, "%.10g calls/s", plan->pace.rate);
     }
@@ -33,12 +39,12 @@ static void describe(const struct load_plan *plan, const struct load_result *res
                  plan->pace.mix[2]);
     }
     snprintf(text, bytes,
-             "%s of %" PRIu32 " x %s, %s, %s, %" PRIu32 " worker%s in %" PRIu32 " process%s, %" PRIu32
-             " in flight, %s; %" PRIu32 " server%s, %" PRIu32 " thread%s, %s",
-             kind, plan->tensors, size, plan->codec, plan->optimizer, plan->pace.workers,
-             plan->pace.workers == 1 ? "" : "s", plan->processes, plan->processes == 1 ? "" : "es",
-             plan->pace.in_flight, rate, result->servers, result->servers == 1 ? "" : "s", result->threads,
-             result->threads == 1 ? "" : "s", result->encrypted ? "encrypted" : "PLAINTEXT");
+             "%s of %s, %s, %s, %" PRIu32 " worker%s in %" PRIu32 " process%s, %" PRIu32 " in flight, %s; %" PRIu32
+             " server%s, %" PRIu32 " thread%s, %s",
+             kind, of, plan->codec, plan->optimizer, plan->pace.workers, plan->pace.workers == 1 ? "" : "s",
+             plan->processes, plan->processes == 1 ? "" : "es", plan->pace.in_flight, rate, result->servers,
+             result->servers == 1 ? "" : "s", result->threads, result->threads == 1 ? "" : "s",
+             result->encrypted ? "encrypted" : "PLAINTEXT");
 }
 
 static void row(struct table *table, const char *name, const char *text) {
@@ -66,16 +72,20 @@ static void latency_row(struct table *table, const char *name, const struct hist
     row(table, name, text);
 }
 
-static void throughput_rows(struct table *table, const struct load_result *result) {
+static void throughput_rows(struct table *table, const struct load_plan *plan, const struct load_result *result) {
     char text[256], calls[NUMBER_BYTES], pushes[NUMBER_BYTES], pushed[NUMBER_BYTES], pulled[NUMBER_BYTES];
     snprintf(text, sizeof text, "%.3f GB/s pushed", per_second(result, LOAD_BYTES_PUSHED) / GIGA);
     row(table, "gradients", text);
     snprintf(text, sizeof text, "%.3f GB/s pulled", per_second(result, LOAD_BYTES_PULLED) / GIGA);
     row(table, "weights", text);
-    snprintf(text, sizeof text, "%s calls, %s pushes of a tensor, %s blocks pushed, %s pulled",
+    if (plan->table) {
+        snprintf(text, sizeof text, "%.3f M rows/s, each once a call", per_second(result, LOAD_ROWS) / MEGA);
+        row(table, "rows", text);
+    }
+    snprintf(text, sizeof text, "%s calls, %s pushes%s, %s %s pushed, %s pulled",
              number_rate(per_second(result, LOAD_CALLS), calls, sizeof calls),
-             number_rate(per_second(result, LOAD_PUSHES), pushes, sizeof pushes),
-             number_rate(per_second(result, LOAD_BLOCKS_PUSHED), pushed, sizeof pushed),
+             number_rate(per_second(result, LOAD_PUSHES), pushes, sizeof pushes), plan->table ? "" : " of a tensor",
+             number_rate(per_second(result, LOAD_BLOCKS_PUSHED), pushed, sizeof pushed), load_plan_parts(plan),
              number_rate(per_second(result, LOAD_BLOCKS_PULLED), pulled, sizeof pulled));
     row(table, "rates", text);
 }
@@ -107,7 +117,7 @@ static void cost_rows(struct table *table, const struct load_result *result) {
     row(table, "processors", text);
 }
 
-static void verdict_row(struct table *table, const struct load_result *result) {
+static void verdict_row(struct table *table, const struct load_plan *plan, const struct load_result *result) {
     const struct load_verdict *verdict = &result->verdict;
     char text[256], pushes[NUMBER_BYTES], blocks[NUMBER_BYTES];
     number_grouped(verdict->pushes, pushes, sizeof pushes);
@@ -115,13 +125,13 @@ static void verdict_row(struct table *table, const struct load_result *result) {
     if (!verdict->done) {
         snprintf(text, sizeof text, "NOT DECIDED");
     } else if (load_verdict_good(verdict)) {
-        snprintf(text, sizeof text, "yes: %s pushing calls, each applied exactly once in all of %s blocks", pushes,
-                 blocks);
+        snprintf(text, sizeof text, "yes: %s pushing calls, each applied exactly once in all of %s %s", pushes, blocks,
+                 load_plan_parts(plan));
     } else {
         snprintf(text, sizeof text,
-                 "%s: of %s blocks %" PRIu64 " are wrong, %" PRIu64 " undecided; %" PRIu64 " were torn on the way",
-                 verdict->wrong + verdict->torn > 0 ? "NO" : "NOT DECIDED", blocks, verdict->wrong, verdict->undecided,
-                 verdict->torn);
+                 "%s: of %s %s %" PRIu64 " are wrong, %" PRIu64 " undecided; %" PRIu64 " were torn on the way",
+                 verdict->wrong + verdict->torn > 0 ? "NO" : "NOT DECIDED", blocks, load_plan_parts(plan),
+                 verdict->wrong, verdict->undecided, verdict->torn);
     }
     row(table, "verified", text);
 }
@@ -137,7 +147,7 @@ bool load_report_table(FILE *out, const struct load_plan *plan, const struct loa
     snprintf(text, sizeof text, "%.2f s after %.2f s of ramp-up%s", result->seconds, (double)plan->warmup / 1e9,
              result->interrupted ? ", then interrupted" : "");
     row(table, "measured", text);
-    throughput_rows(table, result);
+    throughput_rows(table, plan, result);
     latency_row(table, "latency", &result->latency);
     for (unsigned k = 0; k < LOAD_KINDS; k++) {
         kinds += result->latencies[k].count > 0;
@@ -147,11 +157,11 @@ bool load_report_table(FILE *out, const struct load_plan *plan, const struct loa
         latency_row(table, text, &result->latencies[k]);
     }
     cost_rows(table, result);
-    snprintf(text, sizeof text, "%" PRIu64 " calls failed, %" PRIu64 " blocks refused", result->totals[LOAD_FAILED],
-             result->totals[LOAD_REFUSED]);
+    snprintf(text, sizeof text, "%" PRIu64 " calls failed, %" PRIu64 " %s refused", result->totals[LOAD_FAILED],
+             result->totals[LOAD_REFUSED], load_plan_parts(plan));
     row(table, "errors", text);
     if (plan->verify) {
-        verdict_row(table, result);
+        verdict_row(table, plan, result);
     }
     bool printed = table_print(table, out);
     table_destroy(table);
@@ -168,6 +178,20 @@ bool load_report_brief(FILE *out, const struct load_plan *plan, const struct loa
     return fflush(out) == 0 && ferror(out) == 0;
 }
 
+static void report_fault(FILE *out, const struct load_plan *plan, const struct load_fault *fault) {
+    const char *part = plan->table ? "row" : "block";
+    char name[CANYON_NAME_BYTES];
+    load_tensor_name(plan, fault->tensor, name);
+    fprintf(out,
+            "canyon-sim load: %s %s, %s %" PRIu64 ": element %" PRIu64 " must be %.0f and is %.9g (%" PRIu64
+            " elements of the %s are wrong); the %s was to have %.0f pushes and has had %.0f: %s\n",
+            plan->table ? "table" : "tensor", name, part, fault->block, fault->element, fault->expected, fault->found,
+            fault->wrong, part, part, fault->updates, fault->applied,
+            fault->applied < fault->updates   ? "lost"
+            : fault->applied > fault->updates ? "doubled, or pushed by somebody else"
+                                              : "applied otherwise than they were made");
+}
+
 static void report_verdict_faults(FILE *out, const struct load_plan *plan, const struct load_result *result) {
     const struct load_verdict *verdict = &result->verdict;
     uint64_t shown = verdict->wrong < LOAD_FAULTS_SHOWN ? verdict->wrong : LOAD_FAULTS_SHOWN;
@@ -176,30 +200,20 @@ static void report_verdict_faults(FILE *out, const struct load_plan *plan, const
         return;
     }
     for (uint64_t i = 0; i < shown; i++) {
-        const struct load_fault *fault = &verdict->faults[i];
-        char name[CANYON_NAME_BYTES];
-        load_tensor_name(plan, fault->tensor, name);
-        fprintf(out,
-                "canyon-sim load: tensor %s, block %" PRIu64 ": element %" PRIu64 " must be %.0f and is %.9g (%" PRIu64
-                " elements of the block are wrong); the block was to have %.0f "
-                "pushes and has had %.0f: %s\n",
-                name, fault->block, fault->element, fault->expected, fault->found, fault->wrong, fault->updates,
-                fault->applied,
-                fault->applied < fault->updates   ? "lost"
-                : fault->applied > fault->updates ? "doubled, or pushed by somebody else"
-                                                  : "applied otherwise than they were made");
+        report_fault(out, plan, &verdict->faults[i]);
     }
     if (verdict->wrong > shown) {
-        fprintf(out, "canyon-sim load: and %" PRIu64 " more blocks\n", verdict->wrong - shown);
+        fprintf(out, "canyon-sim load: and %" PRIu64 " more %s\n", verdict->wrong - shown, load_plan_parts(plan));
     }
     if (verdict->torn > 0) {
-        fprintf(out, "canyon-sim load: %" PRIu64 " blocks came with weights of two moments mixed\n", verdict->torn);
+        fprintf(out, "canyon-sim load: %" PRIu64 " %s came with weights of two moments mixed\n", verdict->torn,
+                load_plan_parts(plan));
     }
     if (verdict->undecided > 0) {
         fprintf(out,
-                "canyon-sim load: %" PRIu64 " blocks cannot be judged: of some of their pushes nobody knows whether "
+                "canyon-sim load: %" PRIu64 " %s cannot be judged: of some of their pushes nobody knows whether "
                 "they were applied\n",
-                verdict->undecided);
+                verdict->undecided, load_plan_parts(plan));
     }
 }
 
@@ -210,7 +224,7 @@ void load_report_faults(FILE *out, const struct load_plan *plan, const struct lo
                 totals[LOAD_FAILED], totals[LOAD_UNKNOWN]);
     }
     if (totals[LOAD_REFUSED] > 0) {
-        fprintf(out, "canyon-sim load: %" PRIu64 " blocks were refused\n", totals[LOAD_REFUSED]);
+        fprintf(out, "canyon-sim load: %" PRIu64 " %s were refused\n", totals[LOAD_REFUSED], load_plan_parts(plan));
     }
     if (totals[LOAD_FAILED] + totals[LOAD_REFUSED] > 0 && result->failure[0] != '\0') {
         fprintf(out, "canyon-sim load: the first failure said: %s\n", result->failure);
@@ -225,7 +239,7 @@ void load_report_faults(FILE *out, const struct load_plan *plan, const struct lo
         fprintf(out,
                 "canyon-sim load: ended after %" PRIu64
                 " pushing calls: the sums of more would not be exact in float32\n",
-                LOAD_PUSHES_HIGH);
+                load_plan_pushes_high(plan));
     }
     if (plan->verify) {
         report_verdict_faults(out, plan, result);
@@ -247,29 +261,44 @@ static json_t *latency_json(const struct histogram *histogram) {
                      record_number((double)histogram->max / 1e3));
 }
 
+/* What only the one kind of load has. */
+static json_t *of_tensors(const struct load_plan *plan, uint64_t value) {
+    return plan->table ? json_null() : record_unsigned(value);
+}
+
+static json_t *of_table(const struct load_plan *plan, uint64_t value) {
+    return plan->table ? record_unsigned(value) : json_null();
+}
+
 static json_t *workload_json(const struct load_plan *plan, const struct load_result *result) {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:b}", "mode",
-                     plan->mode, "codec", plan->codec, "optimizer", plan->optimizer, "workers",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:b, "
+                     "s:b, s:o, s:o, s:o, s:o}",
+                     "mode", plan->mode, "codec", plan->codec, "optimizer", plan->optimizer, "workers",
                      record_unsigned(plan->pace.workers), "processes", record_unsigned(plan->processes), "clients",
                      record_unsigned(plan->clients), "in_flight", record_unsigned(plan->pace.in_flight), "tensors",
-                     record_unsigned(plan->tensors), "tensor_bytes", record_unsigned(plan->elements * sizeof(float)),
+                     of_tensors(plan, plan->tensors), "tensor_bytes", of_tensors(plan, plan->elements * sizeof(float)),
                      "rate", record_number(plan->pace.rate), "verify", plan->verify, "encrypted", result->encrypted,
                      "servers", record_unsigned(result->servers), "server_threads", record_unsigned(result->threads),
                      "warmup_s", record_number((double)plan->warmup / 1e9), "duration_s",
-                     record_number(result->seconds), "interrupted", result->interrupted);
+                     record_number(result->seconds), "interrupted", result->interrupted, "table", plan->table, "dim",
+                     of_table(plan, plan->dim), "rows", of_table(plan, plan->rows), "batch",
+                     of_table(plan, plan->batch), "distribution",
+                     plan->table ? json_string(plan->distribution) : json_null());
 }
 
-static json_t *rates_json(const struct load_result *result) {
+static json_t *rates_json(const struct load_plan *plan, const struct load_result *result) {
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "calls", record_unsigned(result->totals[LOAD_CALLS]),
-        "calls_per_s", record_number(per_second(result, LOAD_CALLS)), "pushes_per_s",
-        record_number(per_second(result, LOAD_PUSHES)), "blocks_pushed_per_s",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "calls",
+        record_unsigned(result->totals[LOAD_CALLS]), "calls_per_s", record_number(per_second(result, LOAD_CALLS)),
+        "pushes_per_s", record_number(per_second(result, LOAD_PUSHES)), "blocks_pushed_per_s",
         record_number(per_second(result, LOAD_BLOCKS_PUSHED)), "blocks_pulled_per_s",
         record_number(per_second(result, LOAD_BLOCKS_PULLED)), "gradient_gbps",
         record_number(per_second(result, LOAD_BYTES_PUSHED) / GIGA), "weight_gbps",
-        record_number(per_second(result, LOAD_BYTES_PULLED) / GIGA), "latency", latency_json(&result->latency),
-        "latency_push_pull", latency_json(&result->latencies[LOAD_PUSH_PULL]), "latency_push",
-        latency_json(&result->latencies[LOAD_PUSH]), "latency_pull", latency_json(&result->latencies[LOAD_PULL]));
+        record_number(per_second(result, LOAD_BYTES_PULLED) / GIGA), "mrows_s",
+        plan->table ? record_number(per_second(result, LOAD_ROWS) / MEGA) : json_null(), "latency",
+        latency_json(&result->latency), "latency_push_pull", latency_json(&result->latencies[LOAD_PUSH_PULL]),
+        "latency_push", latency_json(&result->latencies[LOAD_PUSH]), "latency_pull",
+        latency_json(&result->latencies[LOAD_PULL]));
 }
 
 static json_t *costs_json(const struct load_plan *plan, const struct load_result *result) {
@@ -296,7 +325,7 @@ static json_t *costs_json(const struct load_plan *plan, const struct load_result
 }
 
 bool load_report_json(FILE *out, const struct load_plan *plan, const struct load_result *result) {
-    json_t *object = workload_json(plan, result), *rates = rates_json(result), *costs = costs_json(plan, result);
+    json_t *object = workload_json(plan, result), *rates = rates_json(plan, result), *costs = costs_json(plan, result);
     bool whole = object != NULL && rates != NULL && costs != NULL && json_object_update(object, rates) == 0 &&
                  json_object_update(object, costs) == 0;
     json_decref(rates);

@@ -145,8 +145,8 @@ static void watch_show(struct load_watch *watch) {
         }
         int length = snprintf(text, sizeof text, "%s", watch->recent[0] != '\0' ? watch->recent : "measuring");
         if (failed + refused > 0) {
-            snprintf(text + length, sizeof text - (size_t)length,
-                     ", %" PRIu64 " calls failed, %" PRIu64 " blocks refused", failed, refused);
+            snprintf(text + length, sizeof text - (size_t)length, ", %" PRIu64 " calls failed, %" PRIu64 " %s refused",
+                     failed, refused, load_plan_parts(watch->plan));
         }
     }
     progress_update(&watch->progress, fraction, text);

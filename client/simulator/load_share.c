@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <sys/mman.h>
 
-#include "client/simulator/load_gradient.h"
 #include "client/simulator/news.h"
 
 struct load_share *load_share_create(const struct load_plan *plan) {
@@ -17,6 +16,7 @@ struct load_share *load_share_create(const struct load_plan *plan) {
     share->bytes = bytes;
     share->processes = plan->processes;
     share->workers = plan->pace.workers;
+    share->pushes_high = load_plan_pushes_high(plan);
     share->begun =
         (uint64_t *)(void *)((unsigned char *)share + begun); /* where it is in every process: they are forked */
     return share;
@@ -35,7 +35,7 @@ void load_share_end_by(struct load_share *share, uint64_t time) {
 }
 
 bool load_share_take_push(struct load_share *share) {
-    if (atomic_fetch_add(&share->pushes, 1) < LOAD_PUSHES_HIGH) {
+    if (atomic_fetch_add(&share->pushes, 1) < share->pushes_high) {
         return true;
     }
     atomic_store(&share->exhausted, 1);

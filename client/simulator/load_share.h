@@ -18,7 +18,8 @@
 #define LOAD_TEXT_BYTES    320
 #define LOAD_EVERY_TENSOR  UINT32_MAX
 
-/* A push that was not answered as it should: for a verified load. */
+/* A push that was not answered as it should: for a verified load. Of a table: `first` is a row's id and `blocks` 1, or
+ * it is of all rows of the call, with 0 and UINT64_MAX. */
 struct load_failure {
     uint32_t worker;
     uint32_t tensor; /* or LOAD_EVERY_TENSOR */
@@ -31,10 +32,11 @@ enum load_counter {
     /* Between the measure's beginning and end, by when calls ended: */
     LOAD_CALLS,
     LOAD_PUSHES,        /* gradients of one tensor */
-    LOAD_BLOCKS_PUSHED, /* and applied */
+    LOAD_BLOCKS_PUSHED, /* and applied; of a table: different rows of each call, and so wherever blocks are counted */
     LOAD_BLOCKS_PULLED,
     LOAD_BYTES_PUSHED, /* of float32, however they travel */
     LOAD_BYTES_PULLED,
+    LOAD_ROWS, /* of a table: different rows that calls moved, either way or both */
     /* Of the whole run: */
     LOAD_FAILED,   /* calls that were not done; refused blocks alone do not count as that */
     LOAD_UNKNOWN,  /* of these, with OUTCOME_UNKNOWN */
@@ -60,9 +62,10 @@ struct load_share {
     size_t bytes; /* of all of it */
     _Atomic uint64_t begin, measure, end;
     _Atomic uint64_t pushes;    /* pushing calls begun, when they must be counted: of a verified load */
-    _Atomic uint32_t exhausted; /* 1: it ended because LOAD_PUSHES_HIGH were made */
+    _Atomic uint32_t exhausted; /* 1: it ended because pushes_high were made */
     uint32_t processes, workers;
-    uint64_t *begun; /* of each worker: calls, once its process is done */
+    uint64_t pushes_high; /* so many may be made */
+    uint64_t *begun;      /* of each worker: calls, once its process is done */
     struct load_process process[];
 };
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/simulator/load_verify_rows.h"
+
 uint64_t load_sums(const struct load_plan *plan, const uint64_t *begun, uint64_t sums[LOAD_CLASSES]) {
     uint64_t pushes = 0;
     uint8_t values[LOAD_CLASSES];
@@ -112,13 +114,12 @@ static enum canyon_status verify_tensor(struct verification *verification, struc
     return CANYON_OK;
 }
 
-enum canyon_status load_verify(const struct load_plan *plan, const struct load_share *share, struct load_link *link,
-                               struct load_verdict *verdict) {
+static enum canyon_status verify_tensors(const struct load_plan *plan, const struct load_share *share,
+                                         struct load_link *link, struct load_verdict *verdict) {
     uint64_t block_elements = link->job.block_elements, blocks = (plan->elements + block_elements - 1) / block_elements;
     struct verification verification = {
         .plan = plan, .share = share, .verdict = verdict, .block_elements = block_elements};
     enum canyon_status status = CANYON_OK;
-    memset(verdict, 0, sizeof *verdict);
     verification.weights = calloc(plan->elements, sizeof *verification.weights);
     verification.steps = calloc(blocks, sizeof *verification.steps);
     if (verification.weights == NULL || verification.steps == NULL) {
@@ -126,6 +127,18 @@ enum canyon_status load_verify(const struct load_plan *plan, const struct load_s
         status = CANYON_NO_MEMORY;
     }
     verification.pushes = load_sums(plan, share->begun, verification.sums);
+    for (uint32_t t = 0; t < plan->tensors && status == CANYON_OK; t++) {
+        status = verify_tensor(&verification, link, t, blocks);
+    }
+    free(verification.steps);
+    free(verification.weights);
+    return status;
+}
+
+enum canyon_status load_verify(const struct load_plan *plan, const struct load_share *share, struct load_link *link,
+                               struct load_verdict *verdict) {
+    enum canyon_status status = CANYON_OK;
+    memset(verdict, 0, sizeof *verdict);
     for (uint32_t p = 0; p < share->processes && status == CANYON_OK; p++) {
         if (share->process[p].failures_lost) {
             snprintf(link->text, sizeof link->text,
@@ -134,14 +147,13 @@ enum canyon_status load_verify(const struct load_plan *plan, const struct load_s
             status = CANYON_OUTCOME_UNKNOWN;
         }
     }
-    for (uint32_t t = 0; t < plan->tensors && status == CANYON_OK; t++) {
-        status = verify_tensor(&verification, link, t, blocks);
+    if (status == CANYON_OK) {
+        status =
+            plan->table ? load_verify_rows(plan, share, link, verdict) : verify_tensors(plan, share, link, verdict);
     }
     verdict->done = status == CANYON_OK;
     verdict->pushes = load_total(share, LOAD_ACCEPTED);
     verdict->torn = load_total(share, LOAD_TORN);
-    free(verification.steps);
-    free(verification.weights);
     return status;
 }
 

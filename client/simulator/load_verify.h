@@ -14,7 +14,7 @@
 
 #define LOAD_FAULTS_SHOWN 10
 
-/* A block that does not hold what it must. */
+/* A block, or a row, that does not hold what it must. */
 struct load_fault {
     uint32_t tensor;
     uint64_t block;
@@ -27,7 +27,7 @@ struct load_fault {
 struct load_verdict {
     bool done;          /* false: it could not be found out; nothing else is filled in */
     uint64_t pushes;    /* pushing calls that were answered without any refusal */
-    uint64_t blocks;    /* of all tensors */
+    uint64_t blocks;    /* of all tensors, or rows of the table */
     uint64_t wrong;     /* of them */
     uint64_t undecided; /* blocks whose pushes include one whose outcome nobody knows: not compared */
     uint64_t torn;      /* blocks received on the way that were not of one moment */
@@ -42,8 +42,8 @@ uint64_t load_sums(const struct load_plan *plan, const uint64_t *begun, uint64_t
 bool load_block_sums(const struct load_plan *plan, const struct load_share *share, uint32_t tensor, uint64_t block,
                      uint64_t sums[LOAD_CLASSES], uint64_t *pushes);
 
-/* Pulls all tensors through the link's first client and judges. Nobody may push meanwhile. On failure the link's text
- * says what was being done. */
+/* Pulls all tensors, or reads the table, through the link's first client and judges. Nobody may push meanwhile. On
+ * failure the link's text says what was being done. */
 enum canyon_status load_verify(const struct load_plan *plan, const struct load_share *share, struct load_link *link,
                                struct load_verdict *verdict);
 

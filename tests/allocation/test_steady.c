@@ -1,5 +1,5 @@
 /* A server that has found its stride allocates nothing more: whatever a push, a pull or a push_pull needs is there from
- * the requests before it.
+ * the requests before it, of blocks and of rows, in every form.
  *
  * The server runs in this process, with its calls of malloc and its kin counted; the worker is this program again, in a
  * process of its own. Phases of many steps follow one another. What waits for a socket takes memory from a pool that
@@ -31,7 +31,12 @@
 #define BLOCKS        12
 #define BLOCK         65536 /* elements */
 #define SMALL         12    /* tensors that share frames */
-#define POOL_HIGH     256   /* chunks and buffers that the pools of two threads may come to hold */
+#define CODED         4     /* tensors and tables whose values travel in other forms, and as float32 */
+#define CODED_BLOCKS  1
+#define DIM           16
+#define ROWS          2500 /* of a table, in a batch of more, some of them twice */
+#define IDS           3000
+#define POOL_HIGH     256 /* chunks and buffers that the pools of two threads may come to hold */
 #define WORKER_FAILED 3
 
 extern char **environ;
@@ -61,57 +66,102 @@ static canyon_tensor *tensor(canyon_client *client, const char *name, size_t ele
     return made;
 }
 
-static void step(canyon_client *client, canyon_tensor *large, canyon_tensor *const *small, float *gradient,
-                 float *weights) {
+/* What the worker trains. */
+struct trained {
+    canyon_client *client;
+    canyon_tensor *large, *small[SMALL], *coded[CODED];
+    canyon_table *tables[CODED];
+    float *gradient, *weights; /* BLOCKS * BLOCK each */
+    uint64_t ids[IDS];
+};
+
+static void create_all(struct trained *trained) {
+    static const char *const forms[CODED][3] = {
+        {"bf16", "bf16", "f16"}, {"int8", "int8", "bf16"}, {"topk:0.05", "f32", "int8"}, {"f32", "int8", "f32"}};
+    struct canyon_table_spec spec;
+    char name[32];
+    trained->large = tensor(trained->client, "large", (size_t)BLOCKS * BLOCK);
+    for (size_t i = 0; i < SMALL; i++) {
+        snprintf(name, sizeof name, "small%zu", i);
+        trained->small[i] = tensor(trained->client, name, 100);
+    }
+    for (size_t i = 0; i < CODED; i++) {
+        snprintf(name, sizeof name, "coded%zu", i);
+        trained->coded[i] = tensor(trained->client, name, (size_t)CODED_BLOCKS * BLOCK);
+        insist(canyon_tensor_set_codec(trained->coded[i], forms[i][0], forms[i][1]));
+        canyon_table_spec_init(&spec);
+        snprintf(spec.name, sizeof spec.name, "table%zu", i);
+        spec.dim = DIM;
+        insist(canyon_table_spec_optimizer(&spec, "adam"));
+        insist(canyon_table_create(trained->client, &spec, 0, &trained->tables[i]));
+        insist(canyon_table_set_codec(trained->tables[i], forms[i][2], forms[i][2]));
+    }
+    for (uint64_t i = 0; i < IDS; i++) {
+        trained->ids[i] = i % ROWS * 0x9e3779b97f4a7c15u;
+    }
+}
+
+static void close_all(struct trained *trained) {
+    for (size_t i = 0; i < SMALL; i++) {
+        canyon_tensor_close(trained->small[i]);
+    }
+    for (size_t i = 0; i < CODED; i++) {
+        canyon_tensor_close(trained->coded[i]);
+        canyon_table_close(trained->tables[i]);
+    }
+    canyon_tensor_close(trained->large);
+}
+
+static void step(struct trained *trained) {
     struct canyon_item items[SMALL];
     memset(items, 0, sizeof items);
     for (size_t i = 0; i < SMALL; i++) {
-        items[i].tensor = small[i];
-        items[i].gradient = gradient + 100 * i;
-        items[i].weights = weights + 100 * i;
+        items[i].tensor = trained->small[i];
+        items[i].gradient = trained->gradient + 100 * i;
+        items[i].weights = trained->weights + 100 * i;
     }
-    insist(canyon_step(client, items, SMALL, 0));
-    insist(canyon_push_pull(large, gradient, weights, 0));
-    insist(canyon_push(large, gradient, 0));
-    insist(canyon_pull(large, weights, 0));
+    insist(canyon_step(trained->client, items, SMALL, 0));
+    insist(canyon_push_pull(trained->large, trained->gradient, trained->weights, 0));
+    insist(canyon_push(trained->large, trained->gradient, 0));
+    insist(canyon_pull(trained->large, trained->weights, 0));
+    for (size_t i = 0; i < CODED; i++) {
+        insist(canyon_push_pull(trained->coded[i], trained->gradient, trained->weights, 0));
+        insist(canyon_push(trained->coded[i], trained->gradient, 0));
+        insist(canyon_pull(trained->coded[i], trained->weights, 0));
+        insist(canyon_table_push_pull(trained->tables[i], trained->ids, IDS, trained->gradient, trained->weights, 0));
+        insist(canyon_table_push(trained->tables[i], trained->ids + i, 100, trained->gradient, 0));
+        insist(canyon_table_pull(trained->tables[i], trained->ids, IDS, trained->weights, 0));
+    }
 }
 
 /* Steps through a phase for every byte of standard input, and answers it with one. */
 static int work(const char *servers, const char *home) {
     struct canyon_options options;
-    canyon_client *client = NULL;
-    canyon_tensor *large, *small[SMALL];
-    float *gradient = calloc((size_t)BLOCKS * BLOCK, sizeof *gradient);
-    float *weights = calloc((size_t)BLOCKS * BLOCK, sizeof *weights);
-    char name[32], byte;
-    if (gradient == NULL || weights == NULL) {
+    static struct trained trained;
+    char byte;
+    trained.gradient = calloc((size_t)BLOCKS * BLOCK, sizeof *trained.gradient);
+    trained.weights = calloc((size_t)BLOCKS * BLOCK, sizeof *trained.weights);
+    if (trained.gradient == NULL || trained.weights == NULL) {
         return WORKER_FAILED;
     }
     canyon_options_init(&options);
     options.servers = servers;
     options.timeout_ms = 60000;
     options.insecure_plaintext = home[0] == '\0';
-    insist(canyon_connect(&options, &client));
-    large = tensor(client, "large", (size_t)BLOCKS * BLOCK);
-    for (size_t i = 0; i < SMALL; i++) {
-        snprintf(name, sizeof name, "small%zu", i);
-        small[i] = tensor(client, name, 100);
-    }
+    insist(canyon_connect(&options, &trained.client));
+    create_all(&trained);
     while (read(STDIN_FILENO, &byte, 1) == 1) {
         for (int i = 0; i < STEPS; i++) {
-            step(client, large, small, gradient, weights);
+            step(&trained);
         }
         if (write(STDOUT_FILENO, &byte, 1) != 1) {
             return WORKER_FAILED;
         }
     }
-    for (size_t i = 0; i < SMALL; i++) {
-        canyon_tensor_close(small[i]);
-    }
-    canyon_tensor_close(large);
-    canyon_close(client);
-    free(gradient);
-    free(weights);
+    close_all(&trained);
+    canyon_close(trained.client);
+    free(trained.gradient);
+    free(trained.weights);
     return 0;
 }
 

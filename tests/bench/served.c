@@ -17,7 +17,7 @@
 
 #include "tests/bench/measure.h"
 
-#define SERVERS      8
+#define SERVERS      16
 #define PATH_BYTES   SERVED_PATH_BYTES
 #define MOST_WORDS   40
 #define BACKLOG      1024 /* as the server's own */

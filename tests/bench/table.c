@@ -5,7 +5,8 @@
  *
  * 10 million rows of dim 16 with Adam, made in an order that has nothing to do with how often they are drawn. A batch
  * is 4,096 draws by Zipf's law (1.05), merged to unique ids before anything is timed (about 2,300). Enough batches are
- * drawn that what they touch is far larger than caches. A push returns the rows.
+ * drawn that what they touch is far larger than caches. A push returns the rows; those of all shards are looked up
+ * together first, as a server does with a frame.
  *
  * The limit is a loop over the same batches that knows where everything is: for each row it reads the first
  * line of its search, reads and writes its marks and its record, reads the gradient, and writes the row out; it neither
@@ -59,6 +60,9 @@ struct bench {
     struct table **tables;
     struct batch batches[BATCHES];
     float *gradients, *out;
+    uint64_t *keys; /* of a batch, and where its rows are, shard by shard */
+    struct row_at *rows;
+    struct table_found *found;
     uint64_t state;
 };
 
@@ -91,7 +95,10 @@ static uint32_t shard_of(const struct bench *bench, uint64_t id) {
 
 static void make_tables(struct bench *bench) {
     bench->tables = calloc(bench->options.shards, sizeof(struct table *));
-    bench_must(bench->tables != NULL, "memory");
+    bench->found = calloc(bench->options.shards, sizeof *bench->found);
+    bench->keys = calloc(DRAWS, sizeof *bench->keys);
+    bench->rows = calloc(DRAWS, sizeof *bench->rows);
+    bench_must(bench->tables != NULL && bench->found != NULL && bench->keys != NULL && bench->rows != NULL, "memory");
     for (uint32_t shard = 0; shard < bench->options.shards; shard++) {
         bench->tables[shard] = table_create(&bench->job, shard, 1, &bench->spec, bench->workspace);
         bench_must(bench->tables[shard] != NULL, "a table");
@@ -103,6 +110,9 @@ static void drop_tables(struct bench *bench) {
         table_destroy(bench->tables[shard]);
     }
     free(bench->tables);
+    free(bench->found);
+    free(bench->keys);
+    free(bench->rows);
 }
 
 /* Makes rows first to first + count in an order of its own. */
@@ -212,9 +222,23 @@ static void draw_batches(struct bench *bench) {
 /* ---- What is measured ---- */
 
 static void push(struct bench *bench, const struct batch *batch) {
-    for (uint32_t s = 0; s < bench->options.shards; s++) {
+    const uint32_t shards = bench->options.shards;
+    rowkey_of(&bench->workspace->rowkey, batch->ids, batch->count, bench->keys);
+    for (uint32_t s = 0; s < shards; s++) {
+        const size_t first = batch->begins[s], end = batch->begins[s + 1];
+        bench->found[s] = (struct table_found){.table = bench->tables[s],
+                                               .ids = batch->ids + first,
+                                               .keys = bench->keys + first,
+                                               .rows = bench->rows + first,
+                                               .count = end - first,
+                                               .behind = batch->count - end,
+                                               .asked = first > 0};
+    }
+    table_find(bench->found, shards);
+    for (uint32_t s = 0; s < shards; s++) {
         size_t first = batch->begins[s], count = batch->begins[s + 1] - first;
         if (count > 0) {
+            bench->workspace->found = &bench->found[s];
             bench_must_ok(table_push(bench->tables[s], batch->ids + first, count, bench->gradients + first * DIM, 2,
                                      bench->out + first * DIM, NULL),
                           "a push");

@@ -128,6 +128,8 @@ static void test_parts(void **state) {
     assert_string_equal(wrong, "a_name_that_is_");
     assert_int_equal(parts_threads(PART_SECURE_2), 2);
     assert_true(parts_encrypted(PART_SECURE_2) && !parts_encrypted(PART_DENSE_2));
+    assert_int_equal(parts_threads(PART_SPARSE_2), 2);
+    assert_string_equal(parts_name(PART_SPARSE_GROWTH), "sparse_growth");
 }
 
 int main(void) {

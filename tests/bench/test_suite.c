@@ -34,6 +34,14 @@ static const char *const figures[][2] = {
     {"latency", "ratio_one_core"},
     {"latency", "ratio_spin"},
     {"memory", "dense_overhead"},
+    {"sparse_1", "mrows_s"},
+    {"sparse_1", "roofline_ratio"},
+    {"sparse_1", "server_cpu_us_per_row"},
+    {"sparse_2", "mrows_s"},
+    {"sparse_2", "roofline_ratio"},
+    {"sparse", "bytes_per_row"}, /* one of each of the two servers */
+    {"sparse", "bytes_ratio"},
+    {"sparse", "growth_p999_ratio"},
 };
 
 /* Runs it; *json (owned) is what it printed, NULL when that is none. Returns its exit code. */
@@ -80,6 +88,9 @@ static void test_everything(void **state) {
     assert_true(json_is_string(json_object_get(json, "congestion")));
     assert_true(number(json_object_get(json, "machine"), "processors") >= 1);
     assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "echo_1")));
+    assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "table_2")));
+    assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "echo_rows_1")));
+    assert_null(json_object_get(json, "peer_redis"));
     again = json_load_file(path, 0, NULL);
     assert_true(json_equal(json, again));
     json_decref(json);
@@ -111,6 +122,23 @@ static void test_wrong_words(void **state) {
     }
 }
 
+/* The same of tables; Redis is there, or it is said why not. */
+static void test_rows(void **state) {
+    (void)state;
+    json_t *json = NULL;
+    assert_int_equal(run("--quick --json --only sparse_1,redis --rows 30000", &json), 0);
+    check(json, "sparse_1", "mrows_s", 2);
+    assert_null(json_object_get(json, "sparse_2"));
+    assert_null(json_object_get(json, "dense_1"));
+    if (json_is_string(json_object_get(json_object_get(json, "skipped"), "peer_redis"))) {
+        assert_null(json_object_get(json, "peer_redis"));
+    } else {
+        check(json, "peer_redis", "mrows_s", 2);
+        check(json, "peer_redis", "canyon_is_faster_by", 2);
+    }
+    json_decref(json);
+}
+
 /* A server that cannot be started is a failure that is told, not figures. */
 static void test_no_server(void **state) {
     (void)state;
@@ -123,6 +151,7 @@ static void test_no_server(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_wrong_words), cmocka_unit_test(test_no_server),
-                                       cmocka_unit_test(test_only), cmocka_unit_test(test_everything)};
+                                       cmocka_unit_test(test_only), cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_everything)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,16 +54,35 @@ set(suite ${CMAKE_CURRENT_LIST_DIR}/suite)
 add_executable(canyon-bench-worker ${suite}/worker.c)
 target_link_libraries(canyon-bench-worker PRIVATE limit canyon_shared canyon_compile)
 target_include_directories(canyon-bench-worker PRIVATE ${PROJECT_SOURCE_DIR})
+# The same for tables; and the limit of a table's operation, which is built on the server's own modules.
+add_executable(canyon-bench-rows ${suite}/rows_worker.c ${suite}/row_batches.c)
+target_link_libraries(canyon-bench-rows PRIVATE limit canyon_simulator canyon_compile Threads::Threads)
+target_include_directories(canyon-bench-rows PRIVATE ${PROJECT_SOURCE_DIR})
+add_executable(limit_table ${suite}/limit_table.c ${suite}/row_batches.c)
+target_link_libraries(limit_table PRIVATE limit canyon_server_core canyon_simulator canyon_compile Threads::Threads m)
+target_include_directories(limit_table PRIVATE ${PROJECT_SOURCE_DIR})
+# Redis, where its client library is.
+pkg_check_modules(HIREDIS IMPORTED_TARGET hiredis)
+if(HIREDIS_FOUND)
+  add_executable(canyon-bench-redis ${suite}/redis_worker.c ${suite}/row_batches.c)
+  target_link_libraries(canyon-bench-redis PRIVATE limit canyon_simulator canyon_compile PkgConfig::HIREDIS)
+  target_include_directories(canyon-bench-redis PRIVATE ${PROJECT_SOURCE_DIR})
+endif()
 # Its parts, so that tests can link them.
 file(GLOB suite_sources CONFIGURE_DEPENDS ${suite}/*.c)
-list(FILTER suite_sources EXCLUDE REGEX "/(main|worker)\\.c$")
+list(FILTER suite_sources EXCLUDE REGEX "/(main|worker|rows_worker|redis_worker|row_batches|limit_table)\\.c$")
 add_library(canyon_bench_suite STATIC ${suite_sources})
 target_link_libraries(canyon_bench_suite PUBLIC canyon_simulator canyon_bench_support)
 target_compile_definitions(canyon_bench_suite PRIVATE
   CANYON_SOURCE_DIR="${PROJECT_SOURCE_DIR}" CANYON_BINARY_DIR="${CMAKE_BINARY_DIR}")
 add_executable(canyon-bench ${suite}/main.c)
 target_link_libraries(canyon-bench PRIVATE canyon_bench_suite)
-add_dependencies(canyon-bench canyon-server canyon-bench-worker limit_echo limit_pingpong limit_adam limit_aead)
+add_dependencies(canyon-bench canyon-server canyon-bench-worker canyon-bench-rows
+  limit_echo limit_pingpong limit_adam limit_aead limit_table)
+if(HIREDIS_FOUND)
+  target_compile_definitions(canyon_bench_suite PRIVATE CANYON_BENCH_REDIS)
+  add_dependencies(canyon-bench canyon-bench-redis)
+endif()
 add_custom_target(bench COMMAND canyon-bench --output ${CMAKE_BINARY_DIR}/bench.json USES_TERMINAL)
 
 # Tests of the benchmark itself, none of them about time.

@@ -1,7 +1,8 @@
 /* What the fuzz targets share. A target is one file here that defines LLVMFuzzerTestOneInput: it takes any bytes,
  * feeds them to one part of Canyon and aborts when a promise is broken. libFuzzer drives it, or replay.c.
  *
- * A target keeps nothing from one input to the next, and takes time and memory in proportion to its input. */
+ * A target keeps nothing from one input to the next (but what fuzz_replayed asks), and takes time and memory in
+ * proportion to its input. */
 #ifndef CANYON_TESTS_FUZZ_H
 #define CANYON_TESTS_FUZZ_H
 
@@ -12,6 +13,10 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* A target may define this: replay.c calls it after a folder of inputs, to see that all of them together still reach
+ * what they were kept for. */
+void fuzz_replayed(void) __attribute__((weak));
 
 /* A promise of the code under test. Unlike cmocka's, a failure is a crash, which both drivers see. */
 #define REQUIRE(condition)                                                                                             \

@@ -126,6 +126,58 @@ def made(peer, identity, spec, name):
     return create(peer, spec) + define(peer, identity, spec) + named(peer, 10, identity, name)
 
 
+# Rows of tables. Where a row lives: SipHash-1-3 of its id, with a key made of the table's name; see PROTOCOL.md.
+
+def row_shard(name, identity, shards=4):
+    mask = (1 << 64) - 1
+    turn = lambda x, n: (x << n | x >> (64 - n)) & mask
+
+    def sip_round(a, b, c, d):
+        a, c = (a + b) & mask, (c + d) & mask
+        b, d, a = turn(b, 13) ^ a, turn(d, 16) ^ c, turn(a, 32)
+        c, a = (c + b) & mask, (a + d) & mask
+        b, d, c = turn(b, 17) ^ c, turn(d, 21) ^ a, turn(c, 32)
+        return a, b, c, d
+
+    k0, k1 = struct.unpack("<2Q", hashlib.blake2b(name.encode(), digest_size=32).digest()[:16])
+    state = (k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573)
+    for word in (identity, 8 << 56):
+        a, b, c, d = sip_round(*state[:3], state[3] ^ word)
+        state = (a ^ word, b, c, d)
+    state = (*state[:2], state[2] ^ 0xFF, state[3])
+    for _ in range(3):
+        state = sip_round(*state)
+    return (state[0] ^ state[1] ^ state[2] ^ state[3]) % shards
+
+
+def ids_in(shard, count, name="t", first=0):
+    found = []
+    while len(found) < count:
+        found += [first] if row_shard(name, first) == shard else []
+        first += 1
+    return found
+
+
+def sparse(name, dim, optimizer="sgd", settings=(), cap=0, capacity=0, initializer=2):
+    return make.spec(name, [dim], optimizer, settings, initializer, 5, -1.0, 1.0, kind=1, cap=cap, capacity=capacity)
+
+
+def batch(peer, kind, identity, dim, runs, numbers=b"", **more):
+    """Runs as make.rows has them; the numbers are all gradients, encoded."""
+    payload = make.runs_payload(runs, numbers)
+    assert len(payload) < 256
+    return ask(peer, kind, make.rows(identity, dim, runs, **more), len(payload), payload)
+
+
+def rows_of(peer, identity, shard, most, first=0, state=0):
+    return ask(peer, 52, make.fixed64(1, identity) + make.unsigned(2, shard) + make.unsigned(3, first)
+               + make.unsigned(4, most) + make.unsigned(5, state))
+
+
+def info_of(peer, identity, shard=None):
+    return ask(peer, 50, make.fixed64(1, identity) + (b"" if shard is None else make.unsigned(2, 1) + make.unsigned(3, shard)))
+
+
 ONE = make.floats(1)
 LOOK = ask(0, 32, b"") + ask(0, 34, b"") + ask(0, 18, b"") + ask(0, 36, make.unsigned(1, 3))
 
@@ -218,6 +270,60 @@ def handler():
         made(0, i + 1, small("w%d" % i, 3, optimizer), "w%d" % i) + 2 * values(0, 26, [(i + 1, 0, 3, 0)], ONE)
         for i, optimizer in enumerate(["sgd", "momentum", "nag", "adagrad", "adadelta", "rmsprop", "adam", "adamw",
                                        "nadam", "adamax", "ftrl"]))
+    yield from handler_tables()
+
+
+def handler_tables():
+    two = [(1, 0, ids_in(1, 2)), (3, 0, ids_in(3, 3))]
+    ten = make.floats(*range(1, 11))
+    adam = sparse("t", 2, "adam")
+    begun = made(0, 1, adam, "t") + batch(0, 46, 1, 2, two, ten, clock=3)
+    yield "table", (begun + batch(0, 42, 1, 2, two, ten, clock=4) + batch(0, 44, 1, 2, [(0, 0, ids_in(0, 5))])
+                    + batch(0, 44, 1, 2, [(0, 0, ids_in(0, 5))], clock=9, create=1)
+                    + batch(0, 46, 1, 2, [(2, 7, 2 * ids_in(2, 3))], make.floats(*range(12)))
+                    + info_of(0, 1) + info_of(0, 1, 3) + rows_of(0, 1, 3, 2) + rows_of(0, 1, 3, 2, two[1][2][1], 1)
+                    + rows_of(0, 1, 2, 0) + batch(0, 48, 1, 2, two) + batch(0, 48, 1, 2, two) + rows_of(0, 1, 3, 9)
+                    + batch(0, 46, 1, 2, two, ten) + LOOK + named(0, 12, 0, "t") + named(0, 14, 1) + named(0, 16, 1))
+    forms = {1: make.bf16, 2: make.f16, 3: make.int8, 4: make.int8}
+    yield "table_codecs", (made(0, 1, sparse("t", 3, "ftrl"), "t")
+                           + b"".join(batch(0, 46, 1, 3, [(1, 0, ids_in(1, 2))], form(1, -2, 127) + form(0, 3, 4),
+                                            codec=codec, reply=5 - codec) for codec, form in forms.items())
+                           + b"".join(batch(0, 44, 1, 3, [(1, 0, ids_in(1, 2))], reply=codec) for codec in range(7))
+                           + batch(0, 42, 1, 3, [(1, 0, ids_in(1, 2))], b"\0" * 8 + b"\0" * 7 + b"\1", codec=1)
+                           + batch(0, 42, 1, 3, [(1, 0, ids_in(1, 2))], ten[:24], codec=5))
+    yield "table_scalars", (made(0, 1, sparse("t", 2, "nadam"), "t") + 3 * batch(0, 46, 1, 2, two, ten)
+                            + rows_of(0, 1, 1, 9, 0, 1) + made(0, 2, sparse("u", 2, "nadam", [("steps", 1)]), "u")
+                            + 3 * batch(0, 46, 2, 2, [(1, 0, ids_in(1, 2, "u"))], ten[:16]) + rows_of(0, 2, 1, 9, 0, 1)
+                            + made(0, 3, sparse("r", 2, "rowwise_adagrad"), "r")
+                            + 2 * batch(0, 46, 3, 2, [(1, 0, ids_in(1, 2, "r"))], ten[:16])
+                            + rows_of(0, 3, 1, 9, 0, 1) + LOOK)
+    nan = make.floats(1, 2, float("nan"), 4, 5, 6, 7, 8, 9, 10)
+    for policy in range(3):
+        yield "table_not_finite_%d" % policy, (
+            made(0, 1, sparse("t", 2, "adagrad", [("nonfinite", policy)]), "t") + batch(0, 46, 1, 2, two, ten)
+            + batch(0, 46, 1, 2, two, nan) + batch(0, 42, 1, 2, two, make.floats(*5 * [3e38, float("-inf")]))
+            + 3 * batch(0, 46, 1, 2, [(1, 0, 3 * ids_in(1, 1))], make.floats(*6 * [3e38])) + rows_of(0, 1, 1, 9, 0, 1))
+    yield "table_cap", (made(0, 1, sparse("t", 1, cap=6), "t") + batch(0, 42, 1, 1, [(1, 0, ids_in(1, 1))], ONE)
+                        + batch(0, 46, 1, 1, [(0, 0, ids_in(0, 2)), (1, 0, ids_in(1, 3))], make.floats(*range(5)))
+                        + batch(0, 44, 1, 1, [(1, 0, ids_in(1, 3))], create=1)
+                        + batch(0, 46, 1, 1, [(1, 0, ids_in(1, 2))], make.floats(1, 2)))
+    yield "table_memory", (made(0, 1, sparse("t", 8192), "t")
+                           + b"".join(batch(0, 44, 1, 8192, [(s, 0, ids_in(s, 1, first=100 * i))], create=1)
+                                      for i in range(5) for s in range(4))
+                           + batch(0, 48, 1, 8192, [(0, 0, ids_in(0, 1))]) + LOOK
+                           + create(0, sparse("u", 8, capacity=1 << 40)) + define(0, 2, sparse("u", 8, capacity=1 << 40)))
+    other = [(1, 0, ids_in(2, 2)), (3, 0, ids_in(3, 3))]
+    short = make.runs_payload(two, ten)[:-4]
+    yield "table_bad", (begun + made(0, 2, small("w", 3), "w") + batch(0, 46, 1, 2, other, ten)
+                        + batch(0, 48, 1, 2, other) + batch(0, 44, 1, 2, other) + batch(0, 42, 2, 2, two, ten)
+                        + batch(0, 42, 9, 2, two, ten) + batch(0, 42, 1, 5, two[:1], ten) + batch(0, 42, 1, 2, two[::-1], ten)
+                        + batch(0, 42, 1, 2, [(4, 0, [1])], ten[:8]) + batch(0, 42, 1, 2, [])
+                        + ask(0, 42, make.rows(1, 2, two), len(short), short)
+                        + ask(0, 42, make.rows(1, 2, two, create=1), len(short), short)
+                        + ask(0, 44, make.rows(1, 2, two), 88, struct.pack("<IIQQIIQQ", 1, 2, 0, 0, 3, 0xFFFFFFFF, 0, 0))
+                        + ask(0, 44, make.fixed64(1, 1) + make.unsigned(2, 2) + make.unsigned(3, 4096)
+                              + make.unsigned(4, 65536)) + values(0, 22, [(1, 0, 2, 0)], ONE) + values(0, 24, [(1, 0, 2, 0)])
+                        + info_of(0, 2) + info_of(0, 1, 4) + rows_of(0, 2, 0, 5) + rows_of(0, 1, 4, 5) + info_of(0, 7))
 
 
 # ---- Codecs ----

@@ -49,6 +49,9 @@ int main(int argc, char **argv) {
         struct stat about;
         bool folder = stat(argv[i], &about) == 0 && S_ISDIR(about.st_mode);
         failures += folder ? replay_folder(argv[i]) : replay_file(argv[i]);
+        if (folder && fuzz_replayed != NULL) {
+            fuzz_replayed();
+        }
     }
     printf("%zu inputs replayed\n", replayed);
     return failures > 0 || replayed == 0;

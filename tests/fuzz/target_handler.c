@@ -8,12 +8,15 @@
  *   5    the peer comes, or goes
  *   6    time passes: u8 units of 100 ms
  *   7    the server stops, when u8 is 'S'
- * Ids of tensors are 1, 2, 3 ... in order of creation. */
+ * Ids of tensors and tables are 1, 2, 3 ... in order of creation. The kept inputs together have every type of request
+ * carried out. */
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/message_table.h"
 
 #include <math.h>
 
+#include "common/endian.h"
+#include "common/rows.h"
 #include "server/handler_state.h"
 
 #define PEERS       4
@@ -31,8 +34,9 @@ struct peer {
 struct asked {
     struct peer *peer;
     unsigned type;
+    const struct frame *frame; /* while it is executed */
     bool answered, refused;
-    uint64_t changes; /* pieces that changed a block, by the reply */
+    uint64_t changes; /* pieces that changed a block, or runs that were carried out, by the reply */
 };
 
 struct world {
@@ -55,9 +59,85 @@ static void world_random(void *user, void *bytes, size_t count) {
     memcpy(bytes, &id, count < sizeof id ? count : sizeof id);
 }
 
+/* Types of requests that were carried out at least once, with one piece or run at least where there are such. */
+static bool carried_out[FRAME_LAST + 1];
+
+void fuzz_replayed(void) {
+    for (unsigned type = FRAME_HELLO + 1; type <= FRAME_LAST; type++) {
+        if (role_least(type) != ROLE_NONE && !carried_out[type]) {
+            fprintf(stderr, "no input has %s carried out\n", frame_type_name(type));
+            REQUIRE(carried_out[type]);
+        }
+    }
+}
+
 /* ---- Replies ---- */
 
-static void check_message(const struct frame_header *header, const uint8_t *message, struct asked *asked) {
+static bool is_rows(unsigned type) {
+    return rows_push(type) || rows_pull(type) || type == FRAME_TABLE_ERASE;
+}
+
+static void require_finite(const uint8_t *bytes, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, bytes + i * sizeof value, sizeof value);
+        REQUIRE(isfinite(value));
+    }
+}
+
+/* A reply about rows is what a client takes for one. */
+static void check_rows_done(const struct message_rows_done *done, struct asked *asked, const uint8_t *payload,
+                            size_t bytes) {
+    const struct frame *frame = asked->frame;
+    const struct rows_run *runs = (const struct rows_run *)(const void *)frame->payload;
+    struct message_rows message;
+    struct rows_layout layout;
+    struct error error;
+    REQUIRE(message_unpack_rows(frame->message, frame->header.message_bytes, &message, &error) == CANYON_OK);
+    REQUIRE(rows_check_reply(asked->type, &message, runs, done, payload, bytes, &layout, &error) == CANYON_OK);
+    for (uint32_t i = 0; i < done->runs; i++) {
+        struct rows_result result;
+        memcpy(&result, payload + i * sizeof result, sizeof result);
+        asked->changes += result.code == CANYON_OK;
+        REQUIRE(result.code == CANYON_OK || (result.rows == 0 && result.version == 0 && done->text[0] != '\0'));
+        REQUIRE(result.rows <= runs[i].rows);
+    }
+    if (done->rows > 0 && message.reply == CODEC_F32) {
+        require_finite(payload + layout.values, (size_t)done->rows * message.dim);
+    }
+}
+
+static void check_page(const struct message_row_page *page, const struct asked *asked, const uint8_t *payload,
+                       size_t bytes) {
+    struct message_row_query query;
+    struct error error;
+    REQUIRE(message_unpack_row_query(asked->frame->message, asked->frame->header.message_bytes, &query, &error) ==
+            CANYON_OK);
+    const struct rows_page_layout layout = rows_page_layout(page, query.state);
+    REQUIRE(page->rows <= query.most && bytes == (page->rows > 0 ? layout.bytes : 0));
+    for (uint32_t i = 0; i < page->rows; i++) {
+        REQUIRE(load_u64(payload + 8 * i) >= (i == 0 ? query.from : load_u64(payload + 8 * (i - 1)) + 1));
+    }
+    require_finite(payload + layout.values, page->rows > 0 ? (size_t)page->rows * page->values : 0);
+}
+
+/* All of a payload in a row. Owned. */
+static uint8_t *payload_of(const struct handler_slice *slices, size_t count) {
+    size_t bytes = 0, at = 0;
+    for (size_t i = 1; i < count; i++) {
+        bytes += slices[i].count;
+    }
+    uint8_t *payload = malloc(bytes + 1);
+    REQUIRE(payload != NULL);
+    for (size_t i = 1; i < count; i++) {
+        memcpy(payload + at, slices[i].bytes, slices[i].count);
+        at += slices[i].count;
+    }
+    return payload;
+}
+
+static void check_message(const struct frame_header *header, const uint8_t *message, const uint8_t *payload,
+                          struct asked *asked) {
     const struct message_kind *kind = message_kind_of(header->type);
     union any_message reply;
     struct error error;
@@ -72,6 +152,10 @@ static void check_message(const struct frame_header *header, const uint8_t *mess
         for (uint32_t i = 0; i < reply.piece_results.count; i++) {
             asked->changes += reply.piece_results.results[i].status == CANYON_OK;
         }
+    } else if (is_rows(asked->type)) {
+        check_rows_done(&reply.rows_done, asked, payload, header->payload_bytes);
+    } else if (asked->type == FRAME_TABLE_ROWS) {
+        check_page(&reply.row_page, asked, payload, header->payload_bytes);
     }
 }
 
@@ -104,7 +188,13 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     asked->answered = true;
     asked->refused = header.type == FRAME_ERROR;
     world->open--;
-    check_message(&header, head + FRAME_HEADER_BYTES, asked);
+    uint8_t *payload = payload_of(slices, count);
+    check_message(&header, head + FRAME_HEADER_BYTES, payload, asked);
+    free(payload);
+    const bool in_parts = asked->type == FRAME_ASSIGN || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL;
+    if (!asked->refused && (asked->changes > 0 || !(in_parts || is_rows(asked->type)))) {
+        carried_out[asked->type] = true;
+    }
 }
 
 /* What it waits for, or asks now, has this for an answer. */
@@ -136,13 +226,37 @@ static uint64_t state_of(const struct world *world, uint8_t digest[HASH_BYTES]) 
     return sequence;
 }
 
+static uint64_t check_table(const struct world *world, const struct handler_tensor *table) {
+    uint64_t bytes = 0, rows = 0;
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        const struct shard *shard = world->handler->shards[i];
+        uint64_t ids[64], from = 0;
+        size_t count = 0;
+        bytes += shard_table_bytes(shard, table->key.id);
+        do {
+            REQUIRE(shard_next_rows(shard, table->key.id, from, 64, ids, &count, NULL) == CANYON_OK);
+            for (size_t row = 0; row < count; row++) {
+                struct shard_row view;
+                REQUIRE(shard_row(shard, table->key.id, ids[row], &view, NULL) == CANYON_OK);
+                require_finite((const uint8_t *)view.values, view.value_count);
+            }
+            rows += count;
+            from = count > 0 ? ids[count - 1] + 1 : 0;
+        } while (count == 64 && from > 0);
+    }
+    const uint64_t cap = table->spec.row_cap;
+    REQUIRE(cap == 0 || rows <= (cap / SHARDS + 1) * SHARDS);
+    REQUIRE(bytes == table->bytes);
+    return bytes;
+}
+
 static void check_finite(const struct world *world) {
     const struct directory *tensors = &world->handler->tensors;
     uint64_t bytes = 0;
     for (size_t i = 0; i < tensors->count; i++) {
         const struct handler_tensor *tensor = (const struct handler_tensor *)(const void *)tensors->by_id[i];
-        bytes += tensor->bytes;
-        for (uint32_t block = 0; tensor->spec.kind == TENSOR_DENSE && block < tensor->blocks; block++) {
+        bytes += tensor->spec.kind == TENSOR_TABLE ? check_table(world, tensor) : tensor->bytes;
+        for (uint32_t block = 0; tensor->spec.kind != TENSOR_TABLE && block < tensor->blocks; block++) {
             struct shard_block view;
             const struct shard *shard = world->handler->shards[job_shard_of(&world->job, tensor->home, block)];
             for (uint32_t slot = SLOT_WEIGHTS; slot < SLOT_STEP; slot++) {
@@ -228,9 +342,10 @@ static void ask(struct world *world, struct peer *peer, const struct frame *fram
     uint8_t before[HASH_BYTES], after[HASH_BYTES];
     uint64_t sequence = state_of(world, before);
     struct asked *asked = &world->asked[world->count++];
-    *asked = (struct asked){.peer = peer, .type = frame->header.type};
+    *asked = (struct asked){.peer = peer, .type = frame->header.type, .frame = frame};
     world->open++;
     handler_frame(world->handler, &peer->peer, frame);
+    asked->frame = NULL;
     uint64_t changed = state_of(world, after) - sequence;
     check_end(world, asked, was_over, changed);
     REQUIRE((changed != 0) == (memcmp(before, after, HASH_BYTES) != 0));
@@ -241,7 +356,8 @@ static void ask(struct world *world, struct peer *peer, const struct frame *fram
         REQUIRE(!is_malformed(frame) || asked->refused);
     } else if (asked->changes > 0 || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL ||
                asked->type == FRAME_ASSIGN) {
-        REQUIRE(changed == asked->changes);
+        REQUIRE(asked->type == FRAME_TABLE_PULL || asked->type == FRAME_TABLE_ERASE ? changed <= asked->changes
+                                                                                    : changed == asked->changes);
     }
 }
 
@@ -314,6 +430,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     REQUIRE(job_set_servers(&world->job, list, strlen(list), ',', NULL) == CANYON_OK);
     world->handler = handler_create(&world->job, 0, 0, 1, &world->environment);
     REQUIRE(world->handler != NULL);
+    world->ids = 0; /* it has drawn its secret */
     for (size_t i = 0; i < PEERS; i++) {
         world->peers[i].world = world;
     }

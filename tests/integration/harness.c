@@ -334,6 +334,8 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          (char *)(uintptr_t)options->cipher,
                          (char *)(uintptr_t) "--log-level",
                          (char *)(uintptr_t)options->log_level,
+                         (char *)(uintptr_t)(options->memory_limit ? "--memory-limit" : NULL),
+                         (char *)(uintptr_t)options->memory_limit,
                          NULL};
     pid_t parent = getpid();
     pid_t child = fork();

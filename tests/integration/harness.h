@@ -45,6 +45,7 @@ struct cluster_options {
     const char *server_key, *allow, *cipher; /* other files, another cipher [those of the harness] */
     unsigned spin_us;                        /* [0: they sleep] */
     const char *log_level;                   /* ["info"] */
+    const char *memory_limit;                /* as --memory-limit has it [the server's own default] */
     /* Called once for each server with the address it will listen on; what it returns, valid for the call, is
      * advertised instead (of a proxy before it, say). NULL: the address itself. */
     const char *(*advertise)(void *user, unsigned server, const char *address);

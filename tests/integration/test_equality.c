@@ -47,6 +47,76 @@ static canyon_tensor *create(canyon_client *client, const char *name, uint64_t e
     return tensor;
 }
 
+/* ---- Tables ---- */
+
+#define DIM   6
+#define KEYS  4000 /* different ids */
+#define BATCH 700
+
+static const char *const sparse[] = {"adam:lr=0.01,schedule=exponential,gamma=0.99",
+                                     "nadam:steps=shard",
+                                     "ftrl",
+                                     "rowwise_adagrad",
+                                     "adagrad:nonfinite=skip",
+                                     "momentum:weight_decay=0.01"};
+#define TABLES (sizeof sparse / sizeof sparse[0])
+
+static canyon_table *create_table(canyon_client *client, size_t number) {
+    struct canyon_table_spec spec;
+    canyon_table *table = NULL;
+    canyon_table_spec_init(&spec);
+    snprintf(spec.name, sizeof spec.name, "table/%zu", number);
+    spec.dim = DIM;
+    spec.initializer = CANYON_NORMAL;
+    spec.seed = number;
+    spec.b = 0.1;
+    spec.row_cap = number == 3 ? 2000 : 0; /* which is met */
+    check_ok(canyon_table_spec_optimizer(&spec, sparse[number]));
+    check_ok(canyon_table_create(client, &spec, PATIENCE_MS, &table));
+    return table;
+}
+
+/* A batch of ids, some of them several times. */
+static void draw_ids(uint64_t step, uint64_t *ids) {
+    for (size_t i = 0; i < BATCH; i++)
+        ids[i] = (uint64_t)((double)(number(step, i) + 1.0f) * KEYS / 2) * 0x9e3779b97f4a7c15u;
+}
+
+/* Everything that changes a table: pushes in two forms, reads that make rows, erasing, batches that are refused in
+ * part. Leaves some rows' weights of each. */
+static void run_tables(canyon_client *client, float last[TABLES][BATCH * DIM]) {
+    static float gradients[BATCH * DIM];
+    uint64_t ids[BATCH];
+    for (size_t t = 0; t < TABLES; t++) {
+        canyon_table *table = create_table(client, t);
+        for (uint64_t step = 1; step <= STEPS; step++) {
+            struct canyon_batch batch;
+            draw_ids(step + t, ids);
+            fill(gradients, BATCH * DIM, step);
+            if (step == 7) /* of all rows in one shard */
+                gradients[77] = INFINITY;
+            canyon_batch_init(&batch);
+            batch.ids = ids;
+            batch.count = BATCH;
+            batch.gradients = step % 8 == 5 ? NULL : gradients;
+            batch.weights = last[t];
+            batch.create = step % 8 == 5;
+            batch.clock = 10 * step;
+            check_ok(canyon_table_set_codec(table, step % 3 == 1 ? "int8" : NULL, NULL));
+            const enum canyon_status status = canyon_table_step(table, &batch, PATIENCE_MS);
+            check(status == CANYON_OK || status == CANYON_TOO_LARGE || (step == 7 && status == CANYON_NOT_FINITE));
+            check(status != CANYON_TOO_LARGE || t == 3);
+            check(batch.refused < BATCH);
+            if (step % 6 == 0)
+                check_ok(canyon_table_erase(table, ids, BATCH / 3, PATIENCE_MS, NULL));
+        }
+        draw_ids(1, ids);
+        check_ok(canyon_table_pull(table, ids, BATCH, last[t], PATIENCE_MS));
+        canyon_table_close(table);
+    }
+    check_ok(canyon_tensor_drop(client, "table/0", PATIENCE_MS));
+}
+
 /* Everything that changes state: creating, assigning, single pushes, steps, refused commands, dropping. Returns the
  * digest and leaves the largest tensor's last weights. */
 static void run_commands(canyon_client *client, bool one_more, uint8_t digest[CANYON_DIGEST_BYTES], float last[LARGE]) {
@@ -88,28 +158,60 @@ static void run_commands(canyon_client *client, bool one_more, uint8_t digest[CA
     canyon_tensor_close(small);
 }
 
-static void run_on(const struct cluster_options *options, bool one_more, uint8_t digest[CANYON_DIGEST_BYTES],
-                   float last[LARGE]) {
-    struct cluster *cluster = cluster_start(options);
+/* What comes out of it. */
+struct outcome {
+    uint8_t digest[CANYON_DIGEST_BYTES];
+    float last[LARGE], rows[TABLES][BATCH * DIM];
+};
+
+static void run_on(unsigned servers, unsigned threads, bool one_more, struct outcome *outcome) {
+    struct cluster *cluster =
+        cluster_start(&(struct cluster_options){.servers = servers, .threads = threads, .shards = 64});
     canyon_client *client = client_connect(cluster_servers(cluster));
-    run_commands(client, one_more, digest, last);
+    memset(outcome, 0, sizeof *outcome);
+    run_tables(client, outcome->rows);
+    run_commands(client, one_more, outcome->digest, outcome->last);
     canyon_close(client);
     cluster_stop(cluster);
 }
 
+/* The index of a table's rows stands under a secret that each server draws when it starts: no two runs here have the
+ * same one, nor have two threads. */
 static void same_commands_same_state(void **state) {
     (void)state;
-    static float last[4][LARGE];
+    static const unsigned layouts[][2] = {{3, 2}, {1, 4}, {1, 1}};
+    static struct outcome first, other;
+    run_on(1, 1, false, &first);
+    for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
+        run_on(layouts[i][0], layouts[i][1], false, &other);
+        check(memcmp(first.last, other.last, sizeof first.last) == 0);
+        check(memcmp(first.rows, other.rows, sizeof first.rows) == 0);
+        check(memcmp(first.digest, other.digest, sizeof first.digest) == 0);
+    }
+    run_on(3, 2, true, &other);
+    check(memcmp(first.digest, other.digest, sizeof first.digest) != 0);
+}
+
+/* One row more, or one push more of one row, is another state. */
+static void every_row_is_in_the_state(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 2, .threads = 2, .shards = 64});
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_table *table = create_table(client, 0);
     uint8_t digests[4][CANYON_DIGEST_BYTES];
-    run_on(&(struct cluster_options){.servers = 1, .threads = 1, .shards = 64}, false, digests[0], last[0]);
-    run_on(&(struct cluster_options){.servers = 3, .threads = 2, .shards = 64}, false, digests[1], last[1]);
-    run_on(&(struct cluster_options){.servers = 1, .threads = 4, .shards = 64}, false, digests[2], last[2]);
-    run_on(&(struct cluster_options){.servers = 3, .threads = 2, .shards = 64}, true, digests[3], last[3]);
-    check(memcmp(last[0], last[1], sizeof last[0]) == 0);
-    check(memcmp(last[0], last[2], sizeof last[0]) == 0);
-    check(memcmp(digests[0], digests[1], sizeof digests[0]) == 0);
-    check(memcmp(digests[0], digests[2], sizeof digests[0]) == 0);
-    check(memcmp(digests[0], digests[3], sizeof digests[0]) != 0);
+    uint64_t ids[BATCH];
+    float gradients[BATCH * DIM];
+    draw_ids(1, ids);
+    fill(gradients, BATCH * DIM, 1);
+    for (size_t i = 0; i < 4; i++) {
+        check_ok(canyon_table_push(table, ids, i == 0 ? BATCH : 1, gradients, PATIENCE_MS));
+        client_digest(client, digests[i]);
+        for (size_t j = 0; j < i; j++)
+            check(memcmp(digests[i], digests[j], sizeof digests[0]) != 0);
+    }
+    canyon_table_close(table);
+    canyon_close(client);
+    cluster_stop(cluster);
 }
 
 /* ---- Staleness ------------------------------------------------------------------------------------------------- */
@@ -222,9 +324,8 @@ static void first_values_are_not_stale(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        integration_test(same_commands_same_state),
-        integration_test(a_lone_worker_is_never_stale),
-        integration_test(two_in_turn),
+        integration_test(same_commands_same_state),     integration_test(every_row_is_in_the_state),
+        integration_test(a_lone_worker_is_never_stale), integration_test(two_in_turn),
         integration_test(first_values_are_not_stale),
     };
     return cmocka_run_group_tests_name("equality", tests, NULL, NULL);

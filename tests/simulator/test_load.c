@@ -118,7 +118,13 @@ static const char *const keys[] = {"mode",
                                    "torn_blocks",
                                    "latency_push_pull",
                                    "gradient_ratio",
-                                   "weight_ratio"};
+                                   "weight_ratio",
+                                   "table",
+                                   "dim",
+                                   "rows",
+                                   "batch",
+                                   "distribution",
+                                   "mrows_s"};
 #define KEYS (sizeof keys / sizeof *keys)
 
 static void json_has_its_keys_and_they_agree(void **state) {
@@ -160,6 +166,8 @@ static void json_has_its_keys_and_they_agree(void **state) {
     assert_true(json_is_null(json_object_get(object, "kept_up")) && json_is_null(json_object_get(object, "verified")));
     assert_true(number_of(object, "cpu_servers_s") > 0 && number_of(object, "cpu_workers_s") > 0);
     assert_true(json_is_true(json_object_get(object, "encrypted")));
+    assert_true(json_is_false(json_object_get(object, "table")) && json_is_null(json_object_get(object, "rows")));
+    assert_true(json_is_null(json_object_get(object, "mrows_s")));
     json_decref(object);
     program_finish(&program);
 }

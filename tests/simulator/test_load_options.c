@@ -45,6 +45,7 @@ static void without_words_it_is_the_one_workload(void **state) {
     assert_string_equal(plan->codec, "f32");
     assert_int_equal(options.where.block, 65536);
     assert_true(plan->processes >= 1 && plan->processes <= 4);
+    assert_false(plan->table);
 }
 
 static void words_mean_what_they_say(void **state) {
@@ -95,8 +96,60 @@ static void words_mean_what_they_say(void **state) {
     assert_string_equal(plan->optimizer, "sgd:lr=1");
 }
 
+static void a_table_has_words_of_its_own(void **state) {
+    struct load_options options;
+    (void)state;
+    assert_int_equal(PARSE(&options, "--table"), ARGUMENTS_RUN);
+    const struct load_plan *plan = &options.plan;
+    assert_true(plan->table && !options.canonical && plan->exponent == 1.05);
+    assert_int_equal(plan->tensors, 1);
+    assert_int_equal(plan->dim, 16);
+    assert_int_equal(plan->rows, 1000000);
+    assert_int_equal(plan->batch, 4096);
+    assert_int_equal(plan->elements, 65536);
+    assert_int_equal(load_plan_call_bytes(plan), 4 * 65536);
+    assert_string_equal(plan->distribution, "zipf:1.05");
+    assert_string_equal(plan->optimizer, "adam");
+    assert_int_equal(PARSE(&options, "--table", "--dim", "3", "--rows", "281474976710656", "-b", "7", "--distribution",
+                           "uniform", "-o", "adam:steps=shard", "--codec", "int8:stochastic/bf16"),
+                     ARGUMENTS_RUN);
+    assert_true(plan->exponent <= 0.0);
+    assert_int_equal(plan->rows, UINT64_C(1) << 48);
+    assert_int_equal(plan->elements, 21);
+    assert_int_equal(PARSE(&options, "--table", "--verify", "--rows", "10"), ARGUMENTS_RUN);
+    assert_string_equal(plan->optimizer, "sgd:lr=1");
+    /* Places of 4,096 rows of 16 and their ids; and, of rows, the larger of drawing by Zipf's law and of verifying. */
+    assert_int_equal(PARSE(&options, "--table", "-w", "10", "-p", "2", "-d", "3", "--rows", "1000"), ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), (10 * 3 + 2) * 262144 + 30 * 32768 + 28 * 1000);
+    assert_int_equal(PARSE(&options, "--table", "-w", "10", "-p", "2", "-d", "3", "--rows", "1000", "--verify"),
+                     ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), 2 * 30 * 262144 + 30 * 32768 + (24 + 8) * 1000);
+}
+
 static void nonsense_is_refused(void **state) {
     static const char *const wrong[][9] = {
+        {"--dim", "8"},
+        {"--rows", "8"},
+        {"--batch", "8"},
+        {"--distribution", "uniform"},
+        {"--table", "--tensors", "2"},
+        {"--table", "--size", "4K"},
+        {"--table", "--dim", "0"},
+        {"--table", "--dim", "16385"},
+        {"--table", "--rows", "0"},
+        {"--table", "--rows", "268435457"}, /* by Zipf's law */
+        {"--table", "--rows", "281474976710657", "--distribution", "uniform"},
+        {"--table", "--rows", "268435457", "--distribution", "uniform", "--verify"},
+        {"--table", "--batch", "0"},
+        {"--table", "--batch", "1048577"},
+        {"--table", "--distribution", "zipf"},
+        {"--table", "--distribution", "normal"},
+        {"--table", "--codec", "topk:0.1"},
+        {"--table", "--codec", "bf16:feedback"},
+        {"--table", "--codec", "bf16", "--verify"},
+        {"--table", "--optimizer", "adam", "--verify"},
+        {"--table", "--mode", "pull", "--verify"},
+        {"--table", "--workers", "16384", "--in-flight", "64", "--batch", "1048576"},
         {"--rate", "fast"},
         {"--rate", "0"},
         {"--rate", "-3"},
@@ -199,11 +252,9 @@ static void memory_is_counted_in_places(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(without_words_it_is_the_one_workload),
-        cmocka_unit_test(words_mean_what_they_say),
-        cmocka_unit_test(nonsense_is_refused),
-        cmocka_unit_test(sizes_are_numbers_with_units),
-        cmocka_unit_test(memory_is_counted_in_places),
+        cmocka_unit_test(without_words_it_is_the_one_workload), cmocka_unit_test(words_mean_what_they_say),
+        cmocka_unit_test(a_table_has_words_of_its_own),         cmocka_unit_test(nonsense_is_refused),
+        cmocka_unit_test(sizes_are_numbers_with_units),         cmocka_unit_test(memory_is_counted_in_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@ foreach(source ${sources})
 endforeach()
 
 # These start servers and run the program.
-foreach(name trace train embed regress wordnet_vectors accuracy codecs surface claims overlap load load_verify load_many load_canonical)
+foreach(name trace train embed regress wordnet_vectors accuracy codecs surface claims overlap load load_rows load_table load_verify load_many load_canonical)
   if(TARGET simulator_${name})
     add_dependencies(simulator_${name} canyon-server canyon-sim)
   endif()

@@ -100,3 +100,14 @@ const char *machine_date(void) {
                "the date");
     return text;
 }
+
+uint64_t machine_available(void) {
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    while (file != NULL && kib == 0 && fgets(line, sizeof line, file) != NULL)
+        (void)sscanf(line, "MemAvailable: %llu kB", &kib);
+    if (file != NULL)
+        fclose(file);
+    return 1024 * (uint64_t)kib;
+}

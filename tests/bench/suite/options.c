@@ -23,9 +23,13 @@ static void defaults(struct options *options, struct given *given) {
                                          .rounds = 5,
                                          .batch = 2000,
                                          .memory_bytes = 256 << 20,
+                                         .rows = 10000000,
+                                         .draws = 4096,
+                                         .batches = 200,
+                                         .growth_rows = 500000,
                                          .echo_mode = "best"}};
     *given =
-        (struct given){.seconds = 150, .only = PARTS_LIST, .congestion = machine_congestion(), .cipher = ciphers[0]};
+        (struct given){.seconds = 280, .only = PARTS_LIST, .congestion = machine_congestion(), .cipher = ciphers[0]};
 }
 
 /* Small and short. */
@@ -35,6 +39,10 @@ static void make_quick(struct plan *plan) {
     plan->rounds = 1;
     plan->batch = 50;
     plan->memory_bytes = 8 << 20;
+    plan->rows = 20000;
+    plan->draws = 256;
+    plan->batches = 10;
+    plan->growth_rows = 5000;
     plan->echo_mode = "blocking"; /* instead of trying all */
 }
 
@@ -55,6 +63,7 @@ static enum arguments_verdict finish(const struct command_line *line, struct opt
     plan->congestion = strcmp(given->congestion, "system") != 0 ? given->congestion : "";
     plan->cipher = strcmp(given->cipher, ciphers[1]) == 0 ? SERVED_AES256GCM : SERVED_CHACHA20POLY1305;
     plan->parts[PART_PEERS] = plan->parts[PART_PEERS] && !given->no_peers;
+    plan->parts[PART_REDIS] = plan->parts[PART_REDIS] && !given->no_peers;
     if (options->output == NULL && strcmp(given->only, PARTS_LIST) == 0 && !given->quick && !options->sweep)
         options->output = CANYON_BINARY_DIR "/bench.json";
     return ARGUMENTS_RUN;
@@ -74,9 +83,11 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
          .high = RUNNER_ROUNDS - 1,
          .help = "rounds of each thing in a repeat, after one that warms up (default 5; encrypted, half as many)"},
         {.name = "seconds", .value = "S", .kind = ARGUMENT_UNSIGNED, .target = &given.seconds, .low = 1, .high = 86400,
-         .help = "aim to end by then: with fewer rounds, and after 7 repeats with no more of them (default 150)"},
+         .help = "aim to end by then: with fewer rounds, and after 7 repeats with no more of them (default 280)"},
         {.name = "size", .value = "BYTES", .kind = ARGUMENT_UNSIGNED, .target = &plan->bytes, .low = 4096,
          .high = (uint64_t)1 << 32, .help = "of the tensor (default 67108864: 64 MiB)"},
+        {.name = "rows", .value = "N", .kind = ARGUMENT_UNSIGNED, .target = &plan->rows, .low = 1000,
+         .high = 1u << 28, .help = "of the tables of sparse parts (default 10000000)"},
         {.name = "block", .value = "ELEMENTS", .kind = ARGUMENT_UNSIGNED, .target = &plan->block, .low = 1024,
          .high = 4194304, .help = "of a block of Canyon's (default 65536)"},
         {.name = "cipher", .value = "NAME", .kind = ARGUMENT_TEXT, .target = &given.cipher, .choices = ciphers,
@@ -86,7 +97,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
         {.name = "pinned", .kind = ARGUMENT_FLAG, .target = &plan->pinned,
          .help = "bind every thread of the dense parts and their limits to a processor of its own, where there are enough"},
         {.name = "no-peers", .kind = ARGUMENT_FLAG, .target = &given.no_peers,
-         .help = "leave the part peers out"},
+         .help = "leave the parts peers and redis out"},
         {.name = "quick", .kind = ARGUMENT_FLAG, .target = &given.quick,
          .help = "small and short, to see that it works: the figures mean nothing"},
         {.name = "sweep", .kind = ARGUMENT_FLAG, .target = &options->sweep,
@@ -106,7 +117,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
         .details = "Every figure is a median over the repeats, with the least and the largest; ratios are taken\n"
                    "repeat by repeat. tests/bench/README.md says what each one means. The exit code says nothing\n"
                    "about whether goals were reached. CANYON_SERVER=PATH takes another server program.\n",
-        .examples = "  canyon-bench                                      everything, in about two minutes\n"
+        .examples = "  canyon-bench                                      everything, in less than five minutes\n"
                     "  canyon-bench --only dense_1,dense_2 --repeats 15  two parts, more patiently\n"
                     "  canyon-bench --only latency --json                for programs\n"
                     "  canyon-bench --sweep --plot throughput.png        a picture\n",

@@ -8,10 +8,18 @@ static const struct {
     unsigned threads;
     bool encrypted;
 } parts_table[PARTS] = {
-    [PART_DENSE_1] = {"dense_1", 1, false},        [PART_DENSE_2] = {"dense_2", 2, false},
-    [PART_SECURE_1] = {"dense_secure_1", 1, true}, [PART_SECURE_2] = {"dense_secure_2", 2, true},
-    [PART_LATENCY] = {"latency", 1, false},        [PART_MEMORY] = {"memory", 1, false},
-    [PART_IPERF] = {"iperf3", 1, false},           [PART_PEERS] = {"peers", 1, false},
+    [PART_DENSE_1] = {"dense_1", 1, false},
+    [PART_DENSE_2] = {"dense_2", 2, false},
+    [PART_SECURE_1] = {"dense_secure_1", 1, true},
+    [PART_SECURE_2] = {"dense_secure_2", 2, true},
+    [PART_LATENCY] = {"latency", 1, false},
+    [PART_MEMORY] = {"memory", 1, false},
+    [PART_SPARSE_1] = {"sparse_1", 1, false},
+    [PART_SPARSE_2] = {"sparse_2", 2, false},
+    [PART_SPARSE_GROWTH] = {"sparse_growth", 1, false},
+    [PART_IPERF] = {"iperf3", 1, false},
+    [PART_PEERS] = {"peers", 1, false},
+    [PART_REDIS] = {"redis", 1, false},
 };
 
 const char *parts_name(enum part part) {

@@ -19,6 +19,9 @@ struct plan {
     uint64_t rounds;       /* of each thing in a repeat, after one that warms up; encrypted ones have half as many */
     uint64_t batch;        /* small push_pulls in a repeat */
     uint64_t memory_bytes; /* of the tensor whose memory is measured */
+    uint64_t rows, draws;  /* of tables; of a batch */
+    uint64_t batches;      /* in a round */
+    uint64_t growth_rows;  /* of the table that doubles */
     double seconds; /* to end by: with fewer rounds, and with no more repeats once there are PLAN_REPEATS_LEAST */
     const char *congestion; /* of TCP, for all programs; "" for the host's */
     const char *echo_mode;  /* limit_echo's --mode */

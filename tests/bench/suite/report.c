@@ -20,6 +20,11 @@ static const struct figures_goal goals[] = {
     {"latency.ratio_spin", 1.30, false},
     {"memory.dense_overhead", 1.02, false},
     {"iperf3.echo_ratio", 0.90, true},
+    {"sparse_1.roofline_ratio", 0.95, true},
+    {"sparse_2.roofline_ratio", 0.95, true},
+    {"sparse.bytes_per_row", 24.0, false},
+    {"sparse.bytes_ratio", 1.05, false},
+    {"sparse.growth_p999_ratio", 5.0, false},
 };
 
 void report_skip(struct report_skips *skips, const char *what, const char *why) {
@@ -31,11 +36,11 @@ void report_skip(struct report_skips *skips, const char *what, const char *why) 
 json_t *report_json(const struct plan *plan, const struct figures *figures, json_t *limits,
                     const struct report_skips *skips) {
     json_t *skipped = json_object();
-    json_t *report =
-        json_pack("{s:s,s:o,s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "date", machine_date(), "machine", machine_json(),
-                  "congestion", plan->congestion[0] != '\0' ? plan->congestion : "system", "cipher",
-                  served_channel_name(plan->cipher), "bytes", (json_int_t)plan->bytes, "block", (json_int_t)plan->block,
-                  "rounds", (json_int_t)plan->rounds, "limits", limits, "skipped", skipped);
+    json_t *report = json_pack("{s:s,s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o}", "date", machine_date(), "machine",
+                               machine_json(), "congestion", plan->congestion[0] != '\0' ? plan->congestion : "system",
+                               "cipher", served_channel_name(plan->cipher), "bytes", (json_int_t)plan->bytes, "block",
+                               (json_int_t)plan->block, "rounds", (json_int_t)plan->rounds, "rows",
+                               (json_int_t)plan->rows, "limits", limits, "skipped", skipped);
     bench_must(report != NULL, "memory");
     for (size_t i = 0; i < skips->count; i++)
         bench_must(json_object_set_new(skipped, skips->what[i], json_string(skips->why[i])) == 0, "memory");

@@ -8,12 +8,18 @@
 #include "tests/bench/suite/iperf.h"
 #include "tests/bench/suite/latency.h"
 #include "tests/bench/suite/limits.h"
+#include "tests/bench/suite/machine.h"
 #include "tests/bench/suite/memory.h"
 #include "tests/bench/suite/peer.h"
+#include "tests/bench/suite/redis.h"
+#include "tests/bench/suite/sparse.h"
 
 /* In the order of a repeat: what is compared with one another stands together. */
-static const enum part order[PARTS] = {PART_DENSE_1,  PART_IPERF,    PART_PEERS,   PART_DENSE_2,
-                                       PART_SECURE_1, PART_SECURE_2, PART_LATENCY, PART_MEMORY};
+static const enum part order[PARTS] = {PART_DENSE_1,  PART_IPERF,    PART_PEERS,    PART_DENSE_2,
+                                       PART_SECURE_1, PART_SECURE_2, PART_LATENCY,  PART_MEMORY,
+                                       PART_SPARSE_1, PART_REDIS,    PART_SPARSE_2, PART_SPARSE_GROWTH};
+
+#define SPARSES 2 /* PART_SPARSE_1 and the next */
 
 /* What is ready to be measured; NULL where it is not. */
 struct run {
@@ -23,8 +29,40 @@ struct run {
     struct latency *latency;
     struct iperf *iperf;
     struct peer *peer;
+    struct sparse *sparses[SPARSES];
+    struct growth *growth;
+    struct redis *redis;
     struct progress progress;
 };
+
+/* Tables are made by all programs at once, before anything is measured. */
+static void open_sparses(struct run *run, struct report_skips *skips) {
+    const struct plan *plan = run->plan;
+    const uint64_t wanted = (uint64_t)plan->parts[PART_SPARSE_1] + plan->parts[PART_SPARSE_2];
+    const bool fits = machine_available() / 5 * 4 >= wanted * sparse_bytes(plan);
+    progress_update(&run->progress, 0, "making rows of tables");
+    for (size_t i = 0; i < SPARSES; i++) {
+        const enum part part = PART_SPARSE_1 + (enum part)i;
+        if (plan->parts[part] && fits)
+            run->sparses[i] = sparse_create(plan, parts_name(part), parts_threads(part));
+        else if (plan->parts[part])
+            report_skip(skips, parts_name(part), "too little memory for its tables: give fewer --rows");
+    }
+    for (size_t i = 0; i < SPARSES; i++) {
+        if (run->sparses[i] != NULL)
+            sparse_wait(run->sparses[i]);
+    }
+    run->growth = plan->parts[PART_SPARSE_GROWTH] ? growth_create(plan) : NULL;
+}
+
+static void open_peers(struct run *run, struct report_skips *skips) {
+    const struct plan *plan = run->plan;
+    const char *why = NULL;
+    if (plan->parts[PART_PEERS] && (run->peer = peer_create(plan)) == NULL)
+        report_skip(skips, "peer_torch_rpc", "PyTorch is not installed (Debian: python3-torch)");
+    if (plan->parts[PART_REDIS] && (run->redis = redis_create(plan, &why)) == NULL)
+        report_skip(skips, "peer_redis", why);
+}
 
 static void open_parts(struct run *run, struct report_skips *skips) {
     const struct plan *plan = run->plan;
@@ -38,8 +76,8 @@ static void open_parts(struct run *run, struct report_skips *skips) {
     run->latency = plan->parts[PART_LATENCY] ? latency_create(plan) : NULL;
     if (plan->parts[PART_IPERF] && (run->iperf = iperf_create(plan)) == NULL)
         report_skip(skips, "iperf3", "not installed (Debian: iperf3), so nothing checks the echo");
-    if (plan->parts[PART_PEERS] && (run->peer = peer_create(plan)) == NULL)
-        report_skip(skips, "peer_torch_rpc", "PyTorch is not installed (Debian: python3-torch)");
+    open_sparses(run, skips);
+    open_peers(run, skips);
 }
 
 static void close_parts(struct run *run) {
@@ -48,6 +86,10 @@ static void close_parts(struct run *run) {
     latency_destroy(run->latency);
     iperf_destroy(run->iperf);
     peer_destroy(run->peer);
+    for (size_t i = 0; i < SPARSES; i++)
+        sparse_destroy(run->sparses[i]);
+    growth_destroy(run->growth);
+    redis_destroy(run->redis);
     limits_destroy(run->limits);
 }
 
@@ -62,6 +104,12 @@ static void measure_part(struct run *run, enum part part, struct figures *figure
         iperf_repeat(run->iperf, figures);
     else if (part == PART_PEERS && run->peer != NULL)
         peer_repeat(run->peer, figures);
+    else if (part == PART_REDIS && run->redis != NULL)
+        redis_repeat(run->redis, figures);
+    else if (part == PART_SPARSE_GROWTH)
+        growth_repeat(run->growth, figures);
+    else if (part >= PART_SPARSE_1 && part < PART_SPARSE_1 + SPARSES && run->sparses[part - PART_SPARSE_1] != NULL)
+        sparse_repeat(run->sparses[part - PART_SPARSE_1], figures);
 }
 
 static void repeat_all(struct run *run, uint64_t repeat, struct figures *figures) {
@@ -106,5 +154,9 @@ void run_parts(struct plan *plan, struct figures *figures, struct report_skips *
     *limits = json_object();
     bench_must(*limits != NULL, "memory");
     limits_json(run.limits, *limits);
+    for (size_t i = 0; i < SPARSES; i++) {
+        if (run.sparses[i] != NULL)
+            sparse_json(run.sparses[i], *limits);
+    }
     close_parts(&run);
 }

@@ -51,9 +51,9 @@ static void hear(struct runner *runner, char line[LINE_BYTES]) {
     line[strcspn(line, "\n")] = '\0';
 }
 
-struct runner *runner_start(const char *name, const char *const *words) {
+struct runner *runner_launch(const char *name, const char *const *words) {
     int orders[2], answers[2];
-    char path[320], line[LINE_BYTES];
+    char path[320];
     char *arguments[MOST_WORDS] = {path};
     struct runner *runner = calloc(1, sizeof *runner);
     bench_must(runner != NULL && pipe2(orders, O_CLOEXEC) == 0 && pipe2(answers, O_CLOEXEC) == 0, "a pipe");
@@ -71,10 +71,20 @@ struct runner *runner_start(const char *name, const char *const *words) {
     runner->orders = fdopen(orders[1], "w");
     runner->answers = fdopen(answers[0], "r");
     bench_must(runner->orders != NULL && runner->answers != NULL, "a pipe");
+    return runner;
+}
+
+void runner_await(struct runner *runner) {
+    char line[LINE_BYTES];
     hear(runner, line);
     if (strncmp(line, "ready ", 6) != 0)
-        bench_fail("%s says '%s' instead of being ready", name, line);
+        bench_fail("%s says '%s' instead of being ready", runner->name, line);
     snprintf(runner->ready, sizeof runner->ready, "%s", line + 6);
+}
+
+struct runner *runner_start(const char *name, const char *const *words) {
+    struct runner *runner = runner_launch(name, words);
+    runner_await(runner);
     return runner;
 }
 

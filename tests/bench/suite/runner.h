@@ -13,6 +13,9 @@ struct runner;
 /* Starts the program `name` (a path, or of the directory the benchmark is in) with words, NULL-terminated, and waits
  * until it is ready. A failure ends the benchmark. */
 struct runner *runner_start(const char *name, const char *const *words);
+/* The same in two steps, for programs that take long to prepare themselves: launched, and waited for. */
+struct runner *runner_launch(const char *name, const char *const *words);
+void runner_await(struct runner *runner);
 /* What it said when it was ready: what it chose. Borrowed. */
 const char *runner_ready(const struct runner *runner);
 /* Rounds one after the other; figures in nanoseconds, in their order. */

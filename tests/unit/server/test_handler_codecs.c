@@ -1,8 +1,7 @@
 /* Requests whose values travel in other forms: what the shard sees and what comes back, several forms in a frame,
- * everything that is refused, and that none of it takes memory. */
+ * and everything that is refused. (That none of it takes memory: tests/allocation/test_handler.c.) */
 #include "tests/unit/server/handler_fixture.h"
 
-#include <malloc.h>
 #include <math.h>
 
 #include "common/codec.h"
@@ -298,37 +297,6 @@ static void bytes_are_counted(void **state) {
     assert_int_equal(after.values_out_single - before.values_out_single, 4 * BLOCK);
 }
 
-/* Coded requests work in memory that the handler has had from the start. */
-static void swallow(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
-    (void)peer;
-    (void)slices;
-    (void)count;
-}
-
-static void nothing_is_allocated(void **state) {
-    (void)state;
-    uint64_t id = make("w");
-    worker.clients[0].peer.send = swallow;
-    for (unsigned codec = CODEC_F32; codec <= CODEC_LAST; codec++) {
-        uint32_t kept = codec == CODEC_TOPK ? 100 : 0;
-        uint8_t message[LIMIT_MESSAGE_BYTES];
-        struct message_pieces pieces = one_piece(id, BLOCK, codec, codec == CODEC_TOPK ? 0 : codec, kept);
-        size_t bytes = add(0, (enum codec)codec, gradient, BLOCK, kept);
-        struct frame frame = {.header = {.version = 1, .type = FRAME_PUSH_PULL, .payload_bytes = (uint32_t)bytes},
-                              .message = message,
-                              .payload = payload};
-        frame.header.message_bytes = (uint32_t)message_pack_pieces(&pieces, message);
-        struct mallinfo2 before = mallinfo2();
-        for (int i = 0; i < 100; i++) {
-            handler_frame(worker.clients[0].handler, &worker.clients[0].peer, &frame);
-        }
-        struct mallinfo2 after = mallinfo2();
-        assert_int_equal(after.uordblks, before.uordblks);
-        assert_int_equal(after.hblkhd, before.hblkhd);
-    }
-    worker.clients[0].peer.send = client_send;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(forms_are_decoded_and_encoded, setup, teardown),
@@ -338,7 +306,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(encodings_that_are_none, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_finite_is_judged_as_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_are_counted, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_is_allocated, setup, teardown),
     };
     codec_start();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,8 @@ static void scratch_room_grows(void **state) {
         assert_true(scratch->rows >= rows && scratch->slots >= 2 * rows && scratch->floats >= 2 * rows);
         for (size_t i = 0; i < rows; i++) {
             scratch->keys[i] = scratch->ids[i] = scratch->made[i] = i;
-            scratch->places[i] = scratch->which[i] = 1;
+            scratch->which[i] = 1;
+            scratch->at[i] = (struct row_at){NULL, NULL};
             scratch->values[2 * i] = scratch->values[2 * i + 1] = 1.0f;
         }
         memset(scratch->table, 0, scratch->slots * sizeof *scratch->table);

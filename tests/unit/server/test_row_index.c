@@ -58,6 +58,32 @@ static void model_finish(struct model *model) {
     memset(model, 0, sizeof *model);
 }
 
+/* Entries of an array of which none may be further than ROW_INDEX_PROBE lines from its home, nor before it, nor a key
+ * that belongs elsewhere; *farthest becomes the longest way that a search has to one of them. */
+static uint64_t look_through(const struct row_index *index, const struct row_lines *array, uint64_t *farthest) {
+    uint64_t count = 0, begin = 0;
+    bool good = true;
+    for (uint64_t line = 0; array->lines != NULL && line < array->homes + ROW_INDEX_PROBE; line++) {
+        const struct row_line *at = row_lines_at(array, line);
+        for (size_t i = 0; at != NULL && i < ROW_LINE_ENTRIES && at->places[i] != ROW_NONE; i++, count++) {
+            const uint64_t home = row_lines_home(array, at->keys[i]);
+            good = good && row_index_begin(index, at->keys[i], &begin) == array && begin <= line && home <= line &&
+                   line - home <= ROW_INDEX_PROBE;
+            *farthest = line - begin > *farthest ? line - begin : *farthest;
+        }
+    }
+    assert_true(good);
+    return count;
+}
+
+/* How many lines the longest search reads after the first. */
+static uint64_t longest_search(const struct row_index *index) {
+    uint64_t farthest = 0, count = look_through(index, &index->now, &farthest);
+    count += look_through(index, &index->next, &farthest);
+    assert_true(count == index->count);
+    return farthest;
+}
+
 /* All of it, in order and one by one; and that every entry is where a search may look. */
 static void same(const struct row_index *index, const struct model *model) {
     uint64_t from = 0, key = 0;
@@ -71,6 +97,7 @@ static void same(const struct row_index *index, const struct model *model) {
         from = key + 1;
     }
     assert_true(from == 0 || !row_index_next(index, from, &key, &place));
+    assert_true(longest_search(index) <= ROW_INDEX_PROBE);
 }
 
 /* False where the key's place is too crowded. */
@@ -246,6 +273,7 @@ static void a_crowd_is_refused(void **state) {
     }
     same(&index, &model);
     assert_in_range(crowd, 200, ROW_INDEX_PROBE * ROW_LINE_ENTRIES);
+    assert_in_range(longest_search(&index), ROW_INDEX_PROBE - 10, ROW_INDEX_PROBE); /* it did go far */
     /* Elsewhere rows come and go as before, through growth too. */
     refused = 0;
     for (unsigned i = 0; i < 3 * OTHERS; i++) {
