@@ -75,7 +75,7 @@ struct age line_age(const struct line *line) {
 /* After so long a silence the session takes a server that does not know it for one that has forgotten it. */
 static void look_at_silence(struct line *line) {
     struct worker *worker = line->worker;
-    if (line->heard > 0 && schedule_of(line)->now - line->heard >= SESSION_MEMORY_NS / 2) {
+    if (schedule_of(line)->now - line->proved >= SESSION_MEMORY_NS / 2) {
         line->silent = true;
         oracle_forsake(worker->stage->oracle, worker->life, line->host->index, line->thread, line->host->threads);
     }
@@ -111,7 +111,6 @@ static bool receive(struct line *line) {
         if (count == 0) {
             return true;
         }
-        line->heard = schedule_of(line)->now;
         if (session_received(line->session, count, &error) != CANYON_OK) {
             lose(line, error.status, error.text);
             return false;
@@ -231,7 +230,7 @@ void line_init(struct line *line, struct worker *worker, struct host *host, uint
     line->poisoned = 0;
     line->aged = line->starved = false;
     line->silent = worker->stage->forgetful;
-    line->heard = schedule_of(line)->now;
+    line->proved = schedule_of(line)->now;
     line->lost_since = 0;
     backoff_init(&line->backoff, schedule_below(schedule_of(line), UINT64_MAX));
     redial(line);

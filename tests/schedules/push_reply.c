@@ -138,6 +138,9 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     const unsigned era = line_age(line).era;
     schedule_trace(schedule_of(push), "%s: %s to server %u, thread %u ends: %s %s", worker->name,
                    frame_type_name(push->type), line->host->index, line->thread, status_name(status), text);
+    if (reply != NULL && push->made > line->proved) {
+        line->proved = push->made;
+    }
     if (status != CANYON_OK) {
         take_failure(push, status, text, era);
     } else if (push->parts[0].cell->kind == CELL_ROW) {

@@ -49,7 +49,7 @@ struct line {
     bool starving; /* there is no memory just now, */
     bool starved;  /* or was none before, in this life: there may be gaps */
     bool silent; /* nothing was heard of the server for long, in this life: it may seem to have forgotten the session */
-    uint64_t heard;       /* when something was heard last */
+    uint64_t proved;      /* when the last request that was answered was made; at first, when its life began */
     bool failing;         /* it waits no longer: all its requests end */
     bool welcome, missed; /* while the worker was stopped: the connection was made, and lost */
     uint64_t wakeup;      /* for which a tick is planned */
