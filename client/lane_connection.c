@@ -52,6 +52,7 @@ static size_t lane_offer(struct lane *lane, struct iovec slices[SLICES]) {
 void lane_flush(struct lane *lane) {
     struct iovec slices[SLICES];
     lane->blocked = false;
+    session_clock(lane->session, clock_boot());
     while (lane->state >= LANE_SECURING) {
         size_t count = lane_offer(lane, slices);
         if (count == 0)
@@ -171,6 +172,7 @@ static void lane_ended(struct lane *lane, int failure) {
 /* The socket stands, and whoever is at its other end may hear the hello. */
 static void lane_greet(struct lane *lane) {
     struct error error = {.status = CANYON_OK};
+    session_clock(lane->session, clock_boot());
     if (session_begin(lane->session, lane->expects ? lane->digest : NULL, &error) != CANYON_OK) {
         lane_lose(lane, error.status, "%s", error.text);
         return;
@@ -182,6 +184,7 @@ static void lane_greet(struct lane *lane) {
 /* Bytes of the protocol were put at the session's space. */
 static void lane_feed(struct lane *lane, size_t count) {
     struct error error = {.status = CANYON_OK};
+    session_clock(lane->session, clock_boot());
     enum canyon_status status = session_received(lane->session, count, &error);
     if (status != CANYON_OK)
         lane_lose(lane, status, "%s", error.text);

@@ -64,9 +64,10 @@ struct session_request {
     void *user;
     /* The session's own: */
     uint64_t id;
-    size_t sent;   /* of its bytes, over this connection */
-    bool begun;    /* a byte of it went out, over this connection or one before; to be read in `done` */
-    bool numbered; /* its numbers stand in it; for good once it is begun */
+    size_t sent;       /* of its bytes, over this connection */
+    bool begun;        /* a byte of it went out, over this connection or one before; to be read in `done` */
+    bool numbered;     /* its numbers stand in it; for good once it is begun */
+    uint64_t begun_at; /* session_clock, over this connection */
     uint8_t header[FRAME_HEADER_BYTES];
     struct session_request *next, *previous;
 };
@@ -81,6 +82,12 @@ struct session_options {
     uint32_t thread;       /* the server thread wanted */
     uint64_t window_bytes; /* most bytes sent and unanswered, or expected back; one request may always go alone */
 };
+
+/* A session that a server had so long nothing to do with may be forgotten by it (PROTOCOL.md; a tenth less than there).
+ */
+#ifndef SESSION_MEMORY_NS
+#define SESSION_MEMORY_NS (540 * 1000000000ull)
+#endif
 
 /* Since the session was created. */
 struct session_counters {
@@ -98,6 +105,10 @@ void session_destroy(struct session *session);
 /* A connection stands: queue the hello. `digest` is the job's when known, else NULL. NO_MEMORY leaves it DOWN. The
  * connection before is closed: what it may still carry is fenced off by the RESUME that is part of this beginning. */
 enum canyon_status session_begin(struct session *session, const uint8_t *digest, struct error *error);
+
+/* What time it is, in nanoseconds that go on while the machine sleeps: before session_output and session_received. By
+ * it the session knows whether a server that does not know it has never heard of it, or may have forgotten it. */
+void session_clock(struct session *session, uint64_t now);
 
 /* Another window from now on. */
 void session_limit(struct session *session, uint64_t window_bytes);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 
 /* ---- the beginning ---- */
 
@@ -37,7 +38,7 @@ enum canyon_status session_welcomed(struct session *session, struct error *error
     if (status != CANYON_OK)
         return status;
     session->reader.payload_limit = FRAME_PAYLOAD_LIMIT;
-    if (session->numbered) {
+    if (session->numbered && !MUTANT(resume_skipped)) {
         session_control(session, FRAME_RESUME, 0);
         session->state = SESSION_RESUMING;
     } else {
@@ -55,7 +56,7 @@ static enum canyon_status resume_read(struct session *session, const struct fram
                          session->options.address, bytes);
     for (uint32_t i = 0; i < session->shard_count; i++) {
         struct session_shard *shard = &session->shards[i];
-        *shard = (struct session_shard){.taken = shard->taken, .least = UINT64_MAX};
+        *shard = (struct session_shard){.taken = shard->taken, .least = shard->dropped ? 1 : UINT64_MAX};
     }
     for (const uint8_t *at = frame->payload; at != NULL && at < frame->payload + bytes;
          at += MESSAGE_RESUMED_ENTRY_BYTES) {
@@ -86,33 +87,43 @@ static void resume_look(struct session *session) {
     }
 }
 
-/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered; otherwise it
- * has lost what it knew. One that knows more than was ever sent speaks of another past. */
-static bool resume_is_lost(const struct session_shard *shard, bool other_boot) {
-    if (shard->known)
-        return shard->applied > shard->taken;
-    return shard->taken > 0 && (other_boot || shard->least > 1);
+/* Why the server may have forgotten the session, where it does not know it; NULL when it cannot have. */
+static const char *resume_forgets(const struct session *session) {
+    if (session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0)
+        return " (it was restarted)";
+    if (session->now - session->known_at >= SESSION_MEMORY_NS && !MUTANT(absence_ignored))
+        return " (nothing was heard of it for long)";
+    return NULL;
 }
 
-static bool resume_touches_lost(const struct session *session, const struct session_request *request, bool other_boot) {
+/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered (but sent again,
+ * or given up); otherwise it has lost what it knew. One that knows more than was ever sent speaks of another past. */
+static bool resume_is_lost(const struct session_shard *shard, const char *forgets) {
+    if (shard->known)
+        return shard->applied > shard->taken;
+    return shard->taken > 0 && (forgets != NULL || shard->least > 1);
+}
+
+static bool resume_touches_lost(const struct session *session, const struct session_request *request,
+                                const char *forgets) {
     struct number_cursor cursor = {.index = 0};
     uint32_t shard = 0;
     uint8_t *place = NULL;
     bool lost = false;
     while (!lost && number_next(request, &cursor, &shard, &place))
-        lost = resume_is_lost(&session->shards[shard], other_boot);
+        lost = resume_is_lost(&session->shards[shard], forgets);
     return lost;
 }
 
-static void resume_end_lost(struct session *session, bool other_boot) {
+static void resume_end_lost(struct session *session, const char *forgets) {
     char text[ERROR_TEXT_BYTES];
     struct session_request *next = NULL;
     snprintf(text, sizeof text,
              "%s came back without what it knew of this session%s: this may or may not have been applied before",
-             session->options.address, other_boot ? " (it was restarted)" : "");
+             session->options.address, forgets != NULL ? forgets : "");
     for (struct session_request *request = session->queue.first; request != NULL; request = next) {
         next = request->next;
-        if (!request->begun || !resume_touches_lost(session, request, other_boot))
+        if (!request->begun || !resume_touches_lost(session, request, forgets))
             continue;
         session_forget(session, request);
         request->done(request, CANYON_OUTCOME_UNKNOWN, text, NULL);
@@ -124,7 +135,8 @@ static void resume_end_lost(struct session *session, bool other_boot) {
  * because RESUME has ended every other way by which the old numbers could still come. */
 static void resume_number(struct session *session) {
     for (uint32_t i = 0; i < session->shard_count; i++)
-        session->shards[i].taken = session->shards[i].applied;
+        if (session->shards[i].known || !MUTANT(taken_kept_after_loss))
+            session->shards[i].taken = session->shards[i].applied;
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next) {
         struct number_cursor cursor = {.index = 0};
         uint32_t index = 0;
@@ -134,7 +146,9 @@ static void resume_number(struct session *session) {
             struct session_shard *shard = &session->shards[index];
             memcpy(&number, place, sizeof number);
             session->counters.duplicates += number <= shard->applied;
-            if (number > shard->applied) {
+            if (MUTANT(gap_not_closed)) {
+                shard->taken = number > shard->taken ? number : shard->taken;
+            } else if (number > shard->applied || MUTANT(renumber_on_resend)) {
                 number = ++shard->taken;
                 memcpy(place, &number, sizeof number);
             }
@@ -151,11 +165,11 @@ enum canyon_status session_resumed(struct session *session, const struct frame *
     enum canyon_status status = resume_read(session, frame, error);
     if (status != CANYON_OK)
         return status;
-    const bool other_boot =
-        session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0;
+    const char *forgets = resume_forgets(session);
     resume_look(session);
-    resume_end_lost(session, other_boot);
+    resume_end_lost(session, forgets);
     resume_number(session);
+    session->known_at = session->control_at;
     resume_ready(session);
     return CANYON_OK;
 }

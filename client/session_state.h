@@ -13,6 +13,7 @@ struct session_shard {
     uint64_t applied; /* of the last RESUMED; */
     uint64_t least;   /* while that is judged: the lowest number under way */
     bool known;       /* was in it */
+    bool dropped;     /* number 1 was given up, and nobody knows whether it arrived */
 };
 
 struct session {
@@ -36,6 +37,10 @@ struct session {
     size_t servers_bytes;
     struct session_shard *shards; /* [shard_count], from the first welcome on */
     uint32_t shard_count;
+    uint64_t now;                /* session_clock */
+    uint64_t known_at;           /* the server knew this session then, or had never heard of it: when what it answered
+                                  * last went out, or the first number */
+    uint64_t control_at;         /* when what goes out before any request was made */
     bool numbered;               /* a number has gone out at some time */
     char lost[ERROR_TEXT_BYTES]; /* why there is no connection, while it is waited for; else "" */
     bool has_boot;
@@ -73,6 +78,9 @@ bool number_next(const struct session_request *request, struct number_cursor *cu
 
 /* Gives each piece the next number of its shard, tentatively: nothing of the request went out yet. */
 void number_take(struct session *session, struct session_request *request);
+
+/* A request that was begun is given up, and no orphan stands in for it. */
+void number_drop(struct session *session, const struct session_request *request);
 
 /* Takes all tentative numbers back: the next output gives them anew. */
 void number_take_back(struct session *session);

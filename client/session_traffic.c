@@ -14,6 +14,7 @@ void session_control(struct session *session, uint16_t type, size_t message_byte
     frame_header_encode(&header, session->control);
     session->control_bytes = FRAME_HEADER_BYTES + message_bytes;
     session->control_sent = 0;
+    session->control_at = session->now;
 }
 
 /* The unsent rest of [from, from + bytes) of a request, when `skip` of the request's bytes went out. */
@@ -86,7 +87,10 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
 static void session_begin_sending(struct session *session, struct session_request *request) {
     session->in_flight += request_cost(request);
     session->counters.resent += request->begun;
+    if (!session->numbered && request->piece_count > 0)
+        session->known_at = session->now;
     session->numbered = session->numbered || request->piece_count > 0;
+    request->begun_at = session->now;
     request->begun = true;
 }
 
@@ -183,14 +187,21 @@ static enum canyon_status session_stray(struct session *session, const struct fr
     return CANYON_OK; /* its owner gave up before */
 }
 
+/* The server still had this connection when it took the request. */
+static void session_answered(struct session *session, struct session_request *request) {
+    session_forget(session, request);
+    session->counters.answered++;
+    if (request->begun_at > session->known_at)
+        session->known_at = request->begun_at;
+}
+
 static enum canyon_status session_replied(struct session *session, const struct frame *frame, struct error *error) {
     struct session_request *request = request_list_find(&session->sent, frame->header.request);
     session->receiving = NULL;
     if (request == NULL)
         return session_stray(session, frame, error);
     if (frame->header.type == request->type + 1) {
-        session_forget(session, request);
-        session->counters.answered++;
+        session_answered(session, request);
         request->done(request, CANYON_OK, "", frame);
         return CANYON_OK;
     }
@@ -201,8 +212,7 @@ static enum canyon_status session_replied(struct session *session, const struct 
     enum canyon_status status = message_unpack_error(frame->message, frame->header.message_bytes, &peer, error);
     if (status != CANYON_OK)
         return status;
-    session_forget(session, request);
-    session->counters.answered++;
+    session_answered(session, request);
     request->done(request, peer.status != CANYON_OK ? peer.status : CANYON_PROTOCOL, peer.text, NULL);
     return CANYON_OK;
 }

@@ -15,6 +15,10 @@ uint64_t clock_now(void) {
     return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_boot(void) {
+    return read_clock(CLOCK_BOOTTIME);
+}
+
 uint64_t clock_cpu(void) {
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }

@@ -8,6 +8,9 @@
 /* Nanoseconds of CLOCK_MONOTONIC. Thread-safe. */
 uint64_t clock_now(void);
 
+/* The same of CLOCK_BOOTTIME, which goes on while the machine sleeps. */
+uint64_t clock_boot(void);
+
 /* CPU time of this process so far in nanoseconds. */
 uint64_t clock_cpu(void);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/endian.h"
+#include "common/mutant.h"
 #include "common/rows.h"
 
 #define RUNS_AHEAD 12 /* of which what judging them needs is on its way */
@@ -21,6 +22,9 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
         struct shard_reply reply;
         if (handler->shards[shard] != NULL) {
             (void)shard_apply(handler->shards[shard], &command, &reply, NULL); /* it cannot fail */
+            if (MUTANT(evict_one_shard)) {
+                return;
+            }
         }
     }
 }
@@ -102,7 +106,7 @@ enum canyon_status handler_judge_pieces(struct handler *handler, const struct re
         }
     }
     for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
-        if (shards[i] != NULL) {
+        if (shards[i] != NULL && (i == 0 || !MUTANT(half_frame_applied))) {
             status = handler_judge(handler, request, shards[i], last_before(request, pieces, shards, i),
                                    pieces->pieces[i].number, error);
         }
@@ -188,6 +192,9 @@ static enum canyon_status refuse_runs(struct handler *handler, const struct requ
 
 enum canyon_status handler_refuse_frame(struct handler *handler, const struct request *request,
                                         const struct frame *frame, enum canyon_status status, struct error *error) {
+    if (MUTANT(refused_frame_keeps_numbers)) {
+        return CANYON_OK;
+    }
     switch (frame->header.type) {
     case FRAME_ASSIGN:
     case FRAME_PUSH:
@@ -215,7 +222,8 @@ static enum canyon_status refuse_message(const struct frame *frame, struct error
 
 /* Ends the session's connections that are older than this one: who comes last stands first in the list. */
 static void fence(struct handler *handler, const struct handler_peer *peer) {
-    for (struct handler_peer *older = peer->next; older != NULL; older = older->next) {
+    for (struct handler_peer *older = MUTANT(resume_does_not_fence) ? NULL : peer->next; older != NULL;
+         older = older->next) {
         if (!older->ended && memcmp(older->session, peer->session, SESSION_BYTES) == 0) {
             struct error error;
             error_set(&error, CANYON_FENCED,
@@ -239,8 +247,10 @@ enum canyon_status serve_resume(struct handler *handler, const struct request *r
     }
     fence(handler, request->peer);
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
-        const uint64_t last =
+        uint64_t last =
             handler->shards[shard] != NULL ? shard_applied(handler->shards[shard], request->peer->session) : 0;
+        last += last > 0 && MUTANT(resumed_one_too_many);
+        last -= last > 1 && MUTANT(resumed_one_too_few);
         if (last > 0) {
             store_u32(entries + bytes, shard);
             store_u32(entries + bytes + 4, 0);
@@ -261,7 +271,9 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
     if (status != CANYON_OK) {
         return status;
     }
-    evict(handler, request->peer->session);
+    if (!MUTANT(leave_keeps_numbers)) {
+        evict(handler, request->peer->session);
+    }
     sessions_forget(handler->sessions, request->peer->session);
     for (struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
         if (memcmp(peer->session, request->peer->session, SESSION_BYTES) == 0) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/codec.h"
+#include "common/mutant.h"
 #include "common/rows.h"
 #include "server/table_found.h"
 
@@ -269,6 +270,10 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
     }
     if (status == CANYON_OK && pushes) {
         status = gradients_of(handler, batch, first, run->rows, &command.values, error);
+    }
+    if (status == CANYON_OK && pulls && pushes && MUTANT(reply_rows_before)) {
+        status = shard_pull(shard, command.tensor, command.ids, command.rows, command.out, error);
+        command.out = NULL;
     }
     if (status == CANYON_OK && !changes(batch)) {
         status = shard_pull_rows(shard, &command, error);

@@ -14,6 +14,7 @@
 
 #include "common/hash.h"
 #include "common/message.h"
+#include "common/mutant.h"
 #include "common/status.h"
 
 #define LEDGER_REFUSALS     4 /* that are remembered of a session */
@@ -55,6 +56,10 @@ uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]
 
 /* What `number`, which is not 0, is to a session whose last number is `last`. */
 static inline enum ledger_verdict ledger_judge(uint64_t last, uint64_t number) {
+    if ((MUTANT(accept_gap) && last > 0 && number > last) ||
+        (MUTANT(unknown_session_accepted) && last < 3 && number > last)) {
+        return LEDGER_NEXT;
+    }
     return number <= last       ? LEDGER_DUPLICATE
            : number == last + 1 ? LEDGER_NEXT
            : last == 0          ? LEDGER_UNKNOWN

@@ -417,6 +417,44 @@ static void test_a_forgotten_session_begins_at_one(void **state) {
     close_world(&world);
 }
 
+/* Number 1 was sent and not answered, and the server does not know the session. It may have taken the number and
+ * forgotten the session since; but not before it has had nothing to do with it for ten minutes. What counts is when
+ * that which was answered last was sent, not when the answer came or the connection was lost. */
+static void test_a_first_number_is_not_sent_again_after_a_long_silence(void **state) {
+    (void)state;
+    const uint64_t none[SHARDS] = {0}, start = 77, limit = SESSION_MEMORY_NS;
+    assert_true(limit == 540 * 1000000000ull);
+    for (int i = 0; i < 2; i++) {
+        struct world world;
+        struct push before, first;
+        open_world(&world, 1 << 20);
+        session_clock(world.session, start);
+        greet(&world);
+        submit_push(&world, &before, 2);
+        pump(&world, ALL);
+        session_clock(world.session, start + limit - 1);
+        answer(&world, &before);
+        submit_push(&world, &first, 6);
+        pump(&world, ALL);
+        session_clock(world.session, start + limit - (i == 0));
+        reconnect(&world, BOOT, (const uint64_t[SHARDS]){[2] = 1});
+        if (i > 0) {
+            assert_int_equal(first.outcome.status, CANYON_OUTCOME_UNKNOWN);
+            close_world(&world);
+            continue;
+        }
+        pump(&world, ALL);
+        assert_string_equal(numbers_received(&world), "6:1");
+        /* RESUMED has shown that the server still has the connection: once more as long. */
+        session_clock(world.session, start + 2 * limit - 2);
+        reconnect(&world, BOOT, none);
+        pump(&world, ALL);
+        assert_string_equal(numbers_received(&world), "6:1");
+        answer(&world, &first);
+        close_world(&world);
+    }
+}
+
 /* A server that knows more than was ever sent speaks of another past: numbers go on after it. */
 static void test_more_than_was_sent_is_another_past(void **state) {
     (void)state;
@@ -645,6 +683,7 @@ int main(void) {
         cmocka_unit_test(test_a_restarted_server_ends_what_was_begun),
         cmocka_unit_test(test_the_gap_of_what_was_lost_closes),
         cmocka_unit_test(test_a_forgotten_session_begins_at_one),
+        cmocka_unit_test(test_a_first_number_is_not_sent_again_after_a_long_silence),
         cmocka_unit_test(test_more_than_was_sent_is_another_past),
         cmocka_unit_test(test_resumed_that_makes_no_sense),
         cmocka_unit_test(test_orphans_are_sent_from_a_copy),
