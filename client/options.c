@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/congestion.h"
+#include "common/consistency.h"
 #include "common/limits.h"
 
 #define DEFAULT_TIMEOUT_MS 10000u
@@ -49,6 +50,11 @@ enum canyon_status options_take(const struct canyon_options *given, struct canyo
     if (options->spin_us > SPIN_US_HIGH)
         return error_set(error, CANYON_INVALID_ARGUMENT, "options.spin_us is %u: it can be 0 to %u", options->spin_us,
                          SPIN_US_HIGH);
+    struct consistency mode;
+    if (options->consistency != NULL && consistency_parse(options->consistency, &mode, error) != CANYON_OK) {
+        error_prefix(error, "options.consistency");
+        return CANYON_INVALID_ARGUMENT;
+    }
     if (options->insecure_plaintext < 0 || options->insecure_plaintext > 2)
         return error_set(error, CANYON_INVALID_ARGUMENT,
                          "options.insecure_plaintext is %d: it can be 0, 1 (with servers on this machine) or 2 "

@@ -58,7 +58,7 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
     return status;
 }
 
-_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
+_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES + TRANSFER_HEAD_BYTES <= LIMIT_MESSAGE_BYTES, "they fit a message");
 
 static bool type_pushes(uint16_t type) {
     return type == FRAME_PUSH || type == FRAME_PUSH_PULL;
@@ -108,7 +108,7 @@ static enum canyon_status transfer_allocate(struct transfer *transfer, const str
     size_t pieces = transfer->plan.piece_count;
     transfer->frames = transfer_room(transfer->plan.frame_count, sizeof *transfer->frames, transfer->few_frames);
     transfer->slices = transfer_room(pieces, sizeof *transfer->slices, transfer->few_slices);
-    transfer->messages = transfer_room(pieces, TRANSFER_MESSAGE_BYTES, transfer->few_messages);
+    transfer->messages = transfer_room(pieces, TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES, transfer->few_messages);
     if (transfer->frames == NULL || transfer->slices == NULL || transfer->messages == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", pieces);
     return transfer_take_room(transfer, client, error);
@@ -188,8 +188,8 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
                             uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
-    message.clock = 0;
-    message.wait_ms = 0;
+    message.clock = transfer->clock;
+    message.wait_ms = transfer->wait_ms;
     size_t index = plan->first;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
@@ -272,6 +272,11 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
     transfer->batch.destroy = transfer_destroy;
     transfer->results = order->results;
     transfer->deadline = order->deadline;
+    transfer->clock = pace_clock(client->pace);
+    if (transfer->clock > 0 && order->items[0].type == FRAME_PULL) {
+        transfer->wait_ms = client_remaining_ms(order->deadline);
+        transfer->deadline += CLIENT_PARKED_SLACK;
+    }
     transfer_fill(transfer);
     *future = &transfer->batch.future;
     batch_submit(&transfer->batch, attended);

@@ -36,6 +36,7 @@ struct transfer_refusal {
 /* What a step of few tensors needs, in one piece with the transfer. */
 #define TRANSFER_FEW           PLAN_FEW
 #define TRANSFER_MESSAGE_BYTES 58 /* a piece packs into at most this */
+#define TRANSFER_HEAD_BYTES    18 /* and what a frame's pieces have in common */
 
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
@@ -48,6 +49,8 @@ struct transfer {
         encoded;    /* gradients in another form than float32; behind them room for a block that is decoded */
     float *decoded; /* in `encoded`: that room */
     uint64_t deadline;
+    uint64_t clock;   /* it is made at; 0: none is counted */
+    uint32_t wait_ms; /* that a pull may wait for other workers */
     struct plan plan;
     struct transfer_frame *frames;
     struct iovec *slices; /* one for each piece, in the order of their frames */
@@ -60,7 +63,7 @@ struct transfer {
     struct transfer_tally few_tallies[TRANSFER_FEW];
     struct transfer_frame few_frames[TRANSFER_FEW];
     struct iovec few_slices[TRANSFER_FEW];
-    uint8_t few_messages[TRANSFER_FEW * TRANSFER_MESSAGE_BYTES];
+    uint8_t few_messages[TRANSFER_FEW * (TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)];
 };
 
 static inline bool type_changes_state(uint16_t type) {

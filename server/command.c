@@ -6,28 +6,31 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool session, spec, block, slot, version, values, rows, clock;
+    bool known, session, spec, block, slot, version, values, rows, clock, pace;
 };
 
 static const struct fields fields_of[] = {
-    [COMMAND_CREATE] = {.session = true, .spec = true},
-    [COMMAND_ADOPT] = {.session = true},
-    [COMMAND_COMPLETE] = {.session = true},
-    [COMMAND_DROP] = {0},
-    [COMMAND_DROPPED] = {0},
-    [COMMAND_DEFINE] = {.spec = true},
-    [COMMAND_UNDEFINE] = {0},
-    [COMMAND_ASSIGN] = {.block = true, .slot = true, .values = true},
-    [COMMAND_PUSH] = {.block = true, .version = true, .values = true},
-    [COMMAND_SET] = {.spec = true, .version = true},
-    [COMMAND_ADJUST] = {.spec = true, .version = true},
-    [COMMAND_TABLE_PUSH] = {.version = true, .values = true, .rows = true, .clock = true},
-    [COMMAND_TABLE_TOUCH] = {.rows = true, .clock = true},
-    [COMMAND_TABLE_ERASE] = {.rows = true},
+    [COMMAND_CREATE] = {.known = true, .session = true, .spec = true},
+    [COMMAND_ADOPT] = {.known = true, .session = true},
+    [COMMAND_COMPLETE] = {.known = true, .session = true},
+    [COMMAND_DROP] = {.known = true},
+    [COMMAND_DROPPED] = {.known = true},
+    [COMMAND_DEFINE] = {.known = true, .spec = true},
+    [COMMAND_UNDEFINE] = {.known = true},
+    [COMMAND_ASSIGN] = {.known = true, .block = true, .slot = true, .values = true},
+    [COMMAND_PUSH] = {.known = true, .block = true, .version = true, .values = true},
+    [COMMAND_SET] = {.known = true, .spec = true, .version = true},
+    [COMMAND_ADJUST] = {.known = true, .spec = true, .version = true},
+    [COMMAND_TABLE_PUSH] = {.known = true, .version = true, .values = true, .rows = true, .clock = true},
+    [COMMAND_TABLE_TOUCH] = {.known = true, .rows = true, .clock = true},
+    [COMMAND_TABLE_ERASE] = {.known = true, .rows = true},
+    [COMMAND_CONTRIBUTE] = {.known = true, .block = true, .version = true, .values = true, .pace = true},
+    [COMMAND_CLOSE] = {.known = true, .pace = true},
+    [COMMAND_CONSISTENCY] = {.known = true, .pace = true},
 };
 
 static bool kind_known(unsigned kind) {
-    return kind >= COMMAND_CREATE && kind <= COMMAND_LAST;
+    return kind <= COMMAND_LAST && fields_of[kind].known;
 }
 
 /* ---- Writing ---- */
@@ -92,7 +95,7 @@ bool command_specs_equal(const struct tensor_spec *one, const struct tensor_spec
 
 size_t command_bytes(const struct command *command) {
     const struct fields *fields = &fields_of[command->kind];
-    size_t bytes = COMMAND_HEAD_BYTES;
+    size_t bytes = COMMAND_HEAD_BYTES + (fields->pace ? COMMAND_PACE_BYTES : 0);
     if (fields->spec) {
         bytes += command_spec_bytes(command->spec);
     }
@@ -103,6 +106,18 @@ size_t command_bytes(const struct command *command) {
         bytes += command->count * sizeof(float);
     }
     return bytes;
+}
+
+/* Fields that are not of the kind are zero in a command, and so in its pace. */
+static void encode_pace(const struct command *command, uint8_t *at) {
+    at = put_u64(at, command->clock);
+    at = put_u32(at, command->rank);
+    at = put_u32(at, command->mode.staleness);
+    *at++ = (uint8_t)command->mode.mode;
+    *at++ = (uint8_t)command->mode.combine;
+    *at++ = (uint8_t)command->mode.order;
+    *at++ = command->turns;
+    put_u32(at, command->mode.minimum);
 }
 
 void command_encode(const struct command *command, uint8_t *bytes) {
@@ -131,6 +146,10 @@ void command_encode(const struct command *command, uint8_t *bytes) {
         store_u64(bytes + 16, command->clock);
     }
     uint8_t *body = bytes + COMMAND_HEAD_BYTES;
+    if (fields->pace) {
+        encode_pace(command, body);
+        body += COMMAND_PACE_BYTES;
+    }
     if (fields->rows && command->rows > 0) {
         assert(command->rows <= LIMIT_BATCH_ROWS);
         store_u32(bytes + 4, (uint32_t)command->rows);
@@ -225,6 +244,23 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
     return !reader.bad && reader.left == 0;
 }
 
+/* False for one that encode_pace never writes. */
+static bool decode_pace(const uint8_t *at, struct command *command) {
+    command->clock = load_u64(at);
+    command->rank = load_u32(at + 8);
+    command->mode = (struct consistency){.mode = (enum consistency_mode)at[16],
+                                         .staleness = load_u32(at + 12),
+                                         .combine = (enum consistency_combine)at[17],
+                                         .order = (enum consistency_order)at[18],
+                                         .minimum = load_u32(at + 20)};
+    command->turns = at[19] != 0;
+    bool sets = command->kind == COMMAND_CONSISTENCY, adds = command->kind == COMMAND_CONTRIBUTE;
+    static const struct consistency none = {.mode = CONSISTENCY_ASYNC};
+    return command->clock > 0 && command->clock <= LIMIT_CLOCK && at[19] <= (sets ? 1 : 0) &&
+           (sets ? consistency_check(&command->mode, NULL) == CANYON_OK : consistency_equal(&command->mode, &none)) &&
+           command->rank <= (adds ? LIMIT_MEMBERS - 1 : 0);
+}
+
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
@@ -254,9 +290,9 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have", bytes[1]);
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
-    size_t rows = fields->rows ? load_u32(bytes + 4) : 0;
+    size_t rows = fields->rows ? load_u32(bytes + 4) : 0, pace = fields->pace ? COMMAND_PACE_BYTES : 0;
     if (values > LIMIT_BLOCK_HIGH || rows > LIMIT_BATCH_ROWS ||
-        count - COMMAND_HEAD_BYTES != spec_bytes + rows * sizeof(uint64_t) + values * sizeof(float)) {
+        count - COMMAND_HEAD_BYTES != pace + spec_bytes + rows * sizeof(uint64_t) + values * sizeof(float)) {
         return error_set(error, CANYON_PROTOCOL,
                          "command of %zu bytes tells of %zu of spec, %zu ids and %zu values; at most %d and %u", count,
                          spec_bytes, rows, values, LIMIT_BATCH_ROWS, LIMIT_BLOCK_HIGH);
@@ -269,13 +305,18 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         command->spec = spec;
     }
     command->kind = (enum command_kind)bytes[1];
+    if (pace > 0 && !decode_pace(bytes + COMMAND_HEAD_BYTES, command)) {
+        return error_set(error, CANYON_PROTOCOL, "the pace of command kind %u is not canonical", bytes[1]);
+    }
     command->slot = bytes[2];
     command->block = fields->block ? load_u32(bytes + 4) : 0;
     command->tensor = load_u64(bytes + 8);
     if (fields->session) {
         memcpy(command->session, bytes + 16, SESSION_BYTES);
     }
-    command->clock = fields->clock ? load_u64(bytes + 16) : 0;
+    if (fields->clock) {
+        command->clock = load_u64(bytes + 16);
+    }
     command->rows = rows;
     command->version = load_u64(bytes + 32);
     command->count = values;
@@ -284,7 +325,7 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         command->ids = (const uint64_t *)(const void *)(bytes + COMMAND_HEAD_BYTES);
     }
     if (values > 0) {
-        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + rows * sizeof(uint64_t));
+        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + pace + rows * sizeof(uint64_t));
     }
     return CANYON_OK;
 }

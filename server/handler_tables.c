@@ -95,6 +95,21 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
     return CANYON_OK;
 }
 
+/* Rows are not gathered until a clock is closed. */
+static enum canyon_status check_mode(const struct handler *handler, const struct batch *batch, struct error *error) {
+    uint64_t clock = batch->message.clock;
+    uint32_t rank = 0;
+    bool gathers = false;
+    enum canyon_status status = pace_gathers(handler, batch->request, &clock, &rank, &gathers, error);
+    if (status == CANYON_OK && gathers) {
+        status = error_set(error, CANYON_UNSUPPORTED,
+                           "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64
+                           " of this job is",
+                           batch->table->key.name, clock);
+    }
+    return status;
+}
+
 /* Ids of another shard would be found by nobody again. */
 static enum canyon_status check_ids(struct handler *handler, const struct batch *batch, uint32_t shard,
                                     const uint64_t *ids, uint32_t rows, struct error *error) {
@@ -242,6 +257,9 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
                 batch->done.rows += runs[i].rows;
             }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
+            if (rows_push(batch->type)) {
+                pace_count(batch->table, batch->request, result->staleness);
+            }
         } else {
             result->code = (uint32_t)status;
             handler->counters.refused++;
@@ -286,6 +304,16 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     }
     if (status == CANYON_OK) {
         status = check_table(&batch, error);
+    }
+    if (status == CANYON_OK && batch.type == FRAME_TABLE_PULL) {
+        bool waits = false;
+        status = pace_wait(handler, request, frame, batch.message.clock, batch.message.wait_ms, &waits, error);
+        if (waits) {
+            return status;
+        }
+    }
+    if (status == CANYON_OK && rows_push(batch.type)) {
+        status = check_mode(handler, &batch, error);
     }
     if (status != CANYON_OK) {
         return status;

@@ -10,6 +10,9 @@ struct transfer {
     const struct request *request;
     struct handler_tensor *tensor; /* of the piece at hand */
     unsigned type;
+    bool gathers; /* gradients are kept until their clock is closed: */
+    uint64_t clock;
+    uint32_t rank;
     struct message_pieces pieces;
     struct message_piece_results results;
     size_t slices;
@@ -138,9 +141,28 @@ static enum canyon_status read_piece(const struct shard *shard, const struct mes
     return status;
 }
 
-static enum canyon_status apply_piece(struct shard *shard, unsigned type, const struct message_piece *piece,
-                                      const float *values, struct shard_reply *reply, struct handler_slice *fresh,
-                                      struct error *error) {
+/* A contribution is kept in memory that counts; a gradient that is applied at once takes none. */
+static enum canyon_status contribute(struct handler *handler, struct handler_tensor *tensor, struct shard *shard,
+                                     struct command *command, struct shard_reply *reply, struct error *error) {
+    const uint64_t limit = handler->environment->state_limit, growth = shard_contribution_growth(shard, command);
+    if (limit > 0 && (growth > limit || handler->state_bytes > limit - growth)) {
+        return error_set(error, CANYON_NO_MEMORY,
+                         "keeping a gradient of tensor '%s' until its clock is closed takes %" PRIu64 " bytes; %" PRIu64
+                         " of at most %" PRIu64 " are taken already",
+                         tensor->key.name, growth, handler->state_bytes, limit);
+    }
+    const uint64_t before = shard_contributed(shard, command->tensor);
+    enum canyon_status status = shard_apply(shard, command, reply, error);
+    const uint64_t more = shard_contributed(shard, command->tensor) - before;
+    handler->state_bytes += more;
+    tensor->bytes += more;
+    return status;
+}
+
+static enum canyon_status apply_piece(struct handler *handler, struct transfer *transfer, struct shard *shard,
+                                      const struct message_piece *piece, const float *values, struct shard_reply *reply,
+                                      struct handler_slice *fresh, struct error *error) {
+    const unsigned type = transfer->type;
     struct command command = {
         .kind = type == FRAME_ASSIGN ? COMMAND_ASSIGN : COMMAND_PUSH,
         .tensor = piece->tensor,
@@ -150,7 +172,15 @@ static enum canyon_status apply_piece(struct shard *shard, unsigned type, const 
         .values = values,
         .count = piece->elements,
     };
-    enum canyon_status status = shard_apply(shard, &command, reply, error);
+    enum canyon_status status;
+    if (transfer->gathers) {
+        command.kind = COMMAND_CONTRIBUTE;
+        command.clock = transfer->clock;
+        command.rank = transfer->rank;
+        status = contribute(handler, transfer->tensor, shard, &command, reply, error);
+    } else {
+        status = shard_apply(shard, &command, reply, error);
+    }
     *fresh = (struct handler_slice){reply->weights, reply->elements * sizeof(float)};
     return status;
 }
@@ -192,11 +222,14 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     if (result->status == CANYON_OK) {
         result->status = transfer->type == FRAME_PULL
                              ? read_piece(shard, piece, &reply, &fresh, &error)
-                             : apply_piece(shard, transfer->type, piece, values, &reply, &fresh, &error);
+                             : apply_piece(handler, transfer, shard, piece, values, &reply, &fresh, &error);
     }
     if (result->status != CANYON_OK) {
         handler->counters.refused++;
         handler->counters.not_finite += result->status == CANYON_NOT_FINITE;
+        if (result->status == CANYON_LATE || result->status == CANYON_BUSY) {
+            transfer->results.clock = pace_open(handler);
+        }
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
         }
@@ -204,6 +237,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     }
     if (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
+        pace_count(transfer->tensor, transfer->request, reply.staleness);
     }
     result->version = reply.version;
     result->staleness = reply.staleness;
@@ -224,6 +258,18 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     if (status == CANYON_OK) {
         status = check_frame(handler_payload_limit(handler->job), frame, &transfer.pieces, error);
     }
+    if (status == CANYON_OK && frame->header.type == FRAME_PULL) {
+        bool waits = false;
+        status = pace_wait(handler, request, frame, transfer.pieces.clock, transfer.pieces.wait_ms, &waits, error);
+        if (waits) {
+            return status;
+        }
+    }
+    transfer.gathers = false;
+    transfer.clock = transfer.pieces.clock;
+    if (status == CANYON_OK && (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL)) {
+        status = pace_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, error);
+    }
     if (status != CANYON_OK) {
         return status;
     }
@@ -236,6 +282,7 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     transfer.slices = 0;
     transfer.results.count = transfer.pieces.count;
     transfer.results.text[0] = '\0';
+    transfer.results.clock = 0;
     for (uint32_t i = 0; i < transfer.pieces.count; i++) {
         execute_piece(handler, &transfer, i, at > 0 ? frame->payload + at : frame->payload);
         at += brings_values(transfer.type) ? piece_bytes(&transfer.pieces.pieces[i]) : 0;

@@ -29,11 +29,13 @@ struct shard {
     uint64_t sequence;
     struct catalogue catalogue; /* stays empty but in shard 0 */
     struct directory parts;
-    const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
-    struct workspace *workspace; /* of the tables; borrowed, or `own` */
-    struct workspace *own;       /* made for the first table where none was lent */
-    struct part *reserved;       /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
-    struct table *filled;        /* the table whose rows were reserved, or NULL; likewise */
+    const struct memory *memory;  /* of the parts' arrays; borrowed; NULL: the C library */
+    struct workspace *workspace;  /* of the tables; borrowed, or `own` */
+    struct workspace *own;        /* made for the first table where none was lent */
+    struct part *reserved;        /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
+    struct consistency_plan plan; /* of the job's mode; set: likewise in every shard */
+    uint64_t open;                /* the synchronous clock that is open; 0 before there was any */
+    struct table *filled;         /* the table whose rows were reserved, or NULL; likewise */
 };
 
 /* Whether a command's spec is one that shard_canonical_spec made, and its id one. INVALID_ARGUMENT. */
@@ -45,6 +47,14 @@ enum canyon_status shard_check_settings(const struct tensor_spec *here, const st
 
 /* CREATE, ADOPT, COMPLETE, DROP, DROPPED, SET. (shard_catalogue.c) */
 enum canyon_status shard_apply_catalogue(struct shard *shard, const struct command *command, struct error *error);
+
+/* CONTRIBUTE, with the place of its block found and its gradient judged; CLOSE; CONSISTENCY. (shard_pace.c) */
+enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
+                                    const struct command *command, struct error *error);
+bool shard_close(struct shard *shard, const struct command *command);
+bool shard_set_consistency(struct shard *shard, const struct command *command);
+/* Mode and open clock, where there was ever any. */
+void shard_digest_pace(const struct shard *shard, struct hash *hash);
 
 /* The table of a command or a read; NOT_FOUND, or INVALID_ARGUMENT where it is a tensor. (shard_table.c) */
 enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, struct table **table,
