@@ -54,7 +54,7 @@ struct handler {
     uint32_t server, thread, threads;
     const struct handler_environment *environment;
     uint64_t started;
-    struct shard **shards; /* job->shards of them; NULL where another thread owns it */
+    struct shard **shards;   /* job->shards of them; NULL where another thread owns it */
     const struct shard *any; /* one of them, for what is the same in all; NULL where there is none */
     struct directory tensors;
     uint64_t state_bytes; /* of all tensors here */
