@@ -221,7 +221,12 @@ void pace_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
     }
 }
 
-/* The least clock that a worker may begin at. */
+/* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. */
+static uint64_t floor_of(const struct handler *handler) {
+    uint64_t open = pace_open(handler);
+    return open <= members_reached(handler->members) ? open : 0;
+}
+
 static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, uint64_t clock,
                                 struct error *error) {
     const struct member_entry entry = {.session = peer->session,
@@ -229,7 +234,7 @@ static enum canyon_status enter(struct handler *handler, struct handler_peer *pe
                                        .wanted = wanted,
                                        .rules = handler->shards[0] == NULL,
                                        .clock = clock,
-                                       .floor = pace_open(handler),
+                                       .floor = floor_of(handler),
                                        .now = now_of(handler)};
     return members_enter(handler->members, &entry, &peer->member, error);
 }
@@ -285,9 +290,9 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
         return status;
     }
     const struct member *member = request->peer->member;
-    uint64_t open = pace_open(handler);
+    uint64_t floor = floor_of(handler);
     if (member != NULL) {
-        clocked.clock = member->clock > open ? member->clock : open;
+        clocked.clock = member->clock > floor ? member->clock : floor;
         clocked.rank = member->rank;
     }
     clocked.lowest = members_lowest(handler->members);
