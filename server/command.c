@@ -6,31 +6,35 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool known, session, spec, block, slot, version, values, rows, clock, pace;
+    bool tensor, session, spec, block, slot, version, values, rows, clock, number, verdict, pace;
 };
 
 static const struct fields fields_of[] = {
-    [COMMAND_CREATE] = {.known = true, .session = true, .spec = true},
-    [COMMAND_ADOPT] = {.known = true, .session = true},
-    [COMMAND_COMPLETE] = {.known = true, .session = true},
-    [COMMAND_DROP] = {.known = true},
-    [COMMAND_DROPPED] = {.known = true},
-    [COMMAND_DEFINE] = {.known = true, .spec = true},
-    [COMMAND_UNDEFINE] = {.known = true},
-    [COMMAND_ASSIGN] = {.known = true, .block = true, .slot = true, .values = true},
-    [COMMAND_PUSH] = {.known = true, .block = true, .version = true, .values = true},
-    [COMMAND_SET] = {.known = true, .spec = true, .version = true},
-    [COMMAND_ADJUST] = {.known = true, .spec = true, .version = true},
-    [COMMAND_TABLE_PUSH] = {.known = true, .version = true, .values = true, .rows = true, .clock = true},
-    [COMMAND_TABLE_TOUCH] = {.known = true, .rows = true, .clock = true},
-    [COMMAND_TABLE_ERASE] = {.known = true, .rows = true},
-    [COMMAND_CONTRIBUTE] = {.known = true, .block = true, .version = true, .values = true, .pace = true},
-    [COMMAND_CLOSE] = {.known = true, .pace = true},
-    [COMMAND_CONSISTENCY] = {.known = true, .pace = true},
+    [COMMAND_CREATE] = {.tensor = true, .session = true, .spec = true},
+    [COMMAND_ADOPT] = {.tensor = true, .session = true},
+    [COMMAND_COMPLETE] = {.tensor = true, .session = true},
+    [COMMAND_DROP] = {.tensor = true},
+    [COMMAND_DROPPED] = {.tensor = true},
+    [COMMAND_DEFINE] = {.tensor = true, .spec = true},
+    [COMMAND_UNDEFINE] = {.tensor = true},
+    [COMMAND_ASSIGN] = {.tensor = true, .block = true, .slot = true, .values = true, .number = true},
+    [COMMAND_PUSH] = {.tensor = true, .block = true, .version = true, .values = true, .number = true},
+    [COMMAND_SET] = {.tensor = true, .spec = true, .version = true},
+    [COMMAND_ADJUST] = {.tensor = true, .spec = true, .version = true},
+    [COMMAND_TABLE_PUSH] =
+        {.tensor = true, .version = true, .values = true, .rows = true, .clock = true, .number = true},
+    [COMMAND_TABLE_TOUCH] = {.tensor = true, .rows = true, .clock = true, .number = true},
+    [COMMAND_TABLE_ERASE] = {.tensor = true, .rows = true, .number = true},
+    [COMMAND_REFUSE] = {.session = true, .number = true, .verdict = true},
+    [COMMAND_EVICT] = {.session = true},
+    [COMMAND_CONTRIBUTE] =
+        {.tensor = true, .block = true, .version = true, .values = true, .clock = true, .number = true, .pace = true},
+    [COMMAND_CLOSE] = {.clock = true},
+    [COMMAND_CONSISTENCY] = {.clock = true, .pace = true},
 };
 
 static bool kind_known(unsigned kind) {
-    return kind <= COMMAND_LAST && fields_of[kind].known;
+    return kind >= COMMAND_CREATE && kind <= COMMAND_LAST;
 }
 
 /* ---- Writing ---- */
@@ -110,7 +114,6 @@ size_t command_bytes(const struct command *command) {
 
 /* Fields that are not of the kind are zero in a command, and so in its pace. */
 static void encode_pace(const struct command *command, uint8_t *at) {
-    at = put_u64(at, command->clock);
     at = put_u32(at, command->rank);
     at = put_u32(at, command->mode.staleness);
     *at++ = (uint8_t)command->mode.mode;
@@ -126,15 +129,24 @@ void command_encode(const struct command *command, uint8_t *bytes) {
     memset(bytes, 0, COMMAND_HEAD_BYTES);
     bytes[0] = COMMAND_VERSION;
     bytes[1] = (uint8_t)command->kind;
-    store_u64(bytes + 8, command->tensor);
+    if (fields->tensor) {
+        store_u64(bytes + 8, command->tensor);
+    }
+    if (fields->verdict) {
+        assert(command->verdict != CANYON_OK && command->number != 0);
+        bytes[3] = (uint8_t)command->verdict;
+    }
     if (fields->block) {
         store_u32(bytes + 4, command->block);
     }
     if (fields->slot) {
         bytes[2] = command->slot;
     }
-    if (fields->session) {
+    if (fields->session || (fields->number && command->number != 0)) {
         memcpy(bytes + 16, command->session, SESSION_BYTES);
+    }
+    if (fields->number) {
+        store_u64(bytes + 56, command->number);
     }
     if (fields->version) {
         store_u64(bytes + 32, command->version);
@@ -143,7 +155,7 @@ void command_encode(const struct command *command, uint8_t *bytes) {
         store_u32(bytes + 40, (uint32_t)command_spec_encode(command->spec, bytes + COMMAND_HEAD_BYTES));
     }
     if (fields->clock) {
-        store_u64(bytes + 16, command->clock);
+        store_u64(bytes + 48, command->clock);
     }
     uint8_t *body = bytes + COMMAND_HEAD_BYTES;
     if (fields->pace) {
@@ -246,30 +258,31 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
 
 /* False for one that encode_pace never writes. */
 static bool decode_pace(const uint8_t *at, struct command *command) {
-    command->clock = load_u64(at);
-    command->rank = load_u32(at + 8);
-    command->mode = (struct consistency){.mode = (enum consistency_mode)at[16],
-                                         .staleness = load_u32(at + 12),
-                                         .combine = (enum consistency_combine)at[17],
-                                         .order = (enum consistency_order)at[18],
-                                         .minimum = load_u32(at + 20)};
-    command->turns = at[19] != 0;
-    bool sets = command->kind == COMMAND_CONSISTENCY, adds = command->kind == COMMAND_CONTRIBUTE;
+    command->rank = load_u32(at);
+    command->mode = (struct consistency){.mode = (enum consistency_mode)at[8],
+                                         .staleness = load_u32(at + 4),
+                                         .combine = (enum consistency_combine)at[9],
+                                         .order = (enum consistency_order)at[10],
+                                         .minimum = load_u32(at + 12)};
+    command->turns = at[11] != 0;
+    bool sets = command->kind == COMMAND_CONSISTENCY;
     static const struct consistency none = {.mode = CONSISTENCY_ASYNC};
-    return command->clock > 0 && command->clock <= LIMIT_CLOCK && at[19] <= (sets ? 1 : 0) &&
-           (sets ? consistency_check(&command->mode, NULL) == CANYON_OK : consistency_equal(&command->mode, &none)) &&
-           command->rank <= (adds ? LIMIT_MEMBERS - 1 : 0);
+    return at[11] <= (sets ? 1 : 0) && command->rank <= (sets ? 0 : LIMIT_MEMBERS - 1) &&
+           (sets ? consistency_check(&command->mode, NULL) == CANYON_OK : consistency_equal(&command->mode, &none));
 }
 
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
-    size_t clock = fields->clock ? sizeof(uint64_t) : 0; /* where a session would begin */
-    return bytes[3] == 0 && (fields->slot || bytes[2] == 0) &&
+    const bool numbered = fields->number && load_u64(bytes + 56) != 0;
+    return (fields->slot || bytes[2] == 0) &&
+           (fields->verdict ? numbered && bytes[3] != 0 && bytes[3] <= CANYON_STATUS_LAST : bytes[3] == 0) &&
            (fields->block || fields->rows || load_u32(bytes + 4) == 0) &&
-           (fields->session || memcmp(bytes + 16 + clock, zeros, SESSION_BYTES - clock) == 0) &&
+           (fields->tensor || load_u64(bytes + 8) == 0) &&
+           (fields->session || numbered || memcmp(bytes + 16, zeros, SESSION_BYTES) == 0) &&
            (fields->version || load_u64(bytes + 32) == 0) && (fields->spec || load_u32(bytes + 40) == 0) &&
-           (fields->values || load_u32(bytes + 44) == 0);
+           (fields->values || load_u32(bytes + 44) == 0) && (fields->clock || load_u64(bytes + 48) == 0) &&
+           (fields->number || load_u64(bytes + 56) == 0);
 }
 
 enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct tensor_spec *spec, struct command *command,
@@ -287,7 +300,8 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     }
     const struct fields *fields = &fields_of[bytes[1]];
     if (!head_canonical(bytes, fields)) {
-        return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have", bytes[1]);
+        return error_set(error, CANYON_PROTOCOL, "command kind %u sets a field it does not have, or lacks one",
+                         bytes[1]);
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
     size_t rows = fields->rows ? load_u32(bytes + 4) : 0, pace = fields->pace ? COMMAND_PACE_BYTES : 0;
@@ -311,12 +325,10 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     command->slot = bytes[2];
     command->block = fields->block ? load_u32(bytes + 4) : 0;
     command->tensor = load_u64(bytes + 8);
-    if (fields->session) {
-        memcpy(command->session, bytes + 16, SESSION_BYTES);
-    }
-    if (fields->clock) {
-        command->clock = load_u64(bytes + 16);
-    }
+    memcpy(command->session, bytes + 16, SESSION_BYTES);
+    command->verdict = (enum canyon_status)bytes[3];
+    command->clock = load_u64(bytes + 48);
+    command->number = load_u64(bytes + 56);
     command->rows = rows;
     command->version = load_u64(bytes + 32);
     command->count = values;

@@ -29,17 +29,21 @@ enum command_kind {
     COMMAND_TABLE_PUSH = 12,  /* any shard: tensor, version, clock, ids, values (a gradient for each id) */
     COMMAND_TABLE_TOUCH = 13, /* any shard: tensor, clock, ids: rows that are not there come to be */
     COMMAND_TABLE_ERASE = 14, /* any shard: tensor, ids: their rows go */
-    COMMAND_CONTRIBUTE = 20,  /* any shard: tensor, block, version, clock, rank, values: as PUSH, but it is kept until
-                               * its  clock is closed */
-    COMMAND_CLOSE = 21,       /* any shard: clock: what was contributed is applied, and the clock after it is open */
-    COMMAND_CONSISTENCY = 22, /* any shard: mode, clock (the first it is for), turns */
+    COMMAND_REFUSE = 15,      /* any shard: session, number, verdict: a numbered command that was refused */
+    COMMAND_EVICT = 16,       /* any shard: session: its numbers are forgotten */
+    COMMAND_CONTRIBUTE = 17,  /* any shard: tensor, block, version, clock, rank, values: as PUSH, but it is kept until
+                               * its clock is closed */
+    COMMAND_CLOSE = 18,       /* any shard: clock: what was contributed is applied, and the clock after it is open */
+    COMMAND_CONSISTENCY = 19, /* any shard: mode, clock (the first it is for), turns */
     COMMAND_LAST = COMMAND_CONSISTENCY
 };
 
 struct command {
     enum command_kind kind;
     uint64_t tensor;
-    uint8_t session[SESSION_BYTES];
+    uint8_t session[SESSION_BYTES]; /* ASSIGN, PUSH, TABLE_...: whose number it has, if it has one */
+    uint64_t number;                /* ASSIGN, PUSH, TABLE_..., REFUSE: in (session, shard), from 1 on; 0: none */
+    enum canyon_status verdict;     /* REFUSE: why; not OK */
     const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
     uint32_t block;
     uint8_t slot;        /* ASSIGN: enum slot, or between */
@@ -59,29 +63,30 @@ struct command {
 /* The canonical string, integers little-endian, doubles as their IEEE-754 bits:
  *
  *   offset size field
- *        0    1 version of this form, 1
+ *        0    1 version of this form, 2
  *        1    1 kind
  *        2    1 slot
- *        3    1 zero
+ *        3    1 verdict
  *        4    4 block; number of ids
  *        8    8 tensor
- *       16   16 session; u64 clock and zeros
+ *       16   16 session; where a number may be and is 0, zeros
  *       32    8 version
  *       40    4 bytes of spec
  *       44    4 number of values
- *       48      what the kind has of: pace, spec, ids (u64 each), values (float32; where the slot is a number of the
- * block, a u64 or a double)
+ *       48    8 clock
+ *       56    8 number in (session, shard)
+ *       64      what the kind has of: pace, spec, ids (u64 each), values (float32; where the slot is a number of the
+ *               block, a u64 or a double)
  *
- * a pace, of CONTRIBUTE, CLOSE and CONSISTENCY: u64 clock, u32 rank, u32 staleness, u8 mode, u8 combine, u8 order, u8
- * turns, u32 minimum;
+ * a pace, of CONTRIBUTE and CONSISTENCY: u32 rank, u32 staleness, u8 mode, u8 combine, u8 order, u8 turns, u32 minimum;
  *
  * and a spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
  * name and a double, u32 initializer, u64 seed, double a, double b, u32 kind, u64 row cap, u64 capacity.
  *
- * A field that the kind does not use is zero, a length that it does not use too. */
-#define COMMAND_VERSION    1
-#define COMMAND_HEAD_BYTES 48
-#define COMMAND_PACE_BYTES 24
+ * A field that the kind does not use is zero, a length that it does not use too. REFUSE has a number and a verdict. */
+#define COMMAND_VERSION    2
+#define COMMAND_HEAD_BYTES 64
+#define COMMAND_PACE_BYTES 16
 /* No canonical spec is longer. */
 #define COMMAND_SPEC_LIMIT                                                                                             \
     (2 + LIMIT_NAME_BYTES + 4 + LIMIT_RANK * 8 + 2 + LIMIT_OPTIMIZER_BYTES + 4 +                                       \

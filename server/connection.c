@@ -155,7 +155,9 @@ void connection_turn(struct connection *connection) {
         connection_close(connection);
         return;
     }
-    if (connection->state == CONNECTION_OPEN) {
+    if (connection->state == CONNECTION_OPEN && connection->dismissed) {
+        connection_wind_up(connection);
+    } else if (connection->state == CONNECTION_OPEN) {
         connection_input_execute(connection);
     } else if (connection->state == CONNECTION_LINGERING) {
         connection_input_discard(connection);
@@ -257,6 +259,13 @@ void connection_allow(struct connection_host *host, struct allow *allow) {
 
 /* ---- coming ---- */
 
+/* The handler's, which may be deep inside a request of another connection: the next turn winds up. */
+static void dismiss(struct handler_peer *peer) {
+    struct connection *connection = (struct connection *)(void *)peer;
+    connection->dismissed = true;
+    connection_schedule(connection);
+}
+
 /* Greets it on this thread's behalf; it may be refused, which it is told. */
 static void introduce(struct connection *connection) {
     struct connection_host *host = connection->host;
@@ -307,6 +316,7 @@ enum canyon_status connection_open(struct connection_host *host, struct arrival 
     memcpy(connection->peer.name, arrival->name, sizeof connection->peer.name);
     log_quote(arrival->name, connection->label, sizeof connection->label);
     connection->peer.send = connection_send;
+    connection->peer.close = dismiss;
     outbox_init(&connection->outbox, &host->pool, host->outbox_cap);
     TAILQ_INSERT_TAIL(&host->all, connection, all);
     ++host->count;

@@ -7,8 +7,8 @@
  * time, so that a greedy client does not starve the others; while much output waits, nothing more is read. Life:
  *
  *   OPEN       frames are executed
- *   FLUSHING   nothing more is executed (the client closed, broke the protocol, lost its permission, or the server
- *              stops): output goes out, the last record with it
+ *   FLUSHING   nothing more is executed (the client closed, broke the protocol, lost its permission, was ended by the
+ *              handler, or the server stops): output goes out, the last record with it
  *   LINGERING  all is sent, our end is closed: input is thrown away until the client closes too, since closing with
  *              unread input would make the kernel destroy what the client has not read yet
  *   CLOSED     its handle is closing, then its memory goes
@@ -56,6 +56,7 @@ struct connection {
     bool hurried;   /* it is to be gone within a second */
     bool last_sent; /* we sent our last record: no byte may follow */
     bool scheduled; /* in the host's ready list */
+    bool dismissed; /* the handler has ended it: the next turn winds up */
     bool resting;   /* its buffers' pages went back to the system; nothing has come since */
     uv_poll_t poll;
     int events; /* of poll, as armed */

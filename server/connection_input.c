@@ -182,7 +182,8 @@ void connection_input_execute(struct connection *connection) {
     size_t work = 0, frames = 0, bytes = 0;
     uint64_t start = clock_now();
     connection->dry = false;
-    while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->paused && !connection->paced) {
+    while (connection->state == CONNECTION_OPEN && !connection->failed && !connection->dismissed &&
+           !connection->paused && !connection->paced) {
         struct frame frame;
         struct error error;
         if (connection->outbox.bytes > (host->pool.used > host->pool_crowded ? 0 : host->high_water)) {

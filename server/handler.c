@@ -105,13 +105,12 @@ struct handler_peer *handler_find_session(const struct handler *handler, const u
 }
 
 enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error) {
-    if (peer->entry != NULL) {
-        enum canyon_status status = sessions_come(handler->sessions, peer->session, peer->entry->key, error);
-        if (status != CANYON_OK) {
-            return status;
-        }
+    enum canyon_status status =
+        sessions_come(handler->sessions, peer->session, peer->entry != NULL ? peer->entry->key : NULL, error);
+    if (status != CANYON_OK) {
+        return status;
     }
-    peer->identified = peer->entry != NULL;
+    peer->numbered = peer->ending = peer->ended = false;
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
@@ -151,9 +150,7 @@ void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     }
     peer->next = peer->previous = NULL;
     handler->counters.connections--;
-    if (peer->identified) {
-        sessions_go(handler->sessions, peer->session);
-    }
+    sessions_go(handler->sessions, peer->session, handler->environment->now(handler->environment->user));
     if (peer->joined) {
         peer->joined = false;
         workers_leave(handler->workers, peer->session);
@@ -197,6 +194,8 @@ static const request_execute execute_of[] = {
     [FRAME_CONSISTENCY] = serve_consistency,
     [FRAME_MEMBERS] = serve_members,
     [FRAME_STALENESS] = serve_staleness,
+    [FRAME_RESUME] = serve_resume,
+    [FRAME_LEAVE] = serve_leave,
 };
 
 static bool carries_values(unsigned type) {
@@ -230,8 +229,20 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     struct error error = {.status = CANYON_OK};
     struct request request = {.peer = peer, .id = frame->header.request};
     handler->counters.frames++;
+    if (peer->ended) {
+        return;
+    }
     pace_heard(handler, peer);
-    if (handler_execute(handler, &request, frame, &error) != CANYON_OK) {
+    enum canyon_status status = handler_execute(handler, &request, frame, &error);
+    if (status != CANYON_OK && !peer->ending && carries_values(frame->header.type)) {
+        struct error gap;
+        if (handler_refuse_frame(handler, &request, frame, status, &gap) != CANYON_OK) {
+            error = gap;
+        }
+    }
+    if (status != CANYON_OK && peer->ending) {
+        reply_end(handler, peer, &error);
+    } else if (status != CANYON_OK) {
         reply_error(handler, &request, &error);
     }
 }
@@ -300,6 +311,15 @@ void handler_stop(struct handler *handler) {
         end_parked(handler, handler->parked.first, &error);
     }
     pace_stop(handler);
+}
+
+bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),
+                   void *user) {
+    const bool here = shard < handler->job->shards && handler->shards[shard] != NULL;
+    if (here) {
+        shard_watch(handler->shards[shard], watch, user);
+    }
+    return here;
 }
 
 void handler_count_bytes(struct handler *handler, uint64_t in, uint64_t out) {

@@ -28,6 +28,7 @@
 #define HANDLER_WAITS          65536
 #define HANDLER_WAIT_BYTES     (64u << 20)
 
+struct command;
 struct handler;
 struct member;
 
@@ -42,6 +43,9 @@ struct handler_peer {
     /* Sends one whole frame given in slices: whatever the socket does not take at once is copied before this returns,
      * since the slices point into parameter memory. A peer that is closing swallows it. Must not call the handler. */
     void (*send)(struct handler_peer *peer, const struct handler_slice *slices, size_t count);
+    /* The handler has ended it: nothing more that it sends is looked at. What was sent to it is to go out, then it is
+     * to be closed; until it is gone, the handler knows it. May be NULL. Must not call the handler. */
+    void (*close)(struct handler_peer *peer);
     uint8_t session[SESSION_BYTES]; /* from its hello */
     char name[LIMIT_NAME_BYTES];    /* from its hello, for texts and logs */
     /* What it may do; the connection changes both, together, when the allow-list does. In plaintext everybody is admin,
@@ -53,7 +57,9 @@ struct handler_peer {
     uint32_t waiting;      /* its pulls that wait for clocks */
     struct member *member; /* the worker it is of, once that counts clocks */
     bool joined;           /* it asked for a rank */
-    bool identified;       /* it had an entry when it came: its session is bound to its key */
+    bool numbered;         /* its session has numbers here, for all that it needs to know */
+    bool ending;           /* its request is answered by its end */
+    bool ended;            /* it was closed */
     uint64_t dropping;     /* the tensor that it gives up creating */
     struct handler_peer *next, *previous;
 };
@@ -77,7 +83,7 @@ void handler_destroy(struct handler *handler);
 
 /* Most payload bytes of one frame of this job, whichever way it goes: a block's, and at least 1 MiB so that small
  * pieces can share a frame. The connection refuses larger requests; a PULL whose reply would be larger is TOO_LARGE.
- * DIGESTS alone may be longer: its length follows from the shards. */
+ * DIGESTS and RESUMED alone may be longer: their length follows from the shards. */
 uint32_t handler_payload_limit(const struct job *job);
 
 /* A peer has come (after its hello) and gone. DENIED when its session belongs to another key, NO_MEMORY: then it has
@@ -86,8 +92,20 @@ uint32_t handler_payload_limit(const struct job *job);
 enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error);
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
 
-/* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first. */
+/* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first or
+ * is ended, which an ERROR in answer to no request tells it. */
 void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame);
+
+/* Applies a command that a shard of this thread told its watcher (server/shard.h), so that a handler that is given all
+ * commands of all its shards, each shard's in their order, comes to the same state; before the first peer comes.
+ * INVALID_ARGUMENT for a shard that is not here, NO_MEMORY; INTERNAL when the command does not take a place in the
+ * shard's order as it did then: the log is not this shard's, or not whole. After an error the handler is of no use. */
+enum canyon_status handler_replay(struct handler *handler, uint32_t shard, const struct command *command,
+                                  struct error *error);
+
+/* Has this watch a shard of this thread; false when it is not here. */
+bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),
+                   void *user);
 
 /* When handler_tick wants to be called: monotonic nanoseconds, UINT64_MAX for not at all. */
 uint64_t handler_wakeup(const struct handler *handler);

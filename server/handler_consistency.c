@@ -221,10 +221,11 @@ void pace_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
     }
 }
 
-/* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. */
+/* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. Others before it
+ * were closed where it is not the first of its mode. */
 static uint64_t floor_of(const struct handler *handler) {
     uint64_t open = pace_open(handler);
-    return open <= members_reached(handler->members) ? open : 0;
+    return open <= members_reached(handler->members) || open > plan_of(handler)->from ? open : 0;
 }
 
 static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, uint64_t clock,

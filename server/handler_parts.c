@@ -22,10 +22,65 @@ static enum canyon_status apply(struct handler *handler, uint32_t shard, enum co
     return shard_apply(handler->shards[shard], &command, &reply, error);
 }
 
+/* Ids are never used again, so whoever defines a tensor that was undefined here does so for a drop it has not heard of;
+ * parts made for it would stay for ever, and keep its name from the next tensor. Where it is remembered, or
+ * HANDLER_UNDEFINED. */
+static size_t undefined_place(const struct handler *handler, uint64_t id) {
+    size_t i = 0;
+    while (i < HANDLER_UNDEFINED && handler->undefined[i] != id) {
+        i++;
+    }
+    return i;
+}
+
+static bool was_undefined(const struct handler *handler, uint64_t id) {
+    return undefined_place(handler, id) < HANDLER_UNDEFINED;
+}
+
+/* `home` is 0 where nothing of it was known. */
+static void remember_undefined(struct handler *handler, uint64_t id, uint64_t home) {
+    if (!was_undefined(handler, id)) {
+        handler->undefined[handler->undefined_next] = id;
+        handler->undefined_home[handler->undefined_next] = home;
+        handler->undefined_next = (handler->undefined_next + 1) % HANDLER_UNDEFINED;
+    }
+}
+
+bool handler_undefined_home(const struct handler *handler, uint64_t tensor, uint64_t *home) {
+    const size_t place = tensor != 0 ? undefined_place(handler, tensor) : HANDLER_UNDEFINED;
+    *home = place < HANDLER_UNDEFINED ? handler->undefined_home[place] : 0;
+    return *home != 0;
+}
+
 static void forget(struct handler *handler, struct handler_tensor *tensor) {
     handler->state_bytes -= tensor->bytes;
     directory_remove(&handler->tensors, &tensor->key);
     free(tensor);
+}
+
+void handler_forget_tensor(struct handler *handler, struct handler_tensor *tensor) {
+    remember_undefined(handler, tensor->key.id, tensor->home);
+    forget(handler, tensor);
+}
+
+enum canyon_status handler_note_tensor(struct handler *handler, uint64_t id, const struct tensor_spec *spec,
+                                       struct handler_tensor **noted, struct error *error) {
+    struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, id));
+    if (tensor == NULL) {
+        tensor = directory_reserve(&handler->tensors) ? calloc(1, sizeof *tensor) : NULL;
+        if (tensor == NULL) {
+            return error_set(error, CANYON_NO_MEMORY, "no memory to note tensor '%s'", spec->name);
+        }
+        tensor->spec = *spec;
+        tensor->key = (struct directory_key){.id = id, .name = tensor->spec.name};
+        tensor->home = job_home(tensor->key.name);
+        row_hash_init(&tensor->row_hash, tensor->key.name);
+        (void)shape_elements(&spec->shape, &tensor->elements, NULL); /* the spec was checked */
+        tensor->blocks = job_block_count(handler->job, tensor->elements);
+        directory_insert(&handler->tensors, &tensor->key);
+    }
+    *noted = tensor;
+    return CANYON_OK;
 }
 
 static void undefine(struct handler *handler, uint64_t id) {
@@ -38,23 +93,6 @@ static void undefine(struct handler *handler, uint64_t id) {
     }
     if (tensor != NULL) {
         forget(handler, tensor);
-    }
-}
-
-/* Ids are never used again, so whoever defines a tensor that was undefined here does so for a drop it has not heard of;
- * parts made for it would stay for ever, and keep its name from the next tensor. */
-static bool was_undefined(const struct handler *handler, uint64_t id) {
-    size_t i = 0;
-    while (i < HANDLER_UNDEFINED && handler->undefined[i] != id) {
-        i++;
-    }
-    return i < HANDLER_UNDEFINED;
-}
-
-static void remember_undefined(struct handler *handler, uint64_t id) {
-    if (!was_undefined(handler, id)) {
-        handler->undefined[handler->undefined_next] = id;
-        handler->undefined_next = (handler->undefined_next + 1) % HANDLER_UNDEFINED;
     }
 }
 
@@ -100,21 +138,14 @@ static enum canyon_status note(struct handler *handler, const struct tensor_info
     if (handler->tensors.count >= LIMIT_TENSORS) {
         return error_set(error, CANYON_TOO_LARGE, "%d tensors are defined here, the most that may", LIMIT_TENSORS);
     }
-    struct handler_tensor *tensor = directory_reserve(&handler->tensors) ? calloc(1, sizeof *tensor) : NULL;
-    if (tensor == NULL) {
-        return error_set(error, CANYON_NO_MEMORY, "no memory to note tensor '%s'", info->spec.name);
+    struct handler_tensor *tensor = NULL;
+    enum canyon_status status = handler_note_tensor(handler, info->id, &info->spec, &tensor, error);
+    if (status == CANYON_OK) {
+        tensor->bytes = bytes;
+        take_over(tensor, definer);
+        handler->state_bytes += bytes;
     }
-    tensor->spec = info->spec;
-    tensor->key = (struct directory_key){.id = info->id, .name = tensor->spec.name};
-    tensor->home = job_home(tensor->key.name);
-    row_hash_init(&tensor->row_hash, tensor->key.name);
-    (void)shape_elements(&info->spec.shape, &tensor->elements, NULL); /* the spec was checked */
-    tensor->blocks = job_block_count(handler->job, tensor->elements);
-    tensor->bytes = bytes;
-    take_over(tensor, definer);
-    handler->state_bytes += bytes;
-    directory_insert(&handler->tensors, &tensor->key);
-    return CANYON_OK;
+    return status;
 }
 
 /* Every shard makes its part, or none does: memory is what they could lack one by one, so all of them take it first. */
@@ -316,8 +347,9 @@ enum canyon_status serve_undefine(struct handler *handler, const struct request 
     }
     if (status == CANYON_OK) {
         if (!nothing) {
+            const struct handler_tensor *tensor = tensor_of(directory_find_id(&handler->tensors, message.id));
+            remember_undefined(handler, message.id, tensor != NULL ? tensor->home : 0);
             undefine(handler, message.id);
-            remember_undefined(handler, message.id);
         }
         reply_send(handler, request, FRAME_UNDEFINED, 0, 0);
     }

@@ -29,3 +29,12 @@ void reply_error(struct handler *handler, const struct request *request, const s
     handler->counters.errors++;
     reply_send(handler, request, FRAME_ERROR, message_pack_error(error, reply_message(handler)), 0);
 }
+
+void reply_end(struct handler *handler, struct handler_peer *peer, const struct error *error) {
+    const struct request nothing = {.peer = peer};
+    reply_error(handler, &nothing, error);
+    peer->ended = true;
+    if (peer->close != NULL) {
+        peer->close(peer);
+    }
+}

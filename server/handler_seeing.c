@@ -26,6 +26,7 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
     uint64_t now = handler->environment->now(handler->environment->user);
     statistics.uptime_ms = (now - handler->started) / 1000000;
     statistics.parked = handler->parked.count;
+    statistics.sessions = sessions_numbered(handler->sessions);
     for (size_t i = 0; i < handler->tensors.count; i++) {
         const struct handler_tensor *tensor = (const void *)handler->tensors.by_id[i];
         statistics.tensors += tensor->bytes > 0;

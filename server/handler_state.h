@@ -1,6 +1,6 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
- * handler_parts.c, handler_roles.c, handler_values.c, handler_codecs.c, handler_workers.c, handler_seeing.c,
- * handler_consistency.c, handler_members.c. */
+ * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
+ * handler_workers.c, handler_seeing.c, handler_consistency.c, handler_members.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -59,7 +59,8 @@ struct handler {
     struct directory tensors;
     uint64_t state_bytes; /* of all tensors here */
     uint64_t undefined[HANDLER_UNDEFINED];
-    size_t undefined_next; /* place of the oldest, which the next one takes */
+    uint64_t undefined_home[HANDLER_UNDEFINED]; /* where the blocks of these were */
+    size_t undefined_next;                      /* place of the oldest, which the next one takes */
     struct handler_peer *peers;
     struct parked_list parked;
     struct workers *workers;
@@ -93,6 +94,9 @@ void reply_send(struct handler *handler, const struct request *request, enum fra
 
 /* Sends an ERROR and counts it. */
 void reply_error(struct handler *handler, const struct request *request, const struct error *error);
+
+/* Ends a peer with an ERROR in answer to no request. */
+void reply_end(struct handler *handler, struct handler_peer *peer, const struct error *error);
 
 /* Executes one type of request. OK: it was answered or parked. Otherwise nothing was sent and the caller answers ERROR.
  */
@@ -211,6 +215,42 @@ enum role role_full(unsigned type);
 /* The first peer of a session, or NULL. */
 struct handler_peer *handler_find_session(const struct handler *handler, const uint8_t session[SESSION_BYTES]);
 
+/* ---- Sessions and numbers (handler_sessions.c) ---- */
+
+/* The shard of this thread that has, or had, this block of a tensor; NULL when it is not here or nobody knows. */
+struct shard *handler_shard_of(const struct handler *handler, uint64_t tensor, uint32_t block);
+
+/* The home of an id that was undefined here, by which its blocks were placed. False when it is not remembered. */
+bool handler_undefined_home(const struct handler *handler, uint64_t tensor, uint64_t *home);
+
+/* Judges a number, which is not 0, of the request's session, whose last one in the shard will be `last` by then. OK
+ * when it was taken, or is the next: then what it needs to be taken is there. GAP, SESSION_UNKNOWN, NO_MEMORY, BUSY:
+ * the request's peer is to be ended with that, and nothing of the frame is to be carried out. */
+enum canyon_status handler_judge(struct handler *handler, const struct request *request, struct shard *shard,
+                                 uint64_t last, uint64_t number, struct error *error);
+
+/* The same for all pieces and runs of a frame. `shards` receives whose they are, or NULL for what has no number or is
+ * not here; what is not here is not judged. */
+enum canyon_status handler_judge_pieces(struct handler *handler, const struct request *request,
+                                        const struct message_pieces *pieces, struct shard **shards,
+                                        struct error *error);
+struct rows_run;
+enum canyon_status handler_judge_runs(struct handler *handler, const struct request *request,
+                                      const struct rows_run *runs, uint32_t count, struct error *error);
+
+/* A numbered piece or run was refused before its shard saw it: uses up its number, if it is the next. `status` is why,
+ * and `error` has its text. Returns what is to be answered: OK for what had been applied before, as far as that is an
+ * answer without weights (`bare`). */
+enum canyon_status handler_refuse(struct shard *shard, const struct request *request, uint64_t number,
+                                  enum canyon_status status, bool bare, struct shard_reply *reply);
+
+/* A frame was refused as a whole: uses up its numbers, as far as they can be read. OK, or errors of handler_judge. */
+enum canyon_status handler_refuse_frame(struct handler *handler, const struct request *request,
+                                        const struct frame *frame, enum canyon_status status, struct error *error);
+
+enum canyon_status serve_resume(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_leave(struct handler *, const struct request *, const struct frame *, struct error *);
+
 enum canyon_status serve_create(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_open(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_complete(struct handler *, const struct request *, const struct frame *, struct error *);
@@ -226,6 +266,12 @@ void handler_tensor_timeout(const struct handler *handler, const struct parked *
 enum canyon_status serve_define(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_adjust(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_undefine(struct handler *, const struct request *, const struct frame *, struct error *);
+
+/* The thread's note of a tensor, made if there is none yet: nobody's, and without bytes. NO_MEMORY. */
+enum canyon_status handler_note_tensor(struct handler *handler, uint64_t id, const struct tensor_spec *spec,
+                                       struct handler_tensor **noted, struct error *error);
+/* It has no part here any more. */
+void handler_forget_tensor(struct handler *handler, struct handler_tensor *tensor);
 
 enum canyon_status serve_values(struct handler *, const struct request *, const struct frame *, struct error *);
 

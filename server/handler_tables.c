@@ -19,7 +19,8 @@ struct batch {
     struct rows_layout layout;
     const uint8_t *payload;
     struct message_rows_done done;
-    size_t row_bytes; /* of a row's gradient as it came */
+    size_t row_bytes;  /* of a row's gradient as it came */
+    struct error pace; /* why gradients are not taken at all; only its status is set where they are */
 };
 
 static size_t aligned(size_t bytes) {
@@ -96,18 +97,32 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
 }
 
 /* Rows are not gathered until a clock is closed. */
-static enum canyon_status check_mode(const struct handler *handler, const struct batch *batch, struct error *error) {
+static void check_mode(const struct handler *handler, struct batch *batch) {
     uint64_t clock = batch->message.clock;
     uint32_t rank = 0;
     bool gathers = false;
-    enum canyon_status status = pace_gathers(handler, batch->request, &clock, &rank, &gathers, error);
-    if (status == CANYON_OK && gathers) {
-        status = error_set(error, CANYON_UNSUPPORTED,
-                           "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64
-                           " of this job is",
-                           batch->table->key.name, clock);
+    batch->pace.status = CANYON_OK;
+    if (pace_gathers(handler, batch->request, &clock, &rank, &gathers, &batch->pace) == CANYON_OK && gathers) {
+        error_set(&batch->pace, CANYON_UNSUPPORTED,
+                  "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64 " of this job is",
+                  batch->table->key.name, clock);
     }
-    return status;
+}
+
+static bool changes(const struct batch *batch) {
+    return batch->type != FRAME_TABLE_PULL || batch->message.create;
+}
+
+/* Before anything of the frame is carried out. */
+static enum canyon_status check_numbers(struct handler *handler, const struct batch *batch, struct error *error) {
+    const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    for (uint32_t i = 0; i < batch->message.runs && !changes(batch); i++) {
+        if (runs[i].number != 0) {
+            return error_set(error, CANYON_PROTOCOL, "%s with the number %" PRIu64 ": it changes nothing",
+                             frame_type_name(batch->type), runs[i].number);
+        }
+    }
+    return handler_judge_runs(handler, batch->request, runs, batch->message.runs, error);
 }
 
 /* Ids of another shard would be found by nobody again. */
@@ -151,9 +166,10 @@ static enum canyon_status check_memory(const struct handler *handler, const stru
 static enum canyon_status apply_run(struct handler *handler, struct batch *batch, struct shard *shard,
                                     struct command *command, struct shard_reply *reply, struct error *error) {
     const uint64_t before = shard_table_bytes(shard, command->tensor);
-    enum canyon_status status =
-        command->kind == COMMAND_TABLE_ERASE ? CANYON_OK : check_memory(handler, shard, command, error);
-    if (status == CANYON_OK && command->kind != COMMAND_TABLE_ERASE) {
+    const bool grows = command->kind != COMMAND_TABLE_ERASE &&
+                       (command->number == 0 || shard_judge(shard, command->session, command->number) == LEDGER_NEXT);
+    enum canyon_status status = grows ? check_memory(handler, shard, command, error) : CANYON_OK;
+    if (status == CANYON_OK && grows) {
         status = shard_reserve(shard, command, error);
     }
     if (status == CANYON_OK) {
@@ -186,9 +202,8 @@ static enum canyon_status gradients_of(struct handler *handler, const struct bat
 
 /* Row `first` of the frame on. Weights that are wanted go behind those of the runs before. */
 static enum canyon_status execute_run(struct handler *handler, struct batch *batch, const struct rows_run *run,
-                                      size_t first, struct rows_result *result, struct error *error) {
+                                      size_t first, struct shard_reply *reply, struct error *error) {
     struct shard *shard = NULL;
-    struct shard_reply reply = {.version = 0};
     const uint64_t *ids = (const uint64_t *)(const void *)(batch->payload + batch->layout.ids) + first;
     const bool pulls = rows_pull(batch->type), pushes = rows_push(batch->type);
     float *out = handler->tables.weights + (size_t)batch->done.rows * batch->message.dim;
@@ -200,7 +215,11 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
                               .clock = pushes || batch->message.create ? batch->message.clock : 0,
                               .ids = ids,
                               .rows = run->rows,
-                              .out = pulls ? out : NULL};
+                              .out = pulls ? out : NULL,
+                              .number = run->number};
+    if (run->number != 0) {
+        memcpy(command.session, batch->request->peer->session, SESSION_BYTES);
+    }
     enum canyon_status status = tables_shard(handler, batch->table, run->shard, &shard, error);
     if (status == CANYON_OK) {
         status = check_ids(handler, batch, run->shard, ids, run->rows, error);
@@ -209,24 +228,27 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
         status = gradients_of(handler, batch, first, run->rows, &command.values, error);
         command.count = (size_t)run->rows * batch->message.dim;
     }
-    if (status == CANYON_OK && batch->type == FRAME_TABLE_PULL && !batch->message.create) {
+    if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK) {
+        *error = batch->pace;
+        status = error->status;
+    } else if (status == CANYON_OK && !changes(batch)) {
         status = shard_pull(shard, command.tensor, ids, run->rows, out, error);
-        reply.version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
+        reply->version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
     } else if (status == CANYON_OK) {
-        status = apply_run(handler, batch, shard, &command, &reply, error);
+        status = apply_run(handler, batch, shard, &command, reply, error);
     }
-    if (status == CANYON_OK) {
-        *result = (struct rows_result){
-            .rows = (uint32_t)reply.rows, .version = reply.version, .staleness = pushes ? reply.staleness : 0};
+    /* What the shard has not decided on uses up its number all the same. */
+    if (status != CANYON_OK && run->number != 0 && reply->refused == CANYON_OK && handler->shards[run->shard] != NULL) {
+        status = handler_refuse(handler->shards[run->shard], batch->request, run->number, status, !pulls, reply);
     }
     return status;
 }
 
 static void count_run(struct message_statistics *counters, const struct batch *batch, const struct rows_run *run,
-                      const struct rows_result *result) {
-    counters->rows_pushed += rows_push(batch->type) ? run->rows : 0;
+                      const struct shard_reply *reply) {
+    counters->rows_pushed += rows_push(batch->type) && !reply->duplicate ? run->rows : 0;
     counters->rows_pulled += rows_pull(batch->type) ? run->rows : 0;
-    counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : result->rows;
+    counters->rows_made += batch->type == FRAME_TABLE_ERASE ? 0 : reply->rows;
 }
 
 /* Brings a run's weights, the last ones that came, into the form that was asked for. What a row becomes depends on the
@@ -247,23 +269,28 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
     size_t first = 0;
     for (uint32_t i = 0; i < batch->message.runs; i++) {
         struct rows_result *result = &handler->tables.results[i];
+        struct shard_reply reply = {.version = 0};
         struct error error;
-        *result = (struct rows_result){.code = CANYON_OK};
-        enum canyon_status status = execute_run(handler, batch, &runs[i], first, result, &error);
+        enum canyon_status status = execute_run(handler, batch, &runs[i], first, &reply, &error);
+        handler->counters.duplicates += reply.duplicate;
+        *result = (struct rows_result){.applied = reply.applied, .stable = reply.applied};
         if (status == CANYON_OK) {
-            count_run(&handler->counters, batch, &runs[i], result);
+            result->rows = (uint32_t)reply.rows;
+            result->version = reply.version;
+            result->staleness = rows_push(batch->type) ? reply.staleness : 0;
+            count_run(&handler->counters, batch, &runs[i], &reply);
             if (rows_pull(batch->type)) {
                 encode_run(handler, batch, ids + first, runs[i].rows, result->version);
                 batch->done.rows += runs[i].rows;
             }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
-            if (rows_push(batch->type)) {
+            if (rows_push(batch->type) && !reply.duplicate) {
                 pace_count(batch->table, batch->request, result->staleness);
             }
         } else {
             result->code = (uint32_t)status;
-            handler->counters.refused++;
-            handler->counters.not_finite += status == CANYON_NOT_FINITE;
+            handler->counters.refused += !reply.duplicate;
+            handler->counters.not_finite += status == CANYON_NOT_FINITE && !reply.duplicate;
             if (batch->done.text[0] == '\0') {
                 memcpy(batch->done.text, error.text, sizeof error.text);
             }
@@ -305,21 +332,26 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     if (status == CANYON_OK) {
         status = check_table(&batch, error);
     }
-    if (status == CANYON_OK && batch.type == FRAME_TABLE_PULL) {
+    /* What makes rows has numbers, which follow one another: it cannot wait while others come. */
+    if (status == CANYON_OK && batch.type == FRAME_TABLE_PULL && !batch.message.create) {
         bool waits = false;
         status = pace_wait(handler, request, frame, batch.message.clock, batch.message.wait_ms, &waits, error);
         if (waits) {
             return status;
         }
     }
-    if (status == CANYON_OK && rows_push(batch.type)) {
-        status = check_mode(handler, &batch, error);
+    if (status == CANYON_OK) {
+        status = check_numbers(handler, &batch, error);
     }
     if (status != CANYON_OK) {
         return status;
     }
     assert((uintptr_t)frame->payload % _Alignof(uint64_t) == 0);
     batch.row_bytes = rows_push(batch.type) ? rows_row_bytes(batch.message.codec, batch.message.dim) : 0;
+    batch.pace.status = CANYON_OK;
+    if (rows_push(batch.type)) {
+        check_mode(handler, &batch);
+    }
     batch.done.runs = batch.message.runs;
     execute_runs(handler, &batch);
     answer(handler, &batch);

@@ -10,11 +10,13 @@ struct transfer {
     const struct request *request;
     struct handler_tensor *tensor; /* of the piece at hand */
     unsigned type;
-    bool gathers; /* gradients are kept until their clock is closed: */
+    struct error pace; /* why gradients are not taken at all; only its status is set where they are */
+    bool gathers;      /* they are kept until their clock is closed: */
     uint64_t clock;
     uint32_t rank;
     struct message_pieces pieces;
     struct message_piece_results results;
+    struct shard *shards[LIMIT_PIECES]; /* of numbered pieces: where their numbers count; NULL where they do not */
     size_t slices;
 };
 
@@ -54,6 +56,10 @@ static enum canyon_status check_frame(uint32_t limit, const struct frame *frame,
         if (piece->slot != SLOT_WEIGHTS && !takes_slots(frame->header.type)) {
             return error_set(error, CANYON_PROTOCOL, "%s names slot %u: a gradient is for a block as a whole", name,
                              piece->slot);
+        }
+        if (piece->number != 0 && !brings_values(frame->header.type)) {
+            return error_set(error, CANYON_PROTOCOL, "%s with the number %" PRIu64 ": it changes nothing", name,
+                             piece->number);
         }
         for (uint32_t j = 0; j < i; j++) {
             const struct message_piece *other = &pieces->pieces[j];
@@ -145,7 +151,7 @@ static enum canyon_status read_piece(const struct shard *shard, const struct mes
 static enum canyon_status contribute(struct handler *handler, struct handler_tensor *tensor, struct shard *shard,
                                      struct command *command, struct shard_reply *reply, struct error *error) {
     const uint64_t limit = handler->environment->state_limit, growth = shard_contribution_growth(shard, command);
-    if (limit > 0 && (growth > limit || handler->state_bytes > limit - growth)) {
+    if (limit > 0 && growth > 0 && (growth > limit || handler->state_bytes > limit - growth)) {
         return error_set(error, CANYON_NO_MEMORY,
                          "keeping a gradient of tensor '%s' until its clock is closed takes %" PRIu64 " bytes; %" PRIu64
                          " of at most %" PRIu64 " are taken already",
@@ -171,9 +177,16 @@ static enum canyon_status apply_piece(struct handler *handler, struct transfer *
         .version = type == FRAME_ASSIGN ? 0 : piece->version,
         .values = values,
         .count = piece->elements,
+        .number = piece->number,
     };
+    if (piece->number != 0) {
+        memcpy(command.session, transfer->request->peer->session, SESSION_BYTES);
+    }
     enum canyon_status status;
-    if (transfer->gathers) {
+    if (transfer->pace.status != CANYON_OK) {
+        *error = transfer->pace;
+        status = error->status;
+    } else if (transfer->gathers) {
         command.kind = COMMAND_CONTRIBUTE;
         command.clock = transfer->clock;
         command.rank = transfer->rank;
@@ -186,15 +199,18 @@ static enum canyon_status apply_piece(struct handler *handler, struct transfer *
 }
 
 static void count_piece(struct message_statistics *counters, unsigned type, const struct message_piece *piece,
-                        uint64_t staleness) {
-    if (type == FRAME_ASSIGN) {
+                        const struct shard_reply *reply) {
+    if (reply->duplicate) {
+        counters->duplicates++;
+    } else if (type == FRAME_ASSIGN) {
         counters->assigns++;
     } else if (type != FRAME_PULL) {
         counters->pushes++;
-        counters->staleness_sum += staleness;
-        counters->staleness_max = staleness > counters->staleness_max ? staleness : counters->staleness_max;
+        counters->staleness_sum += reply->staleness;
+        counters->staleness_max =
+            reply->staleness > counters->staleness_max ? reply->staleness : counters->staleness_max;
     }
-    if (brings_values(type)) {
+    if (brings_values(type) && !reply->duplicate) {
         counters->values_in += piece_bytes(piece);
         counters->values_in_single += CODEC_SINGLE((uint64_t)piece->elements);
     }
@@ -205,28 +221,43 @@ static void count_piece(struct message_statistics *counters, unsigned type, cons
     }
 }
 
+static enum canyon_status judge_piece(struct handler *handler, struct transfer *transfer, uint32_t index,
+                                      const uint8_t *payload, struct shard_reply *reply, struct handler_slice *fresh,
+                                      struct error *error) {
+    const struct message_piece *piece = &transfer->pieces.pieces[index];
+    struct shard *shard = NULL;
+    const float *values = NULL;
+    enum canyon_status status = locate(handler, transfer, piece, &shard, error);
+    if (status == CANYON_OK && brings_values(transfer->type)) {
+        status = codecs_gradient(&handler->codecs, piece, payload, &values, error);
+    }
+    if (status == CANYON_OK) {
+        status = transfer->type == FRAME_PULL
+                     ? read_piece(shard, piece, reply, fresh, error)
+                     : apply_piece(handler, transfer, shard, piece, values, reply, fresh, error);
+    }
+    /* What its shard has not decided on uses up its number all the same. */
+    if (status != CANYON_OK && transfer->shards[index] != NULL && reply->refused == CANYON_OK) {
+        status = handler_refuse(transfer->shards[index], transfer->request, piece->number, status,
+                                !takes_weights(transfer->type), reply);
+    }
+    return status;
+}
+
 /* `payload` is where its values begin, if the request brings any. */
 static void execute_piece(struct handler *handler, struct transfer *transfer, uint32_t index, const uint8_t *payload) {
     const struct message_piece *piece = &transfer->pieces.pieces[index];
     struct message_piece_result *result = &transfer->results.results[index];
-    struct shard *shard = NULL;
-    struct shard_reply reply;
+    struct shard_reply reply = {.version = 0};
     struct handler_slice fresh = {NULL, 0};
-    const float *values = NULL;
     struct error error;
     memset(result, 0, sizeof *result);
-    result->status = locate(handler, transfer, piece, &shard, &error);
-    if (result->status == CANYON_OK && brings_values(transfer->type)) {
-        result->status = codecs_gradient(&handler->codecs, piece, payload, &values, &error);
-    }
-    if (result->status == CANYON_OK) {
-        result->status = transfer->type == FRAME_PULL
-                             ? read_piece(shard, piece, &reply, &fresh, &error)
-                             : apply_piece(handler, transfer, shard, piece, values, &reply, &fresh, &error);
-    }
+    result->status = judge_piece(handler, transfer, index, payload, &reply, &fresh, &error);
+    result->applied = result->stable = reply.applied;
     if (result->status != CANYON_OK) {
-        handler->counters.refused++;
-        handler->counters.not_finite += result->status == CANYON_NOT_FINITE;
+        handler->counters.refused += !reply.duplicate;
+        handler->counters.duplicates += reply.duplicate;
+        handler->counters.not_finite += result->status == CANYON_NOT_FINITE && !reply.duplicate;
         if (result->status == CANYON_LATE || result->status == CANYON_BUSY) {
             transfer->results.clock = pace_open(handler);
         }
@@ -235,13 +266,15 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
         }
         return;
     }
-    if (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL) {
+    if (transfer->tensor != NULL && (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL)) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
-        pace_count(transfer->tensor, transfer->request, reply.staleness);
+        if (!reply.duplicate) {
+            pace_count(transfer->tensor, transfer->request, reply.staleness);
+        }
     }
     result->version = reply.version;
     result->staleness = reply.staleness;
-    count_piece(&handler->counters, transfer->type, piece, reply.staleness);
+    count_piece(&handler->counters, transfer->type, piece, &reply);
     if (takes_weights(transfer->type)) {
         /* Straight from parameter memory: no other piece of this frame changes this block. */
         codecs_weights(&handler->codecs, piece, transfer->tensor->home, reply.version, &fresh);
@@ -265,10 +298,8 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
             return status;
         }
     }
-    transfer.gathers = false;
-    transfer.clock = transfer.pieces.clock;
-    if (status == CANYON_OK && (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL)) {
-        status = pace_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, error);
+    if (status == CANYON_OK) {
+        status = handler_judge_pieces(handler, request, &transfer.pieces, transfer.shards, error);
     }
     if (status != CANYON_OK) {
         return status;
@@ -276,6 +307,12 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     /* It stays so from piece to piece: each has a multiple of 4 bytes. */
     assert((uintptr_t)frame->payload % _Alignof(float) == 0);
     size_t at = 0;
+    transfer.pace.status = CANYON_OK;
+    transfer.gathers = false;
+    transfer.clock = transfer.pieces.clock;
+    if (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL) {
+        (void)pace_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, &transfer.pace);
+    }
     handler->codecs.used = 0;
     transfer.request = request;
     transfer.type = frame->header.type;

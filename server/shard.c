@@ -54,6 +54,7 @@ void shard_destroy(struct shard *shard) {
         }
         destroy_part(shard->reserved);
         directory_finish(&shard->parts);
+        ledger_finish(&shard->ledger);
         workspace_destroy(shard->own);
         catalogue_finish(&shard->catalogue);
         free(shard);
@@ -106,6 +107,9 @@ void shard_release(struct shard *shard) {
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error) {
     bool adds = false;
     shard_release(shard);
+    if (command->number > 0 && shard_judge(shard, command->session, command->number) != LEDGER_NEXT) {
+        return CANYON_OK;
+    }
     if (command->kind != COMMAND_DEFINE) {
         return shard_reserve_rows(shard, command, error);
     }
@@ -173,9 +177,8 @@ static void apply_undefine(struct shard *shard, const struct command *command) {
     }
 }
 
-/* Part and place of a block, or an error that says what is missing. */
-static enum canyon_status find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
-                                     size_t *place, struct error *error) {
+enum canyon_status shard_find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
+                                    size_t *place, struct error *error) {
     struct part *found = part_of(directory_find_id(&shard->parts, tensor));
     *part = dense_of(found);
     if (found == NULL) {
@@ -241,7 +244,7 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
                                        struct error *error) {
     struct dense *part = NULL;
     size_t place = 0;
-    enum canyon_status status = find_block(shard, command->tensor, command->block, &part, &place, error);
+    enum canyon_status status = shard_find_block(shard, command->tensor, command->block, &part, &place, error);
     if (status == CANYON_OK && command->kind != COMMAND_ASSIGN) {
         status = take_gradient(shard, part, place, command, reply, error);
     } else if (status == CANYON_OK) {
@@ -262,14 +265,15 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
 
 /* ---- What the header promises ---- */
 
-enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
-                               struct error *error) {
-    uint64_t before = shard->sequence;
+static enum canyon_status apply_evict(struct shard *shard, const struct command *command) {
+    shard->sequence += ledger_forget(&shard->ledger, command->session);
+    return CANYON_OK;
+}
+
+static enum canyon_status carry_out(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                    struct error *error) {
+    bool changed = false;
     enum canyon_status status = CANYON_OK;
-    memset(reply, 0, sizeof *reply);
-    if (shard->filled != NULL && (command->kind < COMMAND_TABLE_PUSH || command->kind > COMMAND_TABLE_ERASE)) {
-        shard_release(shard);
-    }
     switch (command->kind) {
     case COMMAND_CREATE:
     case COMMAND_ADOPT:
@@ -301,15 +305,72 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
         break;
     case COMMAND_TABLE_PUSH:
     case COMMAND_TABLE_TOUCH:
-    case COMMAND_TABLE_ERASE: {
-        bool changed = false;
+    case COMMAND_TABLE_ERASE:
         status = shard_apply_rows(shard, command, reply, &changed, error);
         shard->sequence += changed;
         break;
+    case COMMAND_REFUSE:
+        status = command->number > 0 && command->verdict != CANYON_OK
+                     ? error_set(error, command->verdict, "number %" PRIu64 " is refused", command->number)
+                     : error_set(error, CANYON_INVALID_ARGUMENT, "a refusal has a number and a verdict");
+        break;
+    case COMMAND_EVICT:
+        status = apply_evict(shard, command);
+        break;
     }
+    return status;
+}
+
+/* A command whose number is the next one of its session: whatever it comes to, the number is taken. */
+static enum canyon_status apply_next(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                     struct error *error) {
+    const uint64_t before = shard->sequence;
+    enum canyon_status status = shard_reserve_session(shard, command->session, error);
+    if (status != CANYON_OK) {
+        return status;
     }
-    assert(status == CANYON_OK || shard->sequence == before);
-    reply->sequence = shard->sequence > before ? shard->sequence : 0;
+    status = carry_out(shard, command, reply, error);
+    ledger_take(&shard->ledger, command->session, status);
+    shard->sequence = before + 1; /* also of what was refused, or made no other difference */
+    reply->applied = command->number;
+    reply->refused = status;
+    return status;
+}
+
+static enum canyon_status apply_numbered(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                         struct error *error) {
+    switch (shard_judge(shard, command->session, command->number)) {
+    case LEDGER_NEXT:
+        return apply_next(shard, command, reply, error);
+    case LEDGER_DUPLICATE:
+        return shard_answer_again(shard, command, reply, error);
+    case LEDGER_GAP:
+    case LEDGER_UNKNOWN:
+        break;
+    }
+    return shard_gap(shard, command, error);
+}
+
+static bool has_rows(enum command_kind kind) {
+    return kind == COMMAND_TABLE_PUSH || kind == COMMAND_TABLE_TOUCH || kind == COMMAND_TABLE_ERASE;
+}
+
+enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                               struct error *error) {
+    const uint64_t before = shard->sequence;
+    enum canyon_status status;
+    memset(reply, 0, sizeof *reply);
+    if (shard->filled != NULL && !has_rows(command->kind)) {
+        shard_release(shard);
+    }
+    status =
+        command->number > 0 ? apply_numbered(shard, command, reply, error) : carry_out(shard, command, reply, error);
+    assert(shard->sequence <= before + 1);
+    if (shard->sequence > before) {
+        assert(status == reply->refused);
+        reply->sequence = shard->sequence;
+        shard_tell(shard, command, status);
+    }
     return status;
 }
 
@@ -317,7 +378,7 @@ enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32
                               struct shard_block *view, struct error *error) {
     struct dense *part = NULL;
     size_t place = 0;
-    enum canyon_status status = find_block(shard, tensor, block, &part, &place, error);
+    enum canyon_status status = shard_find_block(shard, tensor, block, &part, &place, error);
     if (status == CANYON_OK && slot_words(part, place, slot) == 0) {
         status = slot_missing(part, slot, error);
     }
@@ -390,5 +451,6 @@ void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]) {
             dense_digest(dense_of(part), &hash);
         }
     }
+    ledger_digest(&shard->ledger, &hash);
     hash_final(&hash, digest);
 }

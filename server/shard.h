@@ -14,6 +14,7 @@
 #include "common/job.h"
 #include "common/tensor.h"
 #include "server/command.h"
+#include "server/ledger.h"
 #include "server/memory.h"
 
 struct shard;
@@ -29,6 +30,11 @@ struct shard_reply {
         *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
     size_t elements;
     uint64_t rows; /* TABLE_PUSH, TABLE_TOUCH: made by it; TABLE_ERASE: gone */
+    /* Of a numbered command: */
+    uint64_t applied;           /* the session's last number here, after it */
+    bool duplicate;             /* its number had been taken before: nothing changed */
+    enum canyon_status refused; /* its number was taken, now or before, without the command being carried out; of old
+                                 * refusals, all but the last LEDGER_REFUSALS, OK */
 };
 
 /* A block to read. Borrowed until a command changes this block or its tensor. */
@@ -97,7 +103,18 @@ enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct s
 enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
                                    struct error *error);
 
-/* Applies one command. On an error nothing has changed. All memory is taken before anything changes.
+/* Applies one command. On an error nothing has changed, unless the command is numbered. All memory is taken before
+ * anything changes.
+ *
+ * A number, in (session, shard), is judged first:
+ *   the next one     the command is carried out or refused, and the number taken, which is a place in the shard's order
+ *                    in any case: an error with reply->refused, and a sequence number
+ *   taken before     nothing changes. With the code that it was refused with, if that is still known; else as if it had
+ *                    just been applied: version, weights and `out` are those of now. NOT_FOUND, INVALID_ARGUMENT,
+ *                    TOO_LARGE and NO_MEMORY where these cannot be read, with reply->refused OK
+ *   anything else    GAP; SESSION_UNKNOWN of a session that is not known here: nothing changes
+ * Where memory for one more session cannot be had it is NO_MEMORY, and the number is not taken (reply->applied is 0).
+ *
  *   CREATE    CONFLICT when the name exists
  *   ADOPT     NOT_FOUND; CONFLICT unless CREATING
  *   COMPLETE  NOT_FOUND; CONFLICT unless CREATING by that session; repeated by the creator: OK, no sequence number
@@ -114,6 +131,8 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *   ASSIGN    NOT_FOUND; INVALID_ARGUMENT for a block not here, a count that is not its length, a slot that its
  *             optimizer does not have, and values that the slot never has (server/slot.h); NOT_FINITE
  *   PUSH      NOT_FOUND; INVALID_ARGUMENT likewise; NOT_FINITE only where the tensor's setting nonfinite is refuse
+ *   REFUSE    its verdict; INVALID_ARGUMENT without a number or a verdict
+ *   EVICT     not known: OK, no sequence number
  *   TABLE_... NOT_FOUND; INVALID_ARGUMENT for what is no table, and gradients that are not rows times dim; TOO_LARGE
  * for more than LIMIT_BATCH_ROWS ids. No ids, nothing that changes: OK, no sequence number TABLE_PUSH    NOT_FINITE as
  * of PUSH, naming rows; TOO_LARGE when there would be more rows than the cap TABLE_TOUCH   TOO_LARGE likewise
@@ -129,10 +148,26 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                struct error *error);
 
+/* What a number would be to a session here, and its last one: 0 when it is not known. */
+enum ledger_verdict shard_judge(struct shard *shard, const uint8_t session[SESSION_BYTES], uint64_t number);
+uint64_t shard_applied(struct shard *shard, const uint8_t session[SESSION_BYTES]);
+
+/* Takes the memory that this session's next number will need, so that it cannot fail for lack of it. NO_MEMORY. */
+enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
+                                         struct error *error);
+
+/* From now on `watch` is called for each command that takes a sequence number, in their order, after it was applied:
+ * whoever applies the same commands to a shard without state comes to the same state. A numbered command that was
+ * refused is told as a REFUSE. The command and what it borrows are good for the call, which must not touch the shard.
+ * NULL: no longer. */
+typedef void shard_watcher(void *user, const struct command *command);
+void shard_watch(struct shard *shard, shard_watcher *watch, void *user);
+
 /* Takes the memory that this DEFINE will need, so that of several shards all define a tensor or none; or makes room for
  * the new rows of a TABLE_PUSH or TABLE_TOUCH, so that it cannot fail for anything that is not in the state or the
- * command. Errors as of shard_apply, which is to follow at once when every shard is ready; if it does not,
- * shard_release gives the memory back. Neither changes the state; nothing is to be read in between. */
+ * command; of one whose number is not the next, nothing is needed. Errors as of shard_apply, which is to follow at once
+ * when every shard is ready; if it does not, shard_release gives the memory back. Neither changes the state; nothing is
+ * to be read in between. */
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
 void shard_release(struct shard *shard);
 
@@ -197,8 +232,8 @@ uint64_t shard_sequence(const struct shard *shard);
 void shard_totals(const struct shard *shard, struct shard_totals *totals);
 
 /* BLAKE2b-256 of the whole state in a canonical order (tensors by name): catalogue, specs, weights, slots, scalars,
- * steps, versions, sequence number. Tensor and session ids are left out: they are names for things, drawn at random,
- * and two runs of the same commands differ in nothing else. */
+ * steps, versions, sequence number, what is known of sessions. Tensor and session ids are left out: they are names for
+ * things, drawn at random, and two runs of the same commands differ in nothing else. */
 void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]);
 
 #endif

@@ -29,13 +29,16 @@ struct shard {
     uint64_t sequence;
     struct catalogue catalogue; /* stays empty but in shard 0 */
     struct directory parts;
-    const struct memory *memory;  /* of the parts' arrays; borrowed; NULL: the C library */
-    struct workspace *workspace;  /* of the tables; borrowed, or `own` */
-    struct workspace *own;        /* made for the first table where none was lent */
-    struct part *reserved;        /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
+    struct ledger ledger;
     struct consistency_plan plan; /* of the job's mode; set: likewise in every shard */
     uint64_t open;                /* the synchronous clock that is open; 0 before there was any */
-    struct table *filled;         /* the table whose rows were reserved, or NULL; likewise */
+    shard_watcher *watch;         /* or NULL */
+    void *watcher;
+    const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
+    struct workspace *workspace; /* of the tables; borrowed, or `own` */
+    struct workspace *own;       /* made for the first table where none was lent */
+    struct part *reserved;       /* the part of a DEFINE that is about to be applied, or NULL; no part of the state */
+    struct table *filled;        /* the table whose rows were reserved, or NULL; likewise */
 };
 
 /* Whether a command's spec is one that shard_canonical_spec made, and its id one. INVALID_ARGUMENT. */
@@ -55,6 +58,19 @@ bool shard_close(struct shard *shard, const struct command *command);
 bool shard_set_consistency(struct shard *shard, const struct command *command);
 /* Mode and open clock, where there was ever any. */
 void shard_digest_pace(const struct shard *shard, struct hash *hash);
+/* Part and place of a block, or an error that says what is missing. */
+enum canyon_status shard_find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
+                                    size_t *place, struct error *error);
+
+/* Answers a command whose number was taken before. (shard_sessions.c) */
+enum canyon_status shard_answer_again(struct shard *shard, const struct command *command, struct shard_reply *reply,
+                                      struct error *error);
+
+/* GAP or SESSION_UNKNOWN. */
+enum canyon_status shard_gap(struct shard *shard, const struct command *command, struct error *error);
+
+/* Tells of a command that took a sequence number; `status` is what it came to. */
+void shard_tell(const struct shard *shard, const struct command *command, enum canyon_status status);
 
 /* The table of a command or a read; NOT_FOUND, or INVALID_ARGUMENT where it is a tensor. (shard_table.c) */
 enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, struct table **table,

@@ -23,6 +23,8 @@ enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, 
 void shard_lend(struct shard *shard, struct workspace *workspace) {
     assert(shard->workspace == NULL);
     shard->workspace = workspace;
+    _Static_assert(sizeof workspace->rowkey.rounds >= LEDGER_SECRET_BYTES, "as secret as the secret");
+    ledger_keep_secret(&shard->ledger, (const uint8_t *)workspace->rowkey.rounds);
 }
 
 struct part *shard_make_table(struct shard *shard, const struct command *command) {

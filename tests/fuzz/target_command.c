@@ -14,11 +14,11 @@ static void apply(struct shard *shard, const struct command *command) {
     enum canyon_status status = shard_apply(shard, command, &reply, &error);
     shard_digest(shard, after);
     bool changed = memcmp(before, after, HASH_BYTES) != 0;
-    if (status != CANYON_OK) {
-        REQUIRE(!changed && error.text[0] != '\0');
-    } else {
-        REQUIRE(changed == (reply.sequence != 0));
-    }
+    REQUIRE(changed == (reply.sequence != 0));
+    REQUIRE(status == CANYON_OK || error.text[0] != '\0');
+    REQUIRE(!changed || status == reply.refused);
+    REQUIRE(!changed || command->number == 0 || reply.applied == command->number);
+    REQUIRE(status == CANYON_OK || !changed || command->number != 0);
     REQUIRE(shard_sequence(shard) == sequence + (changed ? 1 : 0));
 }
 

@@ -89,6 +89,7 @@ struct client {
     uint64_t requests;
     struct reply *first, **end;
     size_t waiting; /* replies not taken */
+    bool closed;    /* the handler has ended it */
 };
 
 static inline void client_send(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
@@ -115,11 +116,16 @@ static inline void client_send(struct handler_peer *peer, const struct handler_s
     client->waiting++;
 }
 
+static inline void client_close(struct handler_peer *peer) {
+    ((struct client *)(void *)peer)->closed = true;
+}
+
 static inline void client_come(struct client *client, struct handler *handler, unsigned session, const char *name) {
     memset(client, 0, sizeof *client);
     client->handler = handler;
     client->end = &client->first;
     client->peer.send = client_send;
+    client->peer.close = client_close;
     fixture_session(client->peer.session, session);
     snprintf(client->peer.name, sizeof client->peer.name, "%s", name);
     client->peer.role = ROLE_ADMIN;

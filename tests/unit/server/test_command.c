@@ -18,6 +18,8 @@ static struct command full_command(enum command_kind kind) {
                               .values = values,
                               .count = 5,
                               .clock = 0x0102030405060708u,
+                              .number = 0xf1e2d3c4b5a69788u,
+                              .verdict = CANYON_NOT_FINITE,
                               .ids = ids,
                               .rows = 3};
     for (uint8_t i = 0; i < SESSION_BYTES; i++) {
@@ -50,12 +52,14 @@ static void push_is_laid_out_as_described(void **state) {
     struct command command = full_command(COMMAND_PUSH);
     command.count = 2;
     static const uint8_t expected[] = {
-        1,    9,    0,    0,    0xd4, 0xc3, 0xb2, 0xa1,                         /* form, kind, zero, block */
-        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                         /* tensor */
-        0,    0,    0,    0,    0,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0, 0, /* no session */
-        0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99,                         /* version */
-        0,    0,    0,    0,    2,    0,    0,    0,                            /* no spec, two values */
-        0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                         /* 1.0, -2.5 */
+        2,    9,    0,    0,    0xd4, 0xc3, 0xb2, 0xa1,                                /* form, kind, zero, block */
+        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                                /* tensor */
+        1,    2,    3,    4,    5,    6,    7,    8,    9, 10, 11, 12, 13, 14, 15, 16, /* session */
+        0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99,                                /* version */
+        0,    0,    0,    0,    2,    0,    0,    0,                                   /* no spec, two values */
+        0,    0,    0,    0,    0,    0,    0,    0,                                   /* no clock */
+        0x88, 0x97, 0xa6, 0xb5, 0xc4, 0xd3, 0xe2, 0xf1,                                /* number */
+        0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                                /* 1.0, -2.5 */
     };
     size_t count = 0;
     uint8_t *bytes = encoded(&command, &count);
@@ -67,12 +71,13 @@ static void push_is_laid_out_as_described(void **state) {
 static void assign_is_laid_out_as_described(void **state) {
     (void)state;
     struct command command = full_command(COMMAND_ASSIGN);
+    command.number = 0;
     command.count = 2;
     static const uint8_t expected[COMMAND_HEAD_BYTES + 8] = {
-        1,           8,    129,  0,    0xd4, 0xc3, 0xb2, 0xa1, /* form, kind, slot, zero, block */
-        0x88,        0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* tensor; neither session nor version */
+        2,           8,    129,  0,    0xd4, 0xc3, 0xb2, 0xa1, /* form, kind, slot, zero, block */
+        0x88,        0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, /* tensor; no number: neither session nor version */
         [44] = 2,                                              /* two values: 1.0, -2.5 */
-        [50] = 0x80, 0x3f, 0,    0,    0x20, 0xc0};
+        [66] = 0x80, 0x3f, 0,    0,    0x20, 0xc0};
     size_t count = 0;
     uint8_t *bytes = encoded(&command, &count);
     assert_int_equal(count, sizeof expected);
@@ -86,13 +91,34 @@ static void table_push_is_laid_out_as_described(void **state) {
     command.count = 2;
     command.rows = 2;
     static const uint8_t expected[] = {
-        1,    12,   0,    0,    2,    0,    0,    0,                            /* form, kind, zeros, two ids */
-        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                         /* tensor */
-        8,    7,    6,    5,    4,    3,    2,    1,    0, 0, 0, 0, 0, 0, 0, 0, /* clock */
-        0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99,                         /* version */
-        0,    0,    0,    0,    2,    0,    0,    0,                            /* no spec, two values */
-        0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, /* ids */
-        0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                         /* 1.0, -2.5 */
+        2,    12,   0,    0,    2,    0,    0,    0,                                   /* form, kind, zeros, two ids */
+        0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                                /* tensor */
+        1,    2,    3,    4,    5,    6,    7,    8,    9, 10, 11, 12, 13, 14, 15, 16, /* session */
+        0x00, 0xff, 0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99,                                /* version */
+        0,    0,    0,    0,    2,    0,    0,    0,                                   /* no spec, two values */
+        8,    7,    6,    5,    4,    3,    2,    1,                                   /* clock */
+        0x88, 0x97, 0xa6, 0xb5, 0xc4, 0xd3, 0xe2, 0xf1,                                /* number */
+        0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80, 0, 0,  0,  0,  0,  0,  0,  0,  /* ids */
+        0,    0,    0x80, 0x3f, 0,    0,    0x20, 0xc0,                                /* 1.0, -2.5 */
+    };
+    size_t count = 0;
+    uint8_t *bytes = encoded(&command, &count);
+    assert_int_equal(count, sizeof expected);
+    assert_memory_equal(bytes, expected, sizeof expected);
+    free(bytes);
+}
+
+static void refuse_is_laid_out_as_described(void **state) {
+    (void)state;
+    struct command command = full_command(COMMAND_REFUSE);
+    static const uint8_t expected[] = {
+        2,    15,   0,    9,    0,    0,    0,    0, /* form, kind, zero, NOT_FINITE, no block */
+        0,    0,    0,    0,    0,    0,    0,    0, /* no tensor */
+        1,    2,    3,    4,    5,    6,    7,    8,    9, 10, 11, 12, 13, 14, 15, 16, /* session */
+        0,    0,    0,    0,    0,    0,    0,    0,                                   /* no version */
+        0,    0,    0,    0,    0,    0,    0,    0,                                   /* neither spec nor values */
+        0,    0,    0,    0,    0,    0,    0,    0,                                   /* no clock */
+        0x88, 0x97, 0xa6, 0xb5, 0xc4, 0xd3, 0xe2, 0xf1,                                /* number */
     };
     size_t count = 0;
     uint8_t *bytes = encoded(&command, &count);
@@ -119,15 +145,16 @@ static void create_is_laid_out_as_described(void **state) {
     struct command command = full_command(COMMAND_CREATE);
     command.spec = &small;
     static const uint8_t expected[] = {
-        1,    1,    0,    0,    0,    0,    0,    0,                                       /* no block */
+        2,    1,    0,    0,    0,    0,    0,    0,                                       /* no block */
         0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11,                                    /* tensor */
         1,    2,    3,    4,    5,    6,    7,    8,    9, 10, 11,   12,   13, 14, 15, 16, /* session */
         0,    0,    0,    0,    0,    0,    0,    0,                                       /* no version */
         85,   0,    0,    0,    0,    0,    0,    0,                                       /* spec bytes, no values */
-        2,    0,    'a',  'b',  1,    0,    0,    0,    2, 1,  0,    0,    0,  0,  0,  0,  /* name, shape */
-        3,    0,    's',  'g',  'd',  1,    0,    0,    0,                                 /* optimizer, settings */
-        2,    0,    'l',  'r',  0,    0,    0,    0,    0, 0,  0xe0, 0x3f,                 /* lr = 0.5 */
-        3,    0,    0,    0,    3,    0,    0,    0,    0, 0,  0,    0,                    /* normal, seed */
+        0,    0,    0,    0,    0,    0,    0,    0,    0, 0,  0,    0,    0,  0,  0,  0, /* neither clock nor number */
+        2,    0,    'a',  'b',  1,    0,    0,    0,    2, 1,  0,    0,    0,  0,  0,  0, /* name, shape */
+        3,    0,    's',  'g',  'd',  1,    0,    0,    0,                                /* optimizer, settings */
+        2,    0,    'l',  'r',  0,    0,    0,    0,    0, 0,  0xe0, 0x3f,                /* lr = 0.5 */
+        3,    0,    0,    0,    3,    0,    0,    0,    0, 0,  0,    0,                   /* normal, seed */
         0,    0,    0,    0,    0,    0,    0xf0, 0x3f, 0, 0,  0,    0,    0,  0,  0,  0x40,
         1,    0,    0,    0,    0x0b, 0x0a, 0,    0,    0, 0,  0,    0, /* a table, row cap */
         7,    0,    0,    0,    0,    0,    0,    0,                    /* capacity */
@@ -149,13 +176,18 @@ static void every_kind_comes_back(void **state) {
         assert_int_equal(command_decode(bytes, count, &back_spec, &back, NULL), CANYON_OK);
         bool adjusts = kind == COMMAND_SET || kind == COMMAND_ADJUST;
         bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE || adjusts;
-        bool has_rows = kind >= COMMAND_TABLE_PUSH, has_clock = has_rows && kind != COMMAND_TABLE_ERASE;
-        bool has_session = kind <= COMMAND_COMPLETE, has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
+        bool has_rows = kind >= COMMAND_TABLE_PUSH && kind <= COMMAND_TABLE_ERASE,
+             has_clock = has_rows && kind != COMMAND_TABLE_ERASE;
+        bool has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
+        bool has_number = has_block || has_rows || kind == COMMAND_REFUSE, has_tensor = kind <= COMMAND_TABLE_ERASE;
+        bool has_session = kind <= COMMAND_COMPLETE || has_number || kind == COMMAND_EVICT;
         bool has_values = has_block || kind == COMMAND_TABLE_PUSH;
         bool has_version = adjusts || kind == COMMAND_PUSH || kind == COMMAND_TABLE_PUSH;
         uint8_t none[SESSION_BYTES] = {0};
         assert_int_equal(back.kind, kind);
-        assert_true(back.tensor == command.tensor);
+        assert_true(back.tensor == (has_tensor ? command.tensor : 0));
+        assert_true(back.number == (has_number ? command.number : 0));
+        assert_int_equal(back.verdict, kind == COMMAND_REFUSE ? CANYON_NOT_FINITE : CANYON_OK);
         assert_memory_equal(back.session, has_session ? command.session : none, SESSION_BYTES);
         assert_int_equal(back.block, has_block ? command.block : 0);
         assert_int_equal(back.slot, kind == COMMAND_ASSIGN ? command.slot : 0);
@@ -232,10 +264,38 @@ static void a_changed_byte_is_refused_or_is_another_command(void **state) {
                 bytes[at] ^= (uint8_t)(1u << bit);
             }
         }
-        bytes[0] = 2; /* another form */
+        bytes[0] = 1; /* another form */
         assert_false(accepted(bytes, count));
         free(bytes);
     }
+}
+
+/* A session without a number, a refusal without a number or with a code that there is not. */
+static void numbers_are_canonical(void **state) {
+    (void)state;
+    struct command command = full_command(COMMAND_PUSH);
+    size_t count = 0;
+    uint8_t *bytes = encoded(&command, &count);
+    assert_true(accepted(bytes, count));
+    memset(bytes + 56, 0, 8);
+    assert_false(accepted(bytes, count));
+    memset(bytes + 16, 0, SESSION_BYTES);
+    assert_true(accepted(bytes, count));
+    bytes[3] = CANYON_NOT_FINITE;
+    assert_false(accepted(bytes, count));
+    free(bytes);
+    command = full_command(COMMAND_REFUSE);
+    bytes = encoded(&command, &count);
+    bytes[3] = CANYON_STATUS_LAST;
+    assert_true(accepted(bytes, count));
+    bytes[3] = CANYON_STATUS_LAST + 1;
+    assert_false(accepted(bytes, count));
+    bytes[3] = CANYON_OK;
+    assert_false(accepted(bytes, count));
+    bytes[3] = CANYON_DENIED;
+    memset(bytes + 56, 0, 8);
+    assert_false(accepted(bytes, count));
+    free(bytes);
 }
 
 static void random_bytes_are_never_trouble(void **state) {
@@ -289,9 +349,11 @@ int main(void) {
         cmocka_unit_test(assign_is_laid_out_as_described),
         cmocka_unit_test(table_push_is_laid_out_as_described),
         cmocka_unit_test(create_is_laid_out_as_described),
+        cmocka_unit_test(refuse_is_laid_out_as_described),
         cmocka_unit_test(every_kind_comes_back),
         cmocka_unit_test(only_whole_strings_are_read),
         cmocka_unit_test(a_changed_byte_is_refused_or_is_another_command),
+        cmocka_unit_test(numbers_are_canonical),
         cmocka_unit_test(random_bytes_are_never_trouble),
         cmocka_unit_test(a_nul_inside_a_name_is_refused),
         cmocka_unit_test(no_spec_is_longer_than_the_limit),

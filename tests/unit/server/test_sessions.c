@@ -26,7 +26,7 @@ static enum canyon_status come(struct sessions *sessions, uint32_t session, uint
 static void go(struct sessions *sessions, uint32_t session) {
     uint8_t id[SESSION_BYTES];
     id_of(session, id);
-    sessions_go(sessions, id);
+    sessions_go(sessions, id, 0);
 }
 
 static void the_first_key_keeps_it(void **state) {

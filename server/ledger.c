@@ -1,0 +1,154 @@
+#include "server/ledger.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/endian.h"
+
+#define LEAST_ROOM ((size_t)4)
+#define CODE_BITS  8
+
+_Static_assert(sizeof(struct ledger_entry) == 64, "one cache line");
+_Static_assert((int)CANYON_STATUS_LAST < 1 << CODE_BITS, "codes fit beside their numbers");
+
+__extension__ typedef unsigned __int128 wide;
+
+/* Both halves of a product of both halves of the id, each masked with a half of the secret. */
+static size_t home(const struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    const uint64_t low = load_u64(session) ^ ledger->secret[0] ^ 0x9e3779b97f4a7c15u;
+    const uint64_t high = load_u64(session + 8) ^ ledger->secret[1] ^ 0xd1b54a32d192ed03u;
+    const wide product = (wide)low * high;
+    return (size_t)((uint64_t)product ^ (uint64_t)(product >> 64)) & (ledger->room - 1);
+}
+
+/* Where the session is, or would go. There is always an empty place. */
+static size_t place_of(const struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    size_t place = home(ledger, session);
+    while (ledger->entries[place].last != 0 && memcmp(ledger->entries[place].session, session, SESSION_BYTES) != 0) {
+        place = (place + 1) & (ledger->room - 1);
+    }
+    return place;
+}
+
+/* Looks first where it looked last: a number is judged, reserved for and taken one after another. NULL when it is not
+ * here. */
+static struct ledger_entry *find(struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    if (ledger->room == 0) {
+        return NULL;
+    }
+    struct ledger_entry *entry = &ledger->entries[ledger->recent];
+    if (entry->last == 0 || memcmp(entry->session, session, SESSION_BYTES) != 0) {
+        ledger->recent = place_of(ledger, session);
+        entry = &ledger->entries[ledger->recent];
+    }
+    return entry->last != 0 ? entry : NULL;
+}
+
+void ledger_finish(struct ledger *ledger) {
+    free(ledger->entries);
+    memset(ledger, 0, sizeof *ledger);
+}
+
+void ledger_keep_secret(struct ledger *ledger, const uint8_t secret[LEDGER_SECRET_BYTES]) {
+    assert(ledger->count == 0);
+    memcpy(ledger->secret, secret, LEDGER_SECRET_BYTES);
+}
+
+uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    const struct ledger_entry *entry = find(ledger, session);
+    return entry != NULL ? entry->last : 0;
+}
+
+enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number) {
+    const struct ledger_entry *entry = find(ledger, session);
+    for (size_t i = 0; entry != NULL && i < LEDGER_REFUSALS; i++) {
+        if (entry->refusals[i] >> CODE_BITS == number) {
+            return (enum canyon_status)(entry->refusals[i] & ((1u << CODE_BITS) - 1));
+        }
+    }
+    return CANYON_OK;
+}
+
+bool ledger_reserve(struct ledger *ledger) {
+    if (ledger->count + 1 <= ledger->room / 4 * 3) {
+        return true;
+    }
+    struct ledger old = *ledger;
+    ledger->room = old.room > 0 ? old.room * 2 : LEAST_ROOM;
+    ledger->entries = aligned_alloc(sizeof *ledger->entries, ledger->room * sizeof *ledger->entries);
+    ledger->recent = 0;
+    if (ledger->entries == NULL) {
+        *ledger = old;
+        return false;
+    }
+    memset(ledger->entries, 0, ledger->room * sizeof *ledger->entries);
+    for (size_t i = 0; i < old.room; i++) {
+        if (old.entries[i].last != 0) {
+            ledger->entries[place_of(ledger, old.entries[i].session)] = old.entries[i];
+        }
+    }
+    free(old.entries);
+    return true;
+}
+
+void ledger_take(struct ledger *ledger, const uint8_t session[SESSION_BYTES], enum canyon_status refused) {
+    struct ledger_entry *entry = find(ledger, session);
+    if (entry == NULL) {
+        assert(ledger->count + 1 <= ledger->room / 4 * 3);
+        entry = &ledger->entries[ledger->recent];
+        memset(entry, 0, sizeof *entry);
+        memcpy(entry->session, session, SESSION_BYTES);
+        ledger->count++;
+    }
+    entry->last++;
+    if (refused != CANYON_OK) {
+        memmove(entry->refusals + 1, entry->refusals, (LEDGER_REFUSALS - 1) * sizeof entry->refusals[0]);
+        entry->refusals[0] = entry->last << CODE_BITS | (uint64_t)refused;
+    }
+}
+
+bool ledger_forget(struct ledger *ledger, const uint8_t session[SESSION_BYTES]) {
+    const struct ledger_entry *entry = find(ledger, session);
+    if (entry == NULL) {
+        return false;
+    }
+    size_t hole = ledger->recent;
+    const size_t mask = ledger->room - 1;
+    /* What lies behind it, up to an empty place, moves up where the hole is on the way from its home. */
+    for (size_t at = (hole + 1) & mask; ledger->entries[at].last != 0; at = (at + 1) & mask) {
+        const size_t way = (at - home(ledger, ledger->entries[at].session)) & mask;
+        if (way >= ((at - hole) & mask)) {
+            ledger->entries[hole] = ledger->entries[at];
+            hole = at;
+        }
+    }
+    memset(&ledger->entries[hole], 0, sizeof ledger->entries[hole]);
+    ledger->count--;
+    return true;
+}
+
+void ledger_digest(const struct ledger *ledger, struct hash *hash) {
+    uint64_t sum[HASH_BYTES / sizeof(uint64_t)] = {0};
+    hash_u64(hash, ledger->count);
+    for (size_t i = 0; i < ledger->room; i++) {
+        const struct ledger_entry *entry = &ledger->entries[i];
+        struct hash one;
+        uint8_t digest[HASH_BYTES];
+        if (entry->last == 0) {
+            continue;
+        }
+        hash_init(&one);
+        hash_u64(&one, entry->last);
+        for (size_t j = 0; j < LEDGER_REFUSALS; j++) {
+            hash_u64(&one, entry->refusals[j]);
+        }
+        hash_final(&one, digest);
+        for (size_t j = 0; j < sizeof sum / sizeof sum[0]; j++) {
+            sum[j] += load_u64(digest + j * sizeof(uint64_t));
+        }
+    }
+    for (size_t j = 0; ledger->count > 0 && j < sizeof sum / sizeof sum[0]; j++) {
+        hash_u64(hash, sum[j]);
+    }
+}

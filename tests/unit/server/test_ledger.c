@@ -1,0 +1,148 @@
+/* The ledger against a plain list of sessions, and what its digest depends on. */
+#include "tests/unit/server/fixture.h"
+
+#include "server/ledger.h"
+
+#define SESSIONS 300
+
+/* What a ledger should know of one session. */
+struct known {
+    uint8_t id[SESSION_BYTES];
+    uint64_t last;
+    struct {
+        uint64_t number;
+        enum canyon_status code;
+    } refusals[2000];
+    size_t refused;
+};
+
+static struct digest digest_of(const struct ledger *ledger) {
+    struct hash hash;
+    struct digest digest;
+    hash_init(&hash);
+    ledger_digest(ledger, &hash);
+    hash_final(&hash, digest.bytes);
+    return digest;
+}
+
+static void take(struct ledger *ledger, const uint8_t *id, enum canyon_status refused) {
+    assert_true(ledger_reserve(ledger));
+    ledger_take(ledger, id, refused);
+}
+
+static void compare(struct ledger *ledger, const struct known *known) {
+    assert_true(ledger_last(ledger, known->id) == known->last);
+    for (uint64_t number = 1; number <= known->last; number++) {
+        enum canyon_status expected = CANYON_OK;
+        for (size_t i = known->refused > 4 ? known->refused - 4 : 0; i < known->refused; i++) {
+            expected = known->refusals[i].number == number ? known->refusals[i].code : expected;
+        }
+        assert_int_equal(ledger_refusal(ledger, known->id, number), expected);
+    }
+}
+
+static void it_is_a_list_of_sessions(void **state) {
+    (void)state;
+    static struct known known[SESSIONS];
+    struct ledger ledger = {.entries = NULL};
+    uint8_t secret[LEDGER_SECRET_BYTES];
+    uint64_t seed = seed_begin("it_is_a_list_of_sessions");
+    for (size_t i = 0; i < sizeof secret; i++) {
+        secret[i] = (uint8_t)seed_next(&seed);
+    }
+    ledger_keep_secret(&ledger, secret);
+    for (size_t i = 0; i < SESSIONS; i++) {
+        known[i] = (struct known){.last = 0};
+        fixture_session(known[i].id, (unsigned)i + 1);
+    }
+    size_t here = 0;
+    for (int round = 0; round < 60000; round++) {
+        struct known *one = &known[seed_below(&seed, SESSIONS)];
+        if (seed_below(&seed, 40) == 0) {
+            assert_int_equal(ledger_forget(&ledger, one->id), one->last > 0);
+            here -= one->last > 0;
+            one->last = one->refused = 0;
+        } else {
+            enum canyon_status code = seed_below(&seed, 3) == 0 ? (enum canyon_status)(1 + seed_below(&seed, 25)) : 0;
+            here += one->last == 0;
+            one->last++;
+            if (code != CANYON_OK) {
+                one->refusals[one->refused].number = one->last;
+                one->refusals[one->refused++].code = code;
+            }
+            take(&ledger, one->id, code);
+        }
+        assert_true(ledger.count == here && ledger.count <= ledger.room / 4 * 3);
+        compare(&ledger, one);
+        compare(&ledger, &known[seed_below(&seed, SESSIONS)]);
+    }
+    for (size_t i = 0; i < SESSIONS; i++) {
+        compare(&ledger, &known[i]);
+        (void)ledger_forget(&ledger, known[i].id);
+    }
+    assert_int_equal(ledger.count, 0);
+    struct ledger empty = {.entries = NULL};
+    assert_true(fixture_same(digest_of(&ledger), digest_of(&empty)));
+    ledger_finish(&ledger);
+    ledger_finish(&ledger);
+}
+
+static void a_number_is_next_or_not(void **state) {
+    (void)state;
+    assert_int_equal(ledger_judge(0, 1), LEDGER_NEXT);
+    assert_int_equal(ledger_judge(0, 2), LEDGER_UNKNOWN);
+    assert_int_equal(ledger_judge(5, 1), LEDGER_DUPLICATE);
+    assert_int_equal(ledger_judge(5, 5), LEDGER_DUPLICATE);
+    assert_int_equal(ledger_judge(5, 6), LEDGER_NEXT);
+    assert_int_equal(ledger_judge(5, 7), LEDGER_GAP);
+    assert_int_equal(ledger_judge(5, UINT64_MAX), LEDGER_GAP);
+    assert_int_equal(ledger_judge(0, UINT64_MAX), LEDGER_UNKNOWN);
+}
+
+/* Other ids, another secret and another order: the same digest. Another number, another code, a refusal in another
+ * place: another one. */
+static void ids_do_not_show_and_all_else_does(void **state) {
+    (void)state;
+    struct ledger ledgers[6];
+    struct digest digests[6];
+    memset(ledgers, 0, sizeof ledgers);
+    for (unsigned which = 0; which < 6; which++) {
+        struct ledger *ledger = &ledgers[which];
+        uint8_t id[SESSION_BYTES], secret[LEDGER_SECRET_BYTES] = {(uint8_t)which, 7};
+        ledger_keep_secret(ledger, secret);
+        for (unsigned i = 0; i < 20; i++) {
+            /* The first two have their sessions in opposite orders, under different ids. */
+            const unsigned session = which == 1 ? 19 - i : i;
+            fixture_session(id, 1 + session + (which == 1 ? 500 : 0));
+            for (unsigned number = 1; number <= session + 3; number++) {
+                enum canyon_status code = number == session + 2 ? CANYON_NOT_FINITE : CANYON_OK;
+                if (session == 7) {
+                    code = which == 2 && code != CANYON_OK ? CANYON_DENIED : code;
+                    code = which == 3 ? (number == session + 1 ? CANYON_NOT_FINITE : CANYON_OK) : code;
+                }
+                take(ledger, id, code);
+            }
+        }
+        fixture_session(id, 4);
+        if (which == 4) {
+            take(ledger, id, CANYON_OK);
+        } else if (which == 5) {
+            assert_true(ledger_forget(ledger, id));
+        }
+        digests[which] = digest_of(ledger);
+        ledger_finish(ledger);
+    }
+    assert_true(fixture_same(digests[0], digests[1]));
+    for (unsigned which = 2; which < 6; which++) {
+        assert_false(fixture_same(digests[0], digests[which]));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_a_list_of_sessions),
+        cmocka_unit_test(a_number_is_next_or_not),
+        cmocka_unit_test(ids_do_not_show_and_all_else_does),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
