@@ -115,13 +115,23 @@ enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_c
     if (client == NULL || counters == NULL)
         return last_error_format(CANYON_INVALID_ARGUMENT, "canyon_client_counters: the %s NULL",
                                  client == NULL ? "client is" : "counters are");
+    struct lane_counters lanes = {.reconnects = 0};
+    for (size_t i = 0; i < client->lane_count; i++) {
+        const struct lane_counters lane = lane_count(client->lanes[i]);
+        lanes.reconnects += lane.reconnects;
+        lanes.resent += lane.resent;
+        lanes.duplicates += lane.duplicates;
+    }
     *counters = (struct canyon_client_counters){.checked = atomic_load(&client->checked),
                                                 .clipped = atomic_load(&client->clipped),
                                                 .not_finite = atomic_load(&client->not_finite),
                                                 .sent = atomic_load(&client->sent),
                                                 .sent_single = atomic_load(&client->sent_single),
                                                 .received = atomic_load(&client->received),
-                                                .received_single = atomic_load(&client->received_single)};
+                                                .received_single = atomic_load(&client->received_single),
+                                                .reconnects = lanes.reconnects,
+                                                .resent = lanes.resent,
+                                                .duplicates = lanes.duplicates};
     return CANYON_OK;
 }
 

@@ -41,7 +41,7 @@ struct canyon_client {
     struct identity *identity; /* of all lanes */
     char name[LIMIT_NAME_BYTES];
     uint8_t session_id[SESSION_BYTES];
-    uint32_t timeout_ms, connect_ms;
+    uint32_t timeout_ms, connect_ms, reconnect_ms;
     uint64_t window_bytes;
     char congestion[CONGESTION_NAME_BYTES];
     uint32_t spin_us;

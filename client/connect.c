@@ -9,8 +9,11 @@
 #include "client/error.h"
 #include "client/options.h"
 #include "common/address.h"
+#include "common/clock.h"
 #include "common/codec.h"
 #include "common/random.h"
+
+#define LEAVE_NS 1000000000u /* for the servers' answers when a client is closed */
 
 static void client_log(void *user, enum log_level level, const char *text) {
     struct canyon_client *client = user;
@@ -49,6 +52,7 @@ static struct canyon_client *client_create(const struct canyon_options *options)
     random_fill(client->session_id, sizeof client->session_id);
     client->timeout_ms = options->timeout_ms;
     client->connect_ms = options->connect_ms;
+    client->reconnect_ms = options->reconnect_ms;
     client->window_bytes = options->window_bytes;
     snprintf(client->congestion, sizeof client->congestion, "%s", options->congestion);
     client->spin_us = options->spin_us;
@@ -70,6 +74,15 @@ static struct canyon_client *client_create(const struct canyon_options *options)
     return client;
 }
 
+/* The servers need not remember what sends nothing more; those that do not answer soon forget it by themselves. */
+static void client_say_goodbye(struct canyon_client *client) {
+    const uint64_t deadline = clock_now() + LEAVE_NS;
+    for (size_t i = 0; i < client->lane_count; i++)
+        lane_leave(client->lanes[i], deadline);
+    for (size_t i = 0; i < client->lane_count; i++)
+        lane_wait_left(client->lanes[i]);
+}
+
 void canyon_close(canyon_client *client) {
     if (client == NULL)
         return;
@@ -77,6 +90,7 @@ void canyon_close(canyon_client *client) {
     pthread_mutex_lock(&client->lock);
     client->closing = true;
     pthread_mutex_unlock(&client->lock);
+    client_say_goodbye(client);
     for (size_t i = 0; i < client->lane_count; i++)
         lane_close(client->lanes[i]);
     pthread_mutex_lock(&client->lock);
@@ -95,6 +109,7 @@ static struct lane *client_new_lane(struct canyon_client *client, const char *ad
                                    .name = client->name,
                                    .window_bytes = client->window_bytes,
                                    .connect_ms = client->connect_ms,
+                                   .reconnect_ms = client->reconnect_ms,
                                    .congestion = client->congestion,
                                    .spin_us = client->spin_us,
                                    .identity = client->identity,

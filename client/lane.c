@@ -10,6 +10,7 @@
 #include "client/condition.h"
 #include "client/lane_state.h"
 #include "common/clock.h"
+#include "common/random.h"
 
 #define STUCK_MS   500   /* without a byte, in the middle of a record, when a request's deadline passes */
 #define MUCH_BYTES 65536 /* a reply of at least this keeps the I/O thread busy while the caller is on another lane */
@@ -73,9 +74,9 @@ static bool lane_is_stuck(const struct lane *lane, uint64_t now) {
 /* What must happen at some time even if no byte comes. */
 static void lane_tick(struct lane *lane) {
     uint64_t now = clock_now();
-    size_t before = session_outstanding(lane->session);
+    const uint64_t before = session_count(lane->session).given_up;
     bool usable = session_tick(lane->session, now);
-    if (usable && session_outstanding(lane->session) < before && lane_is_stuck(lane, now))
+    if (usable && session_count(lane->session).given_up > before && lane_is_stuck(lane, now))
         lane_lose(lane, CANYON_UNAVAILABLE,
                   "the connection to %s was given up: a deadline passed while a record had stopped half-way",
                   lane->address_text);
@@ -96,7 +97,10 @@ static void lane_prepare(struct lane *lane, uint64_t until) {
         dial_stop(lane->dial);
         lane->dial = NULL;
     }
-    if (lane->state == LANE_DOWN && lane->wanted && !lane->closing) {
+    const bool wanted = lane->state == LANE_DOWN && lane->wanted && !lane->closing;
+    if (wanted && clock_now() < lane->retry_at) {
+        until = lane->retry_at < until ? lane->retry_at : until;
+    } else if (wanted) {
         lane_dial(lane);
         if (lane->state == LANE_DOWN)
             until = 0; /* it failed at once: no event will come of it */
@@ -210,12 +214,12 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
     for (struct session_request *request = first; request != NULL; request = next) {
         next = request->next;
         reply_bytes += request->reply_bytes;
-        if (lane->closing)
+        if (lane->closing || lane->leaving)
             request->done(request, CANYON_CLOSED, "the client was closed", NULL);
         else
             session_submit(lane->session, request);
     }
-    if (!lane->closing && first != NULL) {
+    if (!lane->closing && !lane->leaving && first != NULL) {
         if (lane->state == LANE_DOWN)
             lane->wanted = true;
         if (lane->state == LANE_UP)
@@ -291,6 +295,51 @@ uint32_t lane_restarts(struct lane *lane) {
     return restarts;
 }
 
+struct lane_counters lane_count(struct lane *lane) {
+    lane_lock(lane);
+    const struct session_counters counters = session_count(lane->session);
+    const struct lane_counters count = {
+        .reconnects = lane->reconnects, .resent = counters.resent, .duplicates = counters.duplicates};
+    lane_unlock(lane);
+    return count;
+}
+
+/* ---- leaving ---- */
+
+static void lane_left(struct session_request *request, enum canyon_status status, const char *text,
+                      const struct frame *reply) {
+    struct lane *lane = request->user;
+    (void)status; /* whatever it is: a session that nobody uses is forgotten some time */
+    (void)text;
+    (void)reply;
+    lane->left = true;
+    pthread_cond_broadcast(&lane->turn);
+}
+
+void lane_leave(struct lane *lane, uint64_t deadline) {
+    lane_lock(lane);
+    const bool leaves = !lane->closing && !lane->leaving && lane->state == LANE_UP &&
+                        session_outstanding(lane->session) == 0 && session_has_numbers(lane->session);
+    if (leaves) {
+        lane->leaving = true;
+        lane->leave = (struct session_request){
+            .type = FRAME_LEAVE, .deadline = deadline, .changes_state = true, .done = lane_left, .user = lane};
+        session_submit(lane->session, &lane->leave);
+        lane_flush(lane);
+        lane_notify(lane, true);
+    }
+    lane_unlock(lane);
+}
+
+static bool lane_has_left(void *user) {
+    const struct lane *lane = user;
+    return lane->left || !lane->leaving;
+}
+
+void lane_wait_left(struct lane *lane) {
+    lane_drive(lane, lane_has_left, lane, UINT64_MAX);
+}
+
 /* ---- life ---- */
 
 /* The I/O thread takes no signals: they are the program's. */
@@ -352,6 +401,9 @@ struct lane *lane_create(const struct lane_options *options, struct error *error
     lane->options.address = lane->address_text;
     lane->options.congestion = options->congestion != NULL ? options->congestion : "auto";
     lane->options.renew_bytes = options->renew_bytes != 0 ? options->renew_bytes : LANE_RENEW_BYTES;
+    uint64_t seed = 0;
+    random_fill(&seed, sizeof seed);
+    backoff_init(&lane->backoff, seed);
     lane->options.renew_ms = options->renew_ms != 0 ? options->renew_ms : LANE_RENEW_MS;
     if (address_parse(lane->address_text, &lane->address, error) != CANYON_OK ||
         identity_find(options->identity, lane->address_text, &lane->known, error) != CANYON_OK)

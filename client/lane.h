@@ -4,9 +4,10 @@
  * free, so a blocking call does its network work on its own thread; the lane's I/O thread takes it only when requests
  * are under way and nobody waits. Requests are written by whoever submits them; replies are read by whoever drives.
  *
- * A lost connection ends the requests on it; the next submit connects again, once. An encrypted connection that has
- * carried much or stands for long is replaced by a new one when it is idle, so that its keys do not get old.
- * Thread-safe.
+ * A connection that is lost is replaced as long as requests wait that outlast it (session.h), at intervals that grow
+ * (backoff.h), for reconnect_ms; then they end. A server that was never reached is tried once; one that did not come
+ * back in that time, once for each submit. An encrypted connection that has carried much or stands for long is replaced
+ * by a new one when it is idle, so that its keys do not get old. Thread-safe.
  */
 #ifndef CANYON_CLIENT_LANE_H
 #define CANYON_CLIENT_LANE_H
@@ -28,6 +29,7 @@ struct lane_options {
     const char *name;      /* of the worker; borrowed for the lane's life */
     uint64_t window_bytes; /* 0: LANE_WINDOW_NEAR or LANE_WINDOW_FAR */
     uint32_t connect_ms;
+    uint32_t reconnect_ms;           /* how long requests wait for a lost server; 0: not at all */
     const char *congestion;          /* a name of common/congestion.h; borrowed for the lane's life; NULL for "auto" */
     uint32_t spin_us;                /* how long a driver looks for bytes before it sleeps */
     const struct identity *identity; /* borrowed for the lane's life */
@@ -88,6 +90,17 @@ void lane_defer(struct lane *lane, struct lane_task *task);
 
 /* The connection is not to be replaced while it works: the server ties something to it that a new one would lose. */
 void lane_pin(struct lane *lane);
+
+/* Begins to end the session, if the server knows it and nothing is under way: then nothing more is submitted (CLOSED).
+ * lane_wait_left returns at the server's answer or the deadline, or at once. */
+void lane_leave(struct lane *lane, uint64_t deadline);
+void lane_wait_left(struct lane *lane);
+
+struct lane_counters {
+    uint64_t reconnects;         /* connections made in place of a lost one */
+    uint64_t resent, duplicates; /* struct session_counters */
+};
+struct lane_counters lane_count(struct lane *lane);
 
 const char *lane_address(const struct lane *lane);
 

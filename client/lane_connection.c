@@ -1,6 +1,5 @@
 #include <assert.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,34 +15,13 @@
 #define BULK_BYTES (192 * 1024)
 #define READS      16 /* of one turn, so that writing gets its turn too */
 
-/* No connection any more, nor its keys. The socket itself is closed by the driver. */
-static void lane_hang_up(struct lane *lane) {
+void lane_hang_up(struct lane *lane) {
     lane->state = LANE_DOWN;
     lane->blocked = false;
     lane_channel_destroy(lane->channel);
     lane->channel = NULL;
     if (lane->link != NULL)
         shutdown(lane->link->descriptor, SHUT_RDWR);
-}
-
-void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...) {
-    bool was_up = lane->state == LANE_UP;
-    lane->failure.status = status;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(lane->failure.text, sizeof lane->failure.text, format, arguments);
-    va_end(arguments);
-    lane_hang_up(lane);
-    lane->wanted = false;
-    lane->doubted = false;
-    session_fail(lane->session, status, lane->failure.text);
-    if (status != CANYON_CLOSED) {
-        char reason[ERROR_TEXT_BYTES * 2];
-        log_event(lane->options.log, LOG_WARNING, was_up ? "disconnected" : "connect_failed",
-                  "address=%s thread=%u reason=%s", lane->address_text, lane->options.thread,
-                  log_quote(lane->failure.text, reason, sizeof reason));
-    }
-    pthread_cond_broadcast(&lane->turn);
 }
 
 static void link_closed(uv_handle_t *handle) {
@@ -119,7 +97,7 @@ void lane_renew(struct lane *lane) {
     log_event(lane->options.log, LOG_INFO, "renewing_keys", "address=%s thread=%u", lane->address_text,
               lane->options.thread);
     lane_say_last(lane);
-    session_fail(lane->session, CANYON_UNAVAILABLE, "");
+    session_lose(lane->session, CANYON_UNAVAILABLE, "");
     lane_hang_up(lane);
 }
 
@@ -156,6 +134,7 @@ static void lane_greeted(struct lane *lane) {
     lane->wanted = false;
     lane->doubted = false;
     lane->up_since = clock_now();
+    lane_returned(lane);
     log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u cipher=%s", lane->address_text,
               lane->options.thread, lane->known != NULL ? channel_cipher_name(lane->known->cipher) : "none");
     pthread_cond_broadcast(&lane->turn);
@@ -208,6 +187,8 @@ static void lane_feed(struct lane *lane, size_t count) {
         lane_lose(lane, status, "%s", error.text);
     else if (lane->state == LANE_GREETING && session_state(lane->session) == SESSION_READY)
         lane_greeted(lane);
+    else if (lane->lost_since != 0)
+        lane_answered(lane);
 }
 
 /* Sealed bytes were received: goes through all that they amount to. */

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <uv.h>
 
+#include "client/backoff.h"
 #include "client/lane.h"
 #include "client/lane_channel.h"
 #include "client/lane_dial.h"
@@ -51,6 +52,14 @@ struct lane {
     bool hasty;        /* bulk did not come as it should: bytes are waited for one by one until little is awaited */
     bool stirred;      /* in this turn of the loop something happened; the driver's own */
     uint64_t attempt_deadline;
+    struct backoff backoff;
+    uint64_t lost_since;   /* monotonic ns: since when the server is away and waited for; 0: it is not */
+    uint64_t lost_answers; /* of the session, until then */
+    uint64_t retry_at;     /* no attempt before */
+    uint64_t reconnects;
+    bool leaving; /* the session was or is being ended: nothing more is submitted */
+    bool left;    /* and that is over */
+    struct session_request leave;
     struct session *session;
     struct lane_task *tasks, **last_task;
 
@@ -93,10 +102,17 @@ void lane_renew(struct lane *lane);
 /* Reads what has come, up to a turn's share. */
 void lane_read(struct lane *lane);
 
-/* The connection is over, or the attempt failed: every request ends. The socket itself is closed by the driver. */
+/* The connection is over, or the attempt failed: every request ends, or waits for the next attempt (lane_lost.c). The
+ * socket itself is closed by the driver. */
 void lane_lose(struct lane *lane, enum canyon_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void lane_close_link(struct lane *lane);
+/* No connection any more, nor its keys. */
+void lane_hang_up(struct lane *lane);
+
+/* The lane is UP; something was answered: is an outage over by that? (lane_lost.c) */
+void lane_returned(struct lane *lane);
+void lane_answered(struct lane *lane);
 
 /* Polls the socket for what is wanted now. True when it reports bytes in bulk only, so that the driver is to look again
  * after LANE_BULK_NS: a reply may be shorter than it was hoped to be. */

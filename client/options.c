@@ -7,13 +7,18 @@
 #include "common/consistency.h"
 #include "common/limits.h"
 
-#define DEFAULT_TIMEOUT_MS 10000u
-#define DEFAULT_CONNECT_MS 3000u
-#define SPIN_US_HIGH       1000000u
+#define DEFAULT_TIMEOUT_MS   10000u
+#define DEFAULT_CONNECT_MS   3000u
+#define DEFAULT_RECONNECT_MS 10000u
+#define RECONNECT_MS_HIGH    300000u
+#define SPIN_US_HIGH         1000000u
 
 void canyon_options_init_sized(struct canyon_options *options, size_t size) {
-    struct canyon_options defaults = {
-        .size = size, .timeout_ms = DEFAULT_TIMEOUT_MS, .connect_ms = DEFAULT_CONNECT_MS, .log_level = CANYON_LOG_INFO};
+    struct canyon_options defaults = {.size = size,
+                                      .timeout_ms = DEFAULT_TIMEOUT_MS,
+                                      .connect_ms = DEFAULT_CONNECT_MS,
+                                      .reconnect_ms = DEFAULT_RECONNECT_MS,
+                                      .log_level = CANYON_LOG_INFO};
     /* A newer header's fields are zero: canyon_connect refuses them by their size. */
     memset(options, 0, size);
     memcpy(options, &defaults, size < sizeof defaults ? size : sizeof defaults);
@@ -50,6 +55,9 @@ enum canyon_status options_take(const struct canyon_options *given, struct canyo
     if (options->spin_us > SPIN_US_HIGH)
         return error_set(error, CANYON_INVALID_ARGUMENT, "options.spin_us is %u: it can be 0 to %u", options->spin_us,
                          SPIN_US_HIGH);
+    if (options->reconnect_ms > RECONNECT_MS_HIGH)
+        return error_set(error, CANYON_INVALID_ARGUMENT, "options.reconnect_ms is %u: it can be 0 to %u",
+                         options->reconnect_ms, RECONNECT_MS_HIGH);
     struct consistency mode;
     if (options->consistency != NULL && consistency_parse(options->consistency, &mode, error) != CANYON_OK) {
         error_prefix(error, "options.consistency");

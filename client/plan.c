@@ -10,10 +10,13 @@
 /* The shared frame that is still open for one lane and one kind of request. */
 enum { PLAN_KINDS = 4 };
 
-size_t plan_lane_of(const struct plan_layout *layout, uint64_t home, uint64_t block) {
-    uint32_t shard = job_shard_of(layout->job, home, block);
+static size_t plan_lane_of_shard(const struct plan_layout *layout, uint32_t shard) {
     uint32_t server = job_server_of(layout->job, shard);
     return layout->first_lanes[server] + job_thread_of(layout->job, shard, layout->threads[server]);
+}
+
+size_t plan_lane_of(const struct plan_layout *layout, uint64_t home, uint64_t block) {
+    return plan_lane_of_shard(layout, job_shard_of(layout->job, home, block));
 }
 
 static size_t plan_kind(uint16_t type) {
@@ -150,6 +153,7 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
             struct plan_piece piece = {.item = i,
                                        .offset = block * layout->job->block,
                                        .block = (uint32_t)block,
+                                       .shard = job_shard_of(layout->job, items[i].home, block),
                                        .elements = job_block_elements(layout->job, items[i].elements, block),
                                        .next = PLAN_NONE};
             if (items[i].per_block) {
@@ -157,7 +161,7 @@ enum canyon_status plan_make(struct plan *plan, const struct plan_layout *layout
                 piece.elements = SLOT_NUMBER_WORDS;
             }
             plan_measure(layout->job, &items[i], &piece);
-            plan_place(plan, open, plan_lane_of(layout, items[i].home, block), items[i].type, &piece);
+            plan_place(plan, open, plan_lane_of_shard(layout, piece.shard), items[i].type, &piece);
         }
     }
 out:

@@ -45,7 +45,7 @@ struct plan_item {
 struct plan_piece {
     size_t item;
     uint64_t offset; /* of its first element in the caller's array, in units of 4 bytes */
-    uint32_t block;
+    uint32_t block, shard;
     uint32_t elements; /* of 4 bytes that travel */
     uint32_t kept;     /* of topk, of those; else 0 */
     uint32_t out, in;  /* bytes in the request's payload and in the reply's */

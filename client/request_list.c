@@ -24,6 +24,33 @@ void request_list_remove(struct request_list *list, struct session_request *requ
     list->count--;
 }
 
+void request_list_replace(struct request_list *list, const struct session_request *old,
+                          struct session_request *request) {
+    request->next = old->next;
+    request->previous = old->previous;
+    if (old->previous != NULL)
+        old->previous->next = request;
+    else
+        list->first = request;
+    if (old->next != NULL)
+        old->next->previous = request;
+    else
+        list->last = request;
+}
+
+void request_list_join(struct request_list *list, struct request_list *more) {
+    if (more->first == NULL)
+        return;
+    more->first->previous = list->last;
+    if (list->last != NULL)
+        list->last->next = more->first;
+    else
+        list->first = more->first;
+    list->last = more->last;
+    list->count += more->count;
+    *more = (struct request_list){.first = NULL};
+}
+
 struct session_request *request_list_find(const struct request_list *list, uint64_t id) {
     struct session_request *request = list->first;
     while (request != NULL && request->id != id)
@@ -45,6 +72,16 @@ bool request_is_sent(const struct session_request *request) {
 }
 
 enum canyon_status request_verdict(const struct session_request *request, enum canyon_status status) {
-    bool unknown = request->changes_state && request->sent > 0 && status != CANYON_CLOSED;
+    bool unknown = request->changes_state && request->begun && status != CANYON_CLOSED;
     return unknown ? CANYON_OUTCOME_UNKNOWN : status;
+}
+
+/* Reads, which change nothing however often they are made. */
+static bool type_is_read(uint16_t type) {
+    return type == FRAME_PULL || type == FRAME_TABLE_PULL || type == FRAME_STATISTICS || type == FRAME_DIGEST ||
+           type == FRAME_OPTIMIZER || type == FRAME_TABLE_INFO || type == FRAME_TABLE_ROWS;
+}
+
+bool request_lasts(const struct session_request *request) {
+    return request->piece_count > 0 || (!request->changes_state && type_is_read(request->type));
 }

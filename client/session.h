@@ -1,11 +1,22 @@
-/* A session is the client's side of one connection to one server thread: bytes and time in, bytes and outcomes out.
+/* A session is the client's side of the conversation with one server thread, over one connection after another: bytes
+ * and time in, bytes and outcomes out.
  *
  * It says hello, frames requests, keeps the bytes sent and unanswered within a window, matches replies to requests, and
- * fails what a lost connection leaves open. It opens no socket, reads no clock and starts no thread: a lane (lane.h)
- * feeds it from libuv, tests feed it from memory. Not thread-safe: the lane holds its lock.
+ * makes what changes the server's shards count exactly once (PROTOCOL.md, "Sessions and numbers"): each piece or run
+ * takes its number in (session, shard) when the first byte of its request goes out, in the order of sending, so that
+ * what is never sent takes none. It opens no socket, reads no clock and starts no thread: a lane (lane.h) feeds it from
+ * libuv, tests feed it from memory. Not thread-safe: the lane holds its lock.
  *
- * Life: session_begin -> HELLO goes out -> WELCOME comes -> ready: requests flow -> session_fail (connection lost) ->
- * begin again on a new connection. Requests submitted before it is ready wait for the welcome. */
+ * Life: session_begin -> HELLO goes out -> WELCOME comes -> (RESUME, RESUMED, once numbers were ever sent) -> ready:
+ * requests flow -> session_lose (the connection is lost) -> begin again on a new connection. Requests submitted before
+ * it is ready wait for that. Those that outlast a connection (numbered ones and reads) wait for the next one and are
+ * sent again over it, in the same order and with the same numbers; all others end with their connection.
+ *
+ * When a numbered request that was begun is given up at its deadline, its owner gets its memory back at once, and the
+ * session goes on with a copy, an orphan: its numbers are used, and it has to arrive for those after it to count.
+ * Orphans are part of the window, which bounds them. Where memory for the copy cannot be had, the request is dropped,
+ * and the gap that its numbers leave is closed by the next RESUME: what the server has not taken is numbered from there
+ * on. */
 #ifndef CANYON_CLIENT_SESSION_H
 #define CANYON_CLIENT_SESSION_H
 
@@ -17,7 +28,8 @@
 #include "common/frame.h"
 #include "common/message.h"
 
-enum session_state { SESSION_DOWN = 0, SESSION_GREETING = 1, SESSION_READY = 2 };
+/* RESUMING: welcomed, and what the server has taken is asked for. */
+enum session_state { SESSION_DOWN = 0, SESSION_GREETING = 1, SESSION_READY = 2, SESSION_RESUMING = 3 };
 
 struct session_request;
 
@@ -40,14 +52,21 @@ struct session_request {
     uint32_t reply_bytes; /* payload the reply is expected to carry: counts in the window */
     uint64_t deadline;    /* monotonic ns; UINT64_MAX for none */
     bool changes_state;   /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
+    /* What is numbered: pieces in the message, all of them packed with a number other than 0 (message_piece_number) and
+     * `shards` having each one's shard, borrowed until done; or, `shards` being NULL, runs at the beginning of the
+     * first slice of the payload (struct rows_run). The session writes the numbers there. 0: not numbered. */
+    uint32_t piece_count;
+    const uint32_t *shards;
     /* NULL, or called when it is about to be sent, from session_output: the last moment to write its payload, whose
-     * length stays. Called again while no byte of it went out. */
+     * length stays. Called again while no byte of it ever went out. */
     void (*prepare)(struct session_request *request);
     session_done done;
     void *user;
     /* The session's own: */
     uint64_t id;
-    size_t sent;
+    size_t sent;   /* of its bytes, over this connection */
+    bool begun;    /* a byte of it went out, over this connection or one before; to be read in `done` */
+    bool numbered; /* its numbers stand in it; for good once it is begun */
     uint8_t header[FRAME_HEADER_BYTES];
     struct session_request *next, *previous;
 };
@@ -63,12 +82,21 @@ struct session_options {
     uint64_t window_bytes; /* most bytes sent and unanswered, or expected back; one request may always go alone */
 };
 
+/* Since the session was created. */
+struct session_counters {
+    uint64_t answered;   /* requests, with whatever result */
+    uint64_t given_up;   /* at their deadline */
+    uint64_t resent;     /* requests that were begun again over another connection */
+    uint64_t duplicates; /* pieces and runs sent again although the server had taken them: it answers those as such */
+};
+
 /* NULL when memory cannot be had. */
 struct session *session_create(const struct session_options *options);
 /* Every request must have ended (session_fail). Safe on NULL. */
 void session_destroy(struct session *session);
 
-/* A connection stands: queue the hello. `digest` is the job's when known, else NULL. NO_MEMORY leaves it DOWN. */
+/* A connection stands: queue the hello. `digest` is the job's when known, else NULL. NO_MEMORY leaves it DOWN. The
+ * connection before is closed: what it may still carry is fenced off by the RESUME that is part of this beginning. */
 enum canyon_status session_begin(struct session *session, const uint8_t *digest, struct error *error);
 
 /* Another window from now on. */
@@ -84,14 +112,17 @@ const char *session_servers(const struct session *session, size_t *bytes);
 void session_submit(struct session *session, struct session_request *request);
 
 /* Ends one request early (its owner gave up): `done` is called with `status`, and neither its message and payload nor
- * its destination are touched any more. A reply that is still to come is swallowed; one that is arriving at the
- * destination is diverted to scratch memory. When bytes of the request were sent already but not all (or the scratch
- * cannot be had), the connection cannot be used on: returns false and the lane must close it and call session_fail. */
+ * its destination are touched any more. One that is numbered and was begun goes on as an orphan. Otherwise a reply that
+ * is still to come is swallowed; one that is arriving at the destination is diverted to scratch memory. When bytes of
+ * what cannot go on were sent already but not all (or the scratch cannot be had), the connection cannot be used on:
+ * returns false, and the lane must close it and call session_lose. */
 bool session_cancel(struct session *session, struct session_request *request, enum canyon_status status,
                     const char *text);
 
-/* Where to receive, and that `count` bytes arrived. A status other than OK means the stream is broken (text in error):
- * the lane closes the connection and calls session_fail. Before READY a refusal by the server comes out here too. */
+/* Where to receive, and that `count` bytes arrived. A status other than OK means that the connection cannot go on (text
+ * in error): the lane closes it and calls session_lose where session_may_return says so, else session_fail. What the
+ * server says of the connection as a whole comes out here too: a refusal before READY, and GAP, FENCED and
+ * SESSION_UNKNOWN, after which a new connection and its RESUME put numbers right. */
 void session_space(struct session *session, uint8_t **at, size_t *room);
 enum canyon_status session_received(struct session *session, size_t count, struct error *error);
 
@@ -100,8 +131,17 @@ enum canyon_status session_received(struct session *session, size_t count, struc
 size_t session_output(struct session *session, struct iovec *slices, size_t most);
 void session_sent(struct session *session, size_t count);
 
-/* The connection is lost or could not be made: every request ends (OUTCOME_UNKNOWN where it changes state and bytes of
- * it went out, else `status`; always `status` when that is CLOSED) with `text`. The state is DOWN. */
+/* The connection is lost, and there will be another: requests that do not outlast it end (as session_fail says), the
+ * others wait. The state is DOWN. */
+void session_lose(struct session *session, enum canyon_status status, const char *text);
+
+/* Whether a connection that ended with this status may be followed by one that goes on with its requests. */
+bool session_may_return(enum canyon_status status);
+
+/* The connection is lost or could not be made, and nothing waits for another: every request ends (OUTCOME_UNKNOWN where
+ * it changes state and bytes of it went out, else `status`; always `status` when that is CLOSED) with `text`, and there
+ * are no orphans any more. The state is DOWN. What is submitted afterwards counts exactly once all the same: the next
+ * RESUME says which numbers were taken. */
 void session_fail(struct session *session, enum canyon_status status, const char *text);
 
 /* The connection is lost before the welcome, so that no request was begun: they wait for another one. DOWN. */
@@ -117,8 +157,13 @@ uint64_t session_wakeup(const struct session *session);
 /* Payload bytes that are still to come for requests that were wholly sent, if all of them are answered as they hope. */
 uint64_t session_awaited(const struct session *session);
 
-/* Requests not ended yet, and those among them of which not all bytes were sent. */
+/* Requests not ended yet, orphans among them, and those among them of which not all bytes were sent. */
 size_t session_outstanding(const struct session *session);
 size_t session_unsent(const struct session *session);
+
+struct session_counters session_count(const struct session *session);
+
+/* Whether anything numbered ever went out: then the server knows the session. */
+bool session_has_numbers(const struct session *session);
 
 #endif

@@ -113,6 +113,7 @@ static void fill_frame(struct table_transfer *transfer, struct table_frame *fram
         .reply_bytes = (uint32_t)rows_reply_layout(part->runs, part->rows, transfer->row_in).bytes,
         .deadline = order->deadline,
         .changes_state = table_changes_state(order),
+        .piece_count = table_changes_state(order) ? part->runs : 0,
         .prepare = transfer->row_out > 0 ? gather : NULL,
         .done = table_frame_done,
         .user = frame};

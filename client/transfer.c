@@ -29,7 +29,7 @@ static void transfer_free(struct transfer *transfer) {
     transfer_give(transfer->tallies, transfer->few_tallies);
     transfer_give(transfer->frames, transfer->few_frames);
     transfer_give(transfer->slices, transfer->few_slices);
-    transfer_give(transfer->messages, transfer->few_messages);
+    transfer_give(transfer->shards, transfer->few_shards);
     free(transfer);
 }
 
@@ -108,9 +108,10 @@ static enum canyon_status transfer_allocate(struct transfer *transfer, const str
     size_t pieces = transfer->plan.piece_count;
     transfer->frames = transfer_room(transfer->plan.frame_count, sizeof *transfer->frames, transfer->few_frames);
     transfer->slices = transfer_room(pieces, sizeof *transfer->slices, transfer->few_slices);
-    transfer->messages = transfer_room(pieces, TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES, transfer->few_messages);
-    if (transfer->frames == NULL || transfer->slices == NULL || transfer->messages == NULL)
+    transfer->shards = transfer_room(pieces, TRANSFER_PIECE_BYTES, transfer->few_shards);
+    if (transfer->frames == NULL || transfer->slices == NULL || transfer->shards == NULL)
         return error_set(error, CANYON_NO_MEMORY, "no memory for a step of %zu blocks", pieces);
+    transfer->messages = (uint8_t *)(transfer->shards + pieces);
     return transfer_take_room(transfer, client, error);
 }
 
@@ -183,9 +184,10 @@ void transfer_undo(struct transfer_frame *frame) {
     pthread_mutex_unlock(&transfer->batch.future.lock);
 }
 
-/* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. */
+/* The message and payload of one frame; returns the packed bytes, which stay in `bytes`. What is numbered has room for
+ * the session's numbers. */
 static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *plan, struct iovec *slices,
-                            uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
+                            uint32_t *shards, uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
     message.clock = transfer->clock;
@@ -204,7 +206,9 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
                                                    .slot = item->slot,
                                                    .codec = item->codec.codec,
                                                    .reply = item->reply.codec,
-                                                   .kept = piece->kept};
+                                                   .kept = piece->kept,
+                                                   .number = type_changes_state(item->type)};
+        shards[i] = piece->shard;
         if (item->out != NULL)
             slices[i] = transfer_slice(transfer, piece, room);
         index = piece->next;
@@ -214,6 +218,7 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
 
 static void transfer_fill(struct transfer *transfer) {
     struct iovec *slices = transfer->slices;
+    uint32_t *shards = transfer->shards;
     uint8_t *messages = transfer->messages, *room = (uint8_t *)transfer->encoded.values;
     for (size_t i = 0; i < transfer->plan.frame_count; i++) {
         const struct plan_frame *plan = &transfer->plan.frames[i];
@@ -223,7 +228,7 @@ static void transfer_fill(struct transfer *transfer) {
         uint8_t packed[LIMIT_MESSAGE_BYTES];
         frame->room = room;
         frame->encoded = false;
-        size_t bytes = transfer_pack(transfer, plan, slices, &room, packed);
+        size_t bytes = transfer_pack(transfer, plan, slices, shards, &room, packed);
         memcpy(messages, packed, bytes);
         frame->transfer = transfer;
         frame->plan = plan;
@@ -232,6 +237,8 @@ static void transfer_fill(struct transfer *transfer) {
                                                   .message_bytes = bytes,
                                                   .deadline = transfer->deadline,
                                                   .changes_state = type_changes_state(plan->type),
+                                                  .piece_count = type_changes_state(plan->type) ? plan->count : 0,
+                                                  .shards = shards,
                                                   .done = transfer_done,
                                                   .user = frame};
         if (room != frame->room)
@@ -249,6 +256,7 @@ static void transfer_fill(struct transfer *transfer) {
         }
         batch_add(&transfer->batch, plan->lane, &frame->request);
         slices += plan->count;
+        shards += plan->count;
         messages += bytes;
     }
 }

@@ -143,7 +143,7 @@ void transfer_done(struct session_request *request, enum canyon_status status, c
         transfer_take_reply(frame, reply, &error);
     else
         error_set(&error, status, "%s", text);
-    if (frame->encoded && request->sent == 0)
+    if (frame->encoded && !request->begun)
         transfer_undo(frame);
     batch_ended(&frame->transfer->batch, frame->plan->lane, &error);
 }

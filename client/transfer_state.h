@@ -36,7 +36,9 @@ struct transfer_refusal {
 /* What a step of few tensors needs, in one piece with the transfer. */
 #define TRANSFER_FEW           PLAN_FEW
 #define TRANSFER_MESSAGE_BYTES 58 /* a piece packs into at most this */
-#define TRANSFER_HEAD_BYTES    18 /* and what a frame's pieces have in common */
+/* With its place among the shards and, as far as it is the first of its frame, what the pieces of a frame share. */
+#define TRANSFER_HEAD_BYTES    18 /* clock and waiting */
+#define TRANSFER_PIECE_BYTES   (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)
 
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
@@ -54,6 +56,7 @@ struct transfer {
     struct plan plan;
     struct transfer_frame *frames;
     struct iovec *slices; /* one for each piece, in the order of their frames */
+    uint32_t *shards;     /* likewise each piece's; behind them */
     uint8_t *messages;    /* of all frames, one after another */
     bool applied;         /* something was changed on a server */
     struct transfer_refusal refusal;
@@ -63,7 +66,7 @@ struct transfer {
     struct transfer_tally few_tallies[TRANSFER_FEW];
     struct transfer_frame few_frames[TRANSFER_FEW];
     struct iovec few_slices[TRANSFER_FEW];
-    uint8_t few_messages[TRANSFER_FEW * (TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)];
+    uint32_t few_shards[TRANSFER_FEW * TRANSFER_PIECE_BYTES / sizeof(uint32_t)];
 };
 
 static inline bool type_changes_state(uint16_t type) {

@@ -282,6 +282,10 @@ size_t message_pack_set(const struct message_set *message, uint8_t bytes[LIMIT_M
 size_t message_pack_list(const struct message_list *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_listed(const struct message_listed *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+/* Where the next piece's number stands in a packed message_pieces of which all pieces are numbered: 8 bytes,
+ * little-endian, not aligned, to be read and changed in place. *at is 0 for the first piece and moved on; NULL: there
+ * is no more. */
+uint8_t *message_piece_number(uint8_t *bytes, size_t count, size_t *at);
 size_t message_pack_piece_results(const struct message_piece_results *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_rows(const struct message_rows *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_rows_done(const struct message_rows_done *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);

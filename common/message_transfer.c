@@ -29,6 +29,18 @@ size_t message_pack_pieces(const struct message_pieces *message, uint8_t bytes[L
     return message_pack(&wire.base, bytes);
 }
 
+/* A number has always the same length and is the last field of its piece, as fields are packed in their order. */
+uint8_t *message_piece_number(uint8_t *bytes, size_t count, size_t *at) {
+    enum { PIECE_TAG = 1 << 3 | 2, NUMBER_TAG = 9 << 3 | 1, NUMBER_BYTES = 8 };
+    if (*at + 2 > count || bytes[*at] != PIECE_TAG || bytes[*at + 1] >= 0x80)
+        return NULL;
+    const size_t end = *at + 2 + bytes[*at + 1];
+    if (end > count || bytes[*at + 1] < NUMBER_BYTES + 1 || bytes[end - NUMBER_BYTES - 1] != NUMBER_TAG)
+        return NULL;
+    *at = end;
+    return bytes + end - NUMBER_BYTES;
+}
+
 enum canyon_status message_unpack_pieces(const uint8_t *bytes, size_t count, struct message_pieces *message,
                                          struct error *error) {
     struct message_unpacking unpacking;

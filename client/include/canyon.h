@@ -142,6 +142,8 @@ struct canyon_options {
                                loopback, the system's choice elsewhere), "system", or one of the kernel's names */
     uint32_t spin_us; /* how long a thread that waits for an answer looks for it before it sleeps; 0: not at all. An
                          answer comes sooner by the time of a waking, for a busy processor; at most 1,000,000 */
+    uint32_t reconnect_ms; /* how long calls wait for a server that was lost to come back, within their own deadlines:
+                              10,000, at most 300,000; 0: not at all, they end with their connection */
     const char *consistency; /* NULL to take the job as it is; or the mode this program is made for: "async", "ssp:3",
                                 "sync" (see below). A job that has none yet is set to it, where the role allows */
 };
@@ -441,6 +443,9 @@ struct canyon_client_counters {
     /* Of steps, pushes, pulls and assigns that were answered: bytes of values sent and received, as they travelled, and
      * what they would have been as float32. The differences are what codecs saved. */
     uint64_t sent, sent_single, received, received_single;
+    /* Connections made in place of lost ones; requests that were sent again over them; and parts of those (a tensor's
+     * blocks, a table's shards) that the server had taken already: it did not apply them twice. */
+    uint64_t reconnects, resent, duplicates;
 };
 CANYON_API enum canyon_status canyon_client_counters(canyon_client *client, struct canyon_client_counters *counters);
 

@@ -40,6 +40,7 @@ enum behaviour {
     ANSWER_TOO_SHORT, /* a payload that is an element short */
     ANSWER_HALF,      /* half of the payload now, the rest when told */
     HANG_UP,          /* close the connection */
+    LOSE_ANSWER,      /* the same, when what it asks for was done */
     SAY_GOODBYE,      /* the same, with a last record */
     HANG_UP_FIRST,    /* close it before a word is said */
     HANG_UP_PROVEN,   /* close it when the client has said who it is */
@@ -70,13 +71,19 @@ struct fake {
     _Atomic int restarts;  /* log lines "server_restarted" */
     _Atomic int undefined; /* requests to UNDEFINE */
     _Atomic int listed;    /* requests to LIST */
+    /* Of the session's numbers: */
+    _Atomic uint64_t last[4];          /* taken, by shard */
+    _Atomic int taken, duplicates;     /* pieces and runs */
+    _Atomic int gaps, resumes, leaves; /* pieces and runs, and requests */
+    _Atomic int losses;                /* answers to lose, as LOSE_ANSWER says, before it answers as it should */
     /* WRONG_PAGES: */
     struct message_row_page page;
     uint64_t page_ids[3];
     size_t page_cut; /* bytes less than belong */
 };
 
-static bool encrypted; /* what the tests run with now */
+static bool encrypted;       /* what the tests run with now */
+static uint32_t patience_ms; /* the client's reconnect_ms */
 
 /* ---- the server ---- */
 
@@ -226,6 +233,56 @@ static inline bool answer_catalogue(struct fake *fake, struct responder *line, c
     }
 }
 
+/* ---- numbers ---- */
+
+static inline void take_number(struct fake *fake, uint32_t shard, uint64_t number) {
+    const uint64_t last = atomic_load(&fake->last[shard]);
+    if (number == 0)
+        return;
+    if (number > last + 1)
+        atomic_fetch_add(&fake->gaps, 1);
+    else if (number <= last)
+        atomic_fetch_add(&fake->duplicates, 1);
+    else
+        atomic_fetch_add(&fake->taken, 1);
+    if (number == last + 1)
+        atomic_store(&fake->last[shard], number);
+}
+
+static inline void take_numbers(struct fake *fake, const struct frame *frame) {
+    struct message_pieces pieces;
+    struct message_rows rows;
+    if (frame->header.type >= FRAME_TABLE_PUSH && frame->header.type <= FRAME_TABLE_ERASE) {
+        assert_int_equal(message_unpack_rows(frame->message, frame->header.message_bytes, &rows, NULL), CANYON_OK);
+        for (uint32_t i = 0; i < rows.runs; i++) {
+            struct rows_run run;
+            memcpy(&run, frame->payload + i * sizeof run, sizeof run);
+            take_number(fake, run.shard, run.number);
+        }
+    } else if (frame->header.type >= FRAME_ASSIGN && frame->header.type <= FRAME_PUSH_PULL) {
+        assert_int_equal(message_unpack_pieces(frame->message, frame->header.message_bytes, &pieces, NULL), CANYON_OK);
+        for (uint32_t i = 0; i < pieces.count; i++)
+            take_number(fake, job_shard_of(&fake->job, job_home("w"), pieces.pieces[i].block), pieces.pieces[i].number);
+    }
+}
+
+static inline void answer_resume(struct fake *fake, struct responder *line, const struct frame *frame) {
+    uint8_t payload[4 * MESSAGE_RESUMED_ENTRY_BYTES] = {0};
+    size_t bytes = 0;
+    atomic_fetch_add(&fake->resumes, 1);
+    for (uint32_t shard = 0; shard < 4; shard++) {
+        const uint64_t last = atomic_load(&fake->last[shard]);
+        if (last == 0)
+            continue;
+        memcpy(payload + bytes, &shard, sizeof shard);
+        memcpy(payload + bytes + 8, &last, sizeof last);
+        memcpy(payload + bytes + 16, &last, sizeof last);
+        bytes += MESSAGE_RESUMED_ENTRY_BYTES;
+    }
+    send_head(line, FRAME_RESUMED, frame->header.request, NULL, 0, bytes);
+    responder_send(line, payload, bytes);
+}
+
 /* One request; false hangs up. */
 static inline bool answer(struct fake *fake, struct responder *line, const struct frame *frame) {
     uint8_t message[LIMIT_MESSAGE_BYTES];
@@ -253,6 +310,13 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     case FRAME_DEFINE:
         send_head(line, FRAME_DEFINED, id, NULL, 0, 0);
         return true;
+    case FRAME_RESUME:
+        answer_resume(fake, line, frame);
+        return true;
+    case FRAME_LEAVE:
+        atomic_fetch_add(&fake->leaves, 1);
+        send_head(line, FRAME_LEFT, id, NULL, 0, 0);
+        return true;
     default:
         break;
     }
@@ -260,6 +324,13 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
         const uint8_t length[CHANNEL_LENGTH_BYTES] = {0xff, 0x0f};
         responder_send_raw(line->descriptor, length, sizeof length);
         wait_until_told(fake);
+        return false;
+    }
+    const bool lost = behaviour == LOSE_ANSWER && atomic_load(&fake->losses) > 0;
+    if (behaviour != HANG_UP)
+        take_numbers(fake, frame);
+    if (lost) {
+        atomic_fetch_sub(&fake->losses, 1);
         return false;
     }
     if (behaviour == SAY_GOODBYE)
@@ -424,6 +495,7 @@ static inline void default_options(struct canyon_options *options) {
     canyon_options_init(options);
     options->window_bytes = 8 << 20; /* more than sockets hold */
     options->insecure_plaintext = encrypted ? 0 : 1;
+    options->reconnect_ms = patience_ms;
 }
 
 static inline enum canyon_status try_connect(struct fake *fake, canyon_client **client) {

@@ -73,8 +73,10 @@ static void test_timeout_in_the_middle_of_a_reply(void **state) {
  * on. */
 static void test_timeout_in_the_middle_of_a_request(void **state) {
     (void)state;
+    patience_ms = 10000;
     struct user user = begin();
     struct canyon_tensor_info info;
+    struct canyon_client_counters counters;
     assert_int_equal(canyon_tensor_describe(user.tensor, &info), CANYON_OK);
     int connections = atomic_load(&user.fake->connections);
     atomic_store(&user.fake->behaviour, STOP_READING);
@@ -96,6 +98,14 @@ static void test_timeout_in_the_middle_of_a_request(void **state) {
     atomic_store(&user.fake->told, 1);
     check_pulls(&user);
     assert_true(atomic_load(&user.fake->connections) > connections);
+    /* What had begun is finished over the new connection, before the pull and without those who gave it up. */
+    assert_int_equal(canyon_client_counters(user.client, &counters), CANYON_OK);
+    assert_true(counters.reconnects >= 1 && counters.resent >= 1);
+    assert_int_equal(atomic_load(&user.fake->gaps), 0);
+    assert_int_equal(atomic_load(&user.fake->duplicates), 0);
+    assert_in_range(atomic_load(&user.fake->taken), 1, 40 * 4);
+    assert_int_equal(atomic_load(&user.fake->resumes), 1);
+    patience_ms = 0;
     end(&user);
 }
 
