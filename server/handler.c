@@ -32,7 +32,7 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->workers = workers_create();
     handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (!pace_init(handler) || !codecs_init(&handler->codecs, job) ||
+    if (!clocks_init(handler) || !codecs_init(&handler->codecs, job) ||
         !tables_init(&handler->tables, job, environment) || handler->workers == NULL || handler->sessions == NULL ||
         handler->shards == NULL) {
         goto failed;
@@ -60,7 +60,7 @@ void handler_destroy(struct handler *handler) {
         return;
     }
     parked_finish(&handler->parked);
-    pace_finish(handler);
+    clocks_finish(handler);
     for (uint32_t shard = 0; handler->shards != NULL && shard < handler->job->shards; shard++) {
         shard_destroy(handler->shards[shard]);
     }
@@ -114,7 +114,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
-    pace_peer_came(handler, peer);
+    clocks_peer_came(handler, peer);
     peer->previous = NULL;
     peer->next = handler->peers;
     if (peer->next != NULL) {
@@ -139,7 +139,7 @@ static void forget_parked(struct handler *handler, const struct handler_peer *pe
 
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     forget_parked(handler, peer);
-    pace_peer_gone(handler, peer);
+    clocks_peer_gone(handler, peer);
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {
@@ -232,7 +232,7 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     if (peer->ended) {
         return;
     }
-    pace_heard(handler, peer);
+    clocks_heard(handler, peer);
     enum canyon_status status = handler_execute(handler, &request, frame, &error);
     if (status != CANYON_OK && !peer->ending && carries_values(frame->header.type)) {
         struct error gap;
@@ -273,7 +273,7 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
 
 uint64_t handler_wakeup(const struct handler *handler) {
     const struct parked *parked = parked_earliest(&handler->parked);
-    uint64_t pace = pace_wakeup(handler);
+    uint64_t pace = clocks_wakeup(handler);
     return parked == NULL || parked->deadline > pace ? pace : parked->deadline;
 }
 
@@ -300,7 +300,7 @@ void handler_tick(struct handler *handler) {
         end_parked(handler, parked, &error);
         parked = parked_earliest(&handler->parked);
     }
-    pace_tick(handler, now);
+    clocks_tick(handler, now);
 }
 
 void handler_stop(struct handler *handler) {
@@ -310,7 +310,7 @@ void handler_stop(struct handler *handler) {
     while (handler->parked.first != NULL) {
         end_parked(handler, handler->parked.first, &error);
     }
-    pace_stop(handler);
+    clocks_stop(handler);
 }
 
 bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),

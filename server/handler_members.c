@@ -6,7 +6,7 @@
 
 #define NANOSECONDS_PER_MS 1000000ull
 
-void pace_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness) {
+void clocks_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness) {
     staleness_count(&tensor->staleness, staleness);
     if (request->peer->member != NULL) {
         staleness_count(&request->peer->member->staleness, staleness);

@@ -253,6 +253,6 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
         }
     }
     reply_send(handler, request, FRAME_LEFT, 0, 0);
-    pace_leave(handler, request->peer->session);
+    clocks_leave(handler, request->peer->session);
     return CANYON_OK;
 }

@@ -1,6 +1,6 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
  * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
- * handler_workers.c, handler_seeing.c, handler_consistency.c, handler_members.c. */
+ * handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -123,41 +123,41 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
 enum canyon_status handler_execute(struct handler *handler, struct request *request, const struct frame *frame,
                                    struct error *error);
 
-/* ---- Clocks and modes (handler_consistency.c; members and staleness for looking at: handler_members.c) ---- */
+/* ---- Clocks and modes (handler_clocks.c; members and staleness for looking at: handler_members.c) ---- */
 
 /* False when there is no memory; finish in any case, before the peers go. */
-bool pace_init(struct handler *handler);
-void pace_finish(struct handler *handler);
+bool clocks_init(struct handler *handler);
+void clocks_finish(struct handler *handler);
 
 /* A peer came; it sent something; it is gone, and with it what waits for it. */
-void pace_peer_came(struct handler *handler, struct handler_peer *peer);
-void pace_heard(struct handler *handler, struct handler_peer *peer);
-void pace_peer_gone(struct handler *handler, struct handler_peer *peer);
+void clocks_peer_came(struct handler *handler, struct handler_peer *peer);
+void clocks_heard(struct handler *handler, struct handler_peer *peer);
+void clocks_peer_gone(struct handler *handler, struct handler_peer *peer);
 
 /* Leases and deadlines that are over; when that wants to be called; and the end of all waits. */
-void pace_tick(struct handler *handler, uint64_t now);
-uint64_t pace_wakeup(const struct handler *handler);
-void pace_stop(struct handler *handler);
+void clocks_tick(struct handler *handler, uint64_t now);
+uint64_t clocks_wakeup(const struct handler *handler);
+void clocks_stop(struct handler *handler);
 
 /* Whether a pull at this clock must wait for other workers: then OK with *waits, it was put aside and will be executed
  * again. The mode in question is that of its clock; who does not count clocks does not wait. TIMEOUT where it may not
  * wait at all, BUSY, NO_MEMORY. */
-enum canyon_status pace_wait(struct handler *handler, const struct request *request, const struct frame *frame,
-                             uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error);
+enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
+                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error);
 
 /* How a gradient is to be applied that comes at this clock: as it comes (false), or with others when its clock is
  * closed: then *clock and *rank are those of the contribution. CONFLICT from who does not count clocks where the job
  * is synchronous. */
-enum canyon_status pace_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
-                                uint32_t *rank, bool *gathers, struct error *error);
+enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+                                  uint32_t *rank, bool *gathers, struct error *error);
 /* The synchronous clock that is open here, or 0. */
-uint64_t pace_open(const struct handler *handler);
+uint64_t clocks_open(const struct handler *handler);
 
 /* Notes the staleness of a push for its tensor and its worker. */
-void pace_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness);
+void clocks_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness);
 
 /* Its session is over. */
-void pace_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);
+void clocks_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);
 
 enum canyon_status serve_enter(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_clock(struct handler *, const struct request *, const struct frame *, struct error *);

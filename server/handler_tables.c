@@ -102,7 +102,7 @@ static void check_mode(const struct handler *handler, struct batch *batch) {
     uint32_t rank = 0;
     bool gathers = false;
     batch->pace.status = CANYON_OK;
-    if (pace_gathers(handler, batch->request, &clock, &rank, &gathers, &batch->pace) == CANYON_OK && gathers) {
+    if (clocks_gathers(handler, batch->request, &clock, &rank, &gathers, &batch->pace) == CANYON_OK && gathers) {
         error_set(&batch->pace, CANYON_UNSUPPORTED,
                   "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64 " of this job is",
                   batch->table->key.name, clock);
@@ -285,7 +285,7 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
             }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
             if (rows_push(batch->type) && !reply.duplicate) {
-                pace_count(batch->table, batch->request, result->staleness);
+                clocks_count(batch->table, batch->request, result->staleness);
             }
         } else {
             result->code = (uint32_t)status;
@@ -335,7 +335,7 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     /* What makes rows has numbers, which follow one another: it cannot wait while others come. */
     if (status == CANYON_OK && batch.type == FRAME_TABLE_PULL && !batch.message.create) {
         bool waits = false;
-        status = pace_wait(handler, request, frame, batch.message.clock, batch.message.wait_ms, &waits, error);
+        status = clocks_wait(handler, request, frame, batch.message.clock, batch.message.wait_ms, &waits, error);
         if (waits) {
             return status;
         }

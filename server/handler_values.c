@@ -259,7 +259,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
         handler->counters.duplicates += reply.duplicate;
         handler->counters.not_finite += result->status == CANYON_NOT_FINITE && !reply.duplicate;
         if (result->status == CANYON_LATE || result->status == CANYON_BUSY) {
-            transfer->results.clock = pace_open(handler);
+            transfer->results.clock = clocks_open(handler);
         }
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
@@ -269,7 +269,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     if (transfer->tensor != NULL && (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL)) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
         if (!reply.duplicate) {
-            pace_count(transfer->tensor, transfer->request, reply.staleness);
+            clocks_count(transfer->tensor, transfer->request, reply.staleness);
         }
     }
     result->version = reply.version;
@@ -293,7 +293,7 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     }
     if (status == CANYON_OK && frame->header.type == FRAME_PULL) {
         bool waits = false;
-        status = pace_wait(handler, request, frame, transfer.pieces.clock, transfer.pieces.wait_ms, &waits, error);
+        status = clocks_wait(handler, request, frame, transfer.pieces.clock, transfer.pieces.wait_ms, &waits, error);
         if (waits) {
             return status;
         }
@@ -311,7 +311,7 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     transfer.gathers = false;
     transfer.clock = transfer.pieces.clock;
     if (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL) {
-        (void)pace_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, &transfer.pace);
+        (void)clocks_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, &transfer.pace);
     }
     handler->codecs.used = 0;
     transfer.request = request;

@@ -20,7 +20,9 @@ SPEC.loader.exec_module(make)
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
          "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
-         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page"]
+         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page",
+         "enter", "entered", "clock", "clocked", "consistency", "consistency_is", "members", "members_are", "staleness",
+         "staleness_is"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
                  "optimizer": "optimizer_is", "optimizer_request": "optimizer", "rows": "table_push_pull",
                  "rows_done": "table_pushed", "table_query": "table_info", "table_totals": "table_info_is",

@@ -18,7 +18,7 @@ static const struct consistency_plan *plan_of(const struct handler *handler) {
     return handler->any != NULL ? shard_consistency(handler->any) : &none;
 }
 
-uint64_t pace_open(const struct handler *handler) {
+uint64_t clocks_open(const struct handler *handler) {
     uint64_t open = handler->any != NULL ? shard_open_clock(handler->any) : 0;
     return open > 0 && consistency_at(plan_of(handler), open)->mode == CONSISTENCY_SYNC ? open : 0;
 }
@@ -29,7 +29,7 @@ static bool may_pull(const struct handler *handler, uint64_t clock) {
     const struct consistency_plan *plan = plan_of(handler);
     const struct consistency *mode = consistency_at(plan, clock);
     if (mode->mode == CONSISTENCY_SYNC) {
-        uint64_t open = pace_open(handler);
+        uint64_t open = clocks_open(handler);
         return open == 0 || clock <= open;
     }
     return mode->mode != CONSISTENCY_SSP || members_live(handler->members) == 0 || clock <= mode->staleness ||
@@ -47,8 +47,8 @@ static void explain(const struct handler *handler, uint64_t clock, uint32_t wait
               last != NULL ? last->rank : 0, last != NULL ? last->clock : 0, wait_ms);
 }
 
-enum canyon_status pace_wait(struct handler *handler, const struct request *request, const struct frame *frame,
-                             uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
+enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
+                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
     const struct member *member = request->peer->member;
     *waits = false;
     if (request->released || member == NULL || !member->live) {
@@ -129,7 +129,7 @@ static void close_until(struct handler *handler, uint64_t clock) {
 
 /* Closes what all that must have passed, have. A worker that passed a clock contributes to it no more. */
 static void close_clocks(struct handler *handler) {
-    uint64_t open = pace_open(handler);
+    uint64_t open = clocks_open(handler);
     uint32_t live = members_live(handler->members);
     if (open == 0 || live == 0) {
         return;
@@ -147,8 +147,8 @@ static void proceed(struct handler *handler) {
     release(handler);
 }
 
-enum canyon_status pace_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
-                                uint32_t *rank, bool *gathers, struct error *error) {
+enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+                                  uint32_t *rank, bool *gathers, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
     const struct member *member = request->peer->member;
     *gathers = false;
@@ -176,7 +176,7 @@ static void forget(void *user, struct member *member) {
     }
 }
 
-bool pace_init(struct handler *handler) {
+bool clocks_init(struct handler *handler) {
     uint32_t lease_ms = handler->environment->lease_ms;
     handler->members = members_create(lease_ms > 0 ? lease_ms : MEMBERS_LEASE_MS);
     if (handler->members != NULL) {
@@ -185,24 +185,24 @@ bool pace_init(struct handler *handler) {
     return handler->members != NULL;
 }
 
-void pace_finish(struct handler *handler) {
+void clocks_finish(struct handler *handler) {
     waits_finish(&handler->waits);
     members_destroy(handler->members);
 }
 
-void pace_peer_came(struct handler *handler, struct handler_peer *peer) {
+void clocks_peer_came(struct handler *handler, struct handler_peer *peer) {
     peer->waiting = 0;
     peer->member = members_find(handler->members, peer->session);
-    pace_heard(handler, peer);
+    clocks_heard(handler, peer);
 }
 
-void pace_heard(struct handler *handler, struct handler_peer *peer) {
+void clocks_heard(struct handler *handler, struct handler_peer *peer) {
     if (peer->member != NULL && peer->member->live) {
         members_heard(handler->members, peer->member, now_of(handler));
     }
 }
 
-void pace_peer_gone(struct handler *handler, struct handler_peer *peer) {
+void clocks_peer_gone(struct handler *handler, struct handler_peer *peer) {
     for (struct wait *wait = handler->waits.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
         next = wait->next;
         if (wait->peer == peer) {
@@ -213,7 +213,7 @@ void pace_peer_gone(struct handler *handler, struct handler_peer *peer) {
     peer->member = NULL;
 }
 
-void pace_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
+void clocks_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
     struct member *member = members_find(handler->members, session);
     if (member != NULL && member->live) {
         members_leave(handler->members, member);
@@ -224,7 +224,7 @@ void pace_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
 /* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. Others before it
  * were closed where it is not the first of its mode. */
 static uint64_t floor_of(const struct handler *handler) {
-    uint64_t open = pace_open(handler);
+    uint64_t open = clocks_open(handler);
     return open <= members_reached(handler->members) || open > plan_of(handler)->from ? open : 0;
 }
 
@@ -370,7 +370,7 @@ enum canyon_status serve_consistency(struct handler *handler, const struct reque
                                               .next = plan->next,
                                               .from = plan->from,
                                               .highest = members_reached(handler->members),
-                                              .open = pace_open(handler),
+                                              .open = clocks_open(handler),
                                               .workers = members_live(handler->members),
                                               .lease_ms = members_lease_ms(handler->members)};
     reply_send(handler, request, FRAME_CONSISTENCY_IS, message_pack_consistency_is(&is, reply_message(handler)), 0);
@@ -393,7 +393,7 @@ static bool is_waiting(void *user, const struct member *member) {
     return false;
 }
 
-void pace_tick(struct handler *handler, uint64_t now) {
+void clocks_tick(struct handler *handler, uint64_t now) {
     if (members_expire(handler->members, now, is_waiting, handler) > 0) {
         proceed(handler);
     }
@@ -412,13 +412,13 @@ void pace_tick(struct handler *handler, uint64_t now) {
     waits_look(&handler->waits);
 }
 
-uint64_t pace_wakeup(const struct handler *handler) {
+uint64_t clocks_wakeup(const struct handler *handler) {
     uint64_t lease = members_wakeup(handler->members);
     uint64_t wait = handler->waits.count > 0 ? handler->waits.earliest : UINT64_MAX;
     return lease < wait ? lease : wait;
 }
 
-void pace_stop(struct handler *handler) {
+void clocks_stop(struct handler *handler) {
     struct error error;
     error_set(&error, CANYON_UNAVAILABLE, "the server is stopping");
     while (handler->waits.first != NULL) {
