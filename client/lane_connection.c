@@ -212,6 +212,7 @@ static void lane_open_records(struct lane *lane) {
             lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection; is it still running?", lane->address_text);
             break;
         case LANE_CHANNEL_FAILED:
+            lane->damaged = lane->state == LANE_UP;
             lane_lose(lane, error.status, "%s", error.text);
             break;
         }

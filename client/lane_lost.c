@@ -34,7 +34,7 @@ void lane_answered(struct lane *lane) {
 /* Whether what can wait is to wait for another attempt; sets when that is. */
 static bool lane_waits(struct lane *lane, enum canyon_status status, uint64_t now) {
     const uint64_t patience = (uint64_t)lane->options.reconnect_ms * LANE_MILLISECOND;
-    if (lane->closing || !lane->has_boot || patience == 0 || !session_may_return(status))
+    if (lane->closing || !lane->has_boot || patience == 0 || (!lane->damaged && !session_may_return(status)))
         return false;
     if (lane->lost_since == 0) {
         lane->lost_since = now;
@@ -63,6 +63,7 @@ void lane_lose(struct lane *lane, enum canyon_status status, const char *format,
         session_lose(lane->session, status, lane->failure.text);
     else
         session_fail(lane->session, status, lane->failure.text);
+    lane->damaged = false;
     lane->wanted = session_outstanding(lane->session) > 0;
     if (was_up && !lane->wanted)
         lane_recover(lane); /* nobody waits: it is away from when it is wanted on */

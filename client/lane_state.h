@@ -46,6 +46,7 @@ struct lane {
     bool wanted;       /* somebody wants it connected */
     bool blocked;      /* the socket took less than there is to send */
     bool doubted;      /* the server closed without a word, and is asked once more whether it means it */
+    bool damaged;      /* what came was not sealed by the server: a new connection may do better */
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */
     uint64_t heard;    /* the same: when the last byte came */

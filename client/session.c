@@ -164,6 +164,7 @@ static void session_hang_up(struct session *session) {
     number_take_back(session);
     session->state = SESSION_DOWN;
     session->receiving = NULL;
+    session->lost[0] = '\0';
 }
 
 void session_fail(struct session *session, enum canyon_status status, const char *text) {
@@ -198,6 +199,7 @@ void session_lose(struct session *session, enum canyon_status status, const char
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next)
         request->sent = 0;
     session->in_flight = session->awaited = 0;
+    snprintf(session->lost, sizeof session->lost, "%s", text);
 }
 
 bool session_may_return(enum canyon_status status) {
@@ -219,10 +221,14 @@ uint64_t session_wakeup(const struct session *session) {
 static bool session_expire(struct session *session, struct session_request *request) {
     char text[ERROR_TEXT_BYTES];
     const char *address = session->options.address;
-    enum canyon_status status = request_verdict(request, CANYON_TIMEOUT);
+    const bool away = session->lost[0] != '\0';
+    enum canyon_status status = request_verdict(request, away ? CANYON_UNAVAILABLE : CANYON_TIMEOUT);
     if (status == CANYON_OUTCOME_UNKNOWN)
         snprintf(text, sizeof text, "%s did not answer %s before the deadline; it may or may not have been applied%s",
                  address, frame_type_name(request->type), request->piece_count > 0 ? ", or will be, once" : ": look");
+    else if (session->lost[0] != '\0')
+        snprintf(text, sizeof text, "%s; it did not come back before the deadline of %s", session->lost,
+                 frame_type_name(request->type));
     else if (session->state != SESSION_READY)
         snprintf(text, sizeof text, "%s was not reached before the deadline of %s; is it running?", address,
                  frame_type_name(request->type));

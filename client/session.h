@@ -147,8 +147,8 @@ void session_fail(struct session *session, enum canyon_status status, const char
 /* The connection is lost before the welcome, so that no request was begun: they wait for another one. DOWN. */
 void session_restart(struct session *session);
 
-/* Ends the requests whose deadline is at or before `now` (OUTCOME_UNKNOWN where it changes state and bytes of it went
- * out, else TIMEOUT); false as session_cancel. */
+/* Ends the requests whose deadline is at or before `now`: OUTCOME_UNKNOWN where it changes state and bytes of it went
+ * out, else UNAVAILABLE when the connection was lost and is waited for, else TIMEOUT; false as session_cancel. */
 bool session_tick(struct session *session, uint64_t now);
 
 /* When session_tick wants to be called: never later than the earliest deadline; UINT64_MAX when nothing waits. */

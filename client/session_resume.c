@@ -28,6 +28,7 @@ static enum canyon_status resume_room(struct session *session, struct error *err
 static void resume_ready(struct session *session) {
     session->has_boot = true;
     memcpy(session->boot, session->welcome.boot, sizeof session->boot);
+    session->lost[0] = '\0';
     session->state = SESSION_READY;
 }
 

@@ -36,7 +36,8 @@ struct session {
     size_t servers_bytes;
     struct session_shard *shards; /* [shard_count], from the first welcome on */
     uint32_t shard_count;
-    bool numbered; /* a number has gone out at some time */
+    bool numbered;               /* a number has gone out at some time */
+    char lost[ERROR_TEXT_BYTES]; /* why there is no connection, while it is waited for; else "" */
     bool has_boot;
     uint8_t boot[BOOT_BYTES]; /* of the server that was READY last */
     struct session_counters counters;

@@ -60,6 +60,10 @@ static void statistics_add(struct canyon_server_statistics *sum, const struct me
     sum->rows_pushed += part->rows_pushed;
     sum->rows_pulled += part->rows_pulled;
     sum->rows_made += part->rows_made;
+    sum->duplicates += part->duplicates;
+    sum->gaps += part->gaps;
+    if (part->sessions > sum->sessions)
+        sum->sessions = part->sessions;
 }
 
 /* How this client speaks to it: it knows by itself, and a server's word would be worth nothing here. */

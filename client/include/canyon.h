@@ -17,8 +17,22 @@
  * DEADLINES. Every call that talks to a server has one: the timeout_ms argument, in milliseconds from the call; 0 means
  * the client's default (options.timeout_ms). A server that is not there, dies or restarts gives an error within it; no
  * call hangs. (One that waits at a server, as create, open and barrier do, gives it a quarter of a second more to say
- * what was missing.) A call that changes something and whose answer did not come is CANYON_OUTCOME_UNKNOWN: it may have
- * been applied.
+ * what was missing.)
+ *
+ * LOST CONNECTIONS. What is pushed, assigned or erased counts exactly once, and what is pulled is pulled again: when a
+ * connection is lost, the library makes another, at intervals that grow, asks the server what has arrived, and sends
+ * the rest again. Calls do not notice, as long as the server is back within their deadline and options.reconnect_ms;
+ * canyon_client_counters does. If it is not, a call of which nothing was sent is CANYON_UNAVAILABLE, and after
+ * reconnect_ms each further call tries once. Calls about the catalogue and the workers (create, open, drop, set, join,
+ * barrier) are not made again by themselves.
+ *
+ * CANYON_OUTCOME_UNKNOWN means that bytes of a call that changes something were sent, and no answer came:
+ * - at the call's deadline: a push, assign or erase was not withdrawn. The library keeps a copy of what was not
+ * answered and goes on sending it, before anything sent later, as long as the client and the server live and the server
+ * is back within reconnect_ms: it counts once or not at all, never twice. Do not repeat it if that would be one too
+ * many.
+ * - the server did not come back, or came back without its parameters: it may have been applied before.
+ * Blocks (of a table: shards) go their own ways: some may have been applied and others not.
  *
  * THREADS. All calls may be made from any thread at any time on the same client, tensor or future, except that close,
  * tensor_close and future_release must be the last call on their object. A blocking call drives the network on the
@@ -175,10 +189,11 @@ static inline void canyon_options_init(struct canyon_options *options) {
  * only the servers that were reached. */
 CANYON_API enum canyon_status canyon_connect(const struct canyon_options *options, canyon_client **client);
 
-/* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), closes the connections and
- * frees the client. Afterwards all that may be done with its tensors is closing them, and with futures asking for their
- * outcome and releasing them. It may have to wait for a host name's lookup that has begun. Not from a
- * future's callback, which it would wait for. Safe on NULL. */
+/* Ends every call under way with CANYON_CLOSED (their futures are done when this returns), tells the servers that
+ * nothing more comes, for whose answers it waits a second at most, closes the connections and frees the client.
+ * Afterwards all that may be done with its tensors is closing them, and with futures asking for their outcome and
+ * releasing them. It may have to wait for a host name's lookup that has begun. Not from a future's callback, which it
+ * would wait for. Safe on NULL. */
 CANYON_API void canyon_close(canyon_client *client);
 
 struct canyon_job {
@@ -815,9 +830,12 @@ struct canyon_server_statistics {
     uint64_t values_in, values_in_single, values_out, values_out_single;
     uint64_t tables, rows;                        /* parts of tables (they count among `parts`), and their rows */
     uint64_t rows_pushed, rows_pulled, rows_made; /* since it started */
-    int encrypted;   /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
-    char cipher[24]; /* "chacha20poly1305" or "aes256gcm" */
-    char key[24];    /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
+    int encrypted;       /* 0: this client speaks to it in PLAINTEXT, as it was told to, and the next two are "" */
+    char cipher[24];     /* "chacha20poly1305" or "aes256gcm" */
+    char key[24];        /* the beginning of the public key that it proves: "cnp1abcdefghijkl" */
+    uint64_t duplicates; /* blocks and runs of rows that had come before, and were not applied again */
+    uint64_t gaps;       /* connections ended because something before what came was missing */
+    uint64_t sessions;   /* clients known, connected or not, by the thread that knows most */
 };
 
 /* Of every server of the job, in their order; one that is down is an entry, not an error. *servers is owned:

@@ -16,6 +16,7 @@ endfunction()
 
 canyon_allocation_test(handler canyon_server_core)
 canyon_allocation_test(table canyon_server_core)
+canyon_allocation_test(sessions canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
 canyon_allocation_test(config canyon_server_core)
 canyon_allocation_test(lists canyon_server_core canyon_client_core)

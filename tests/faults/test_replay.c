@@ -98,7 +98,7 @@ static void an_end_without_a_last_record_is_an_abort(void **state) {
     routes_start(&routes, NULL, NULL);
     canyon_client *watcher = client_connect(cluster_servers(routes.cluster));
     check(statistics_of(watcher).aborted == 0);
-    canyon_client *client = client_connect(cluster_servers(routes.cluster));
+    canyon_client *client = client_connect_once(cluster_servers(routes.cluster));
     canyon_tensor *tensor = push_some(client, gradient);
     const int last = (int)proxy_count(routes.proxies[0]) - 1; /* the one that the pushes took */
     proxy_end(routes.proxies[0], last, PROXY_SERVER, PROXY_FIN);

@@ -145,6 +145,24 @@ def handler():
                       + values(0, 26, [(1, 0, 3, 0), (2, 0, 2, 0)], ONE)
                       + values(0, 22, [(1, 0, 3, 0), (9, 0, 2, 0)], ONE)
                       + values(0, 22, [(1, 0, 3, 0), (1, 0, 3, 0)], ONE))
+    once = lambda peer, number, kind=22, elements=3: ask(
+        peer, kind, make.pieces((1, 0, elements, 0), numbers=[number]), 4 * elements, ONE)
+    yield "numbers", (made(0, 1, sgd, "w") + made(0, 2, small("b", 2, "adagrad"), "b") + once(0, 1) + once(0, 1)
+                      + once(0, 2, 26) + once(0, 2, 26) + once(0, 3, 22, 2) + once(0, 3) + once(0, 4, 20) + come(3)
+                      + once(3, 5) + ask(3, 54, b"") + once(0, 6) + once(3, 6) + ask(3, 22, make.pieces(
+                          (1, 0, 3, 0), (1, 0, 3, 0), numbers=[7, 8]), 24, ONE) + once(3, 9) + LOOK + once(3, 11) + come(3)
+                      + come(3) + ask(3, 54, b"") + once(3, 10) + ask(3, 56, b"") + once(3, 11) + come(3) + come(3)
+                      + once(3, 1) + come(1) + once(1, 2) + come(1) + come(1) + once(1, 1) + named(1, 16, 0, "w")
+                      + ask(1, 24, make.pieces((1, 0, 3, 0), numbers=[2])) + once(1, 2))
+    table = make.spec("t", [2], "sgd", [], 1, 5, -1.0, 1.0, kind=1)
+    rows_of = lambda peer, kind, numbers: b"".join(
+        ask(peer, kind, make.fixed64(1, 1) + make.unsigned(3, 2) + make.unsigned(4, 1) + make.unsigned(5, 1)
+            + make.unsigned(6, kind == 44), 72 if kind in (42, 46) else 32,
+            struct.pack("<IIQQQ", shard, 1, 0, number, shard) + bytes(32) + make.floats(1, 2))
+        for shard, number in enumerate(numbers))
+    yield "numbered_rows", (made(0, 1, table, "t") + b"".join(
+        rows_of(0, kind, [n, n, n, n]) for n, kind in ((1, 42), (1, 46), (2, 44), (2, 44), (3, 48), (3, 48)))
+        + rows_of(0, 44, [4, 3, 9, 4]) + LOOK)
     nan, huge = make.floats(float("nan")), make.floats(3e38)
     for policy in range(3):
         spec = small("w", 3, "adam", [("nonfinite", policy)])
@@ -239,13 +257,13 @@ def rows():
     yield "erase", head(3, 3, 2, 3) + payload("table_erase")
     yield "short", head(0, 3, 2, 3) + payload("table_push")[:-4]
     yield "codec", head(0, 3, 2, 3, 5) + payload("table_push")
-    yield "descends", head(1, 1, 2, 2) + struct.pack("<IIQIIQQQ", 3, 1, 0, 2, 1, 0, 8, 9)
-    yield "wraps", head(1, 1, 2, 2) + struct.pack("<IIQIIQQQ", 1, 3, 0, 2, 0xFFFFFFFF, 0, 8, 9)
+    yield "descends", head(1, 1, 2, 2) + struct.pack("<IIQQIIQQQQ", 3, 1, 0, 0, 2, 1, 0, 0, 8, 9)
+    yield "wraps", head(1, 1, 2, 2) + struct.pack("<IIQQIIQQQQ", 1, 3, 0, 0, 2, 0xFFFFFFFF, 0, 0, 8, 9)
     yield "none", head(1, 1, 0, 0)
-    yield "large", head(1, 16384, 1, 65535) + struct.pack("<IIQ", 1, 65535, 0)
-    one = struct.pack("<IIQQ", 0, 0, 7, 0)
+    yield "large", head(1, 16384, 1, 65535) + struct.pack("<IIQQ", 1, 65535, 0, 0)
+    one = struct.pack("<IIQQQQ", 0, 0, 7, 0, 5, 4)
     yield "reply", head(4, 1, 2, 2) + make.lines_of_64(one + one, make.floats(1, 2))
-    yield "reply-refused", head(4, 1, 2, 1) + make.lines_of_64(struct.pack("<IIQQ", 9, 0, 7, 0) + one, make.floats(2))
+    yield "reply-refused", head(4, 1, 2, 1) + make.lines_of_64(struct.pack("<IIQQQQ", 9, 0, 7, 0, 1, 1) + one, make.floats(2))
     yield "reply-push", head(5, 1, 2, 0) + one + one
     yield "split", bytes([6, 4, 20]) + bytes(range(200)) + bytes(range(0, 200, 3))
     yield "split-wide", bytes([7, 7, 200]) + b"".join(struct.pack("<Q", i * i * 0x9E3779B97F4A7C15 % 2**64) for i in range(60))
@@ -267,10 +285,20 @@ def command_spec(name, dims, optimizer, settings, kind=0, cap=0, capacity=0, ini
                           kind, cap, capacity))
 
 
-def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0):
-    body = (struct.pack("<BBHIQ", 1, kind, slot, block, tensor) + bytes([session] * 16)
-            + struct.pack("<QII", version, len(spec), len(numbers) // 4) + spec + numbers)
+def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0, clock=0, number=0,
+                verdict=0, ids=()):
+    body = (struct.pack("<BBBBIQ", 2, kind, slot, verdict, len(ids) or block, tensor) + bytes([session] * 16)
+            + struct.pack("<QIIQQ", version, len(spec), len(numbers) // 4, clock, number) + spec
+            + b"".join(struct.pack("<Q", i) for i in ids) + numbers)
     return struct.pack("<H", len(body)) + body
+
+
+def evict(session):
+    return one_command(16, tensor=0, session=session)
+
+
+def refuse(session, number, verdict):
+    return one_command(15, tensor=0, session=session, number=number, verdict=verdict)
 
 
 def command():
@@ -290,12 +318,16 @@ def command():
                     + one_command(8, numbers=b"\xff" * 8, slot=128) + one_command(8, numbers=struct.pack("<d", 1), slot=129)
                     + one_command(8, numbers=make.floats(1, 2, 3), slot=2) + one_command(9, numbers=make.floats(1, 1, 1)))
     yield "short", one_command(9, numbers=make.floats(1, 1, 1))[:-3]
+    push = lambda session, number, *floats: one_command(9, session=session, number=number, numbers=make.floats(*floats))
+    yield "numbers", (one_command(6, spec=spec) + push(4, 1, 1, 2, 3) + push(4, 1, 1, 2, 3) + push(4, 3, 1, 1, 1)
+                      + push(5, 2, 1, 1, 1) + push(4, 2, 1, 1) + push(4, 2, 1, 1, 1) + refuse(4, 3, 19) + refuse(4, 3, 10)
+                      + one_command(8, session=4, number=4, numbers=make.floats(1, 2, 3)) + evict(4) + evict(4)
+                      + push(4, 5, 1, 1, 1) + push(4, 1, 1, 1, 1) + refuse(6, 1, 1) + one_command(7) + push(4, 1, 1, 1, 1)
+                      + push(4, 2, 1, 1, 1))
 
 
-def table_command(kind, ids, numbers=b"", clock=0, version=0, tensor=1):
-    body = (struct.pack("<BBHIQQQQII", 1, kind, 0, len(ids), tensor, clock, 0, version, 0, len(numbers) // 4)
-            + b"".join(struct.pack("<Q", i) for i in ids) + numbers)
-    return struct.pack("<H", len(body)) + body
+def table_command(kind, ids, numbers=b"", clock=0, version=0, tensor=1, **more):
+    return one_command(kind, tensor=tensor, version=version, numbers=numbers, clock=clock, ids=ids, **more)
 
 
 def table():
@@ -321,6 +353,14 @@ def table():
                    + one_command(11, version=1, spec=plain))
     yield "scalars", (one_command(6, spec=nadam) + table_command(12, [1, 2, 3], make.floats(*range(9)))
                       + table_command(12, [3, 2, 1], make.floats(*range(9)), 2))
+    by = lambda number, session=4: {"session": session, "number": number}
+    yield "numbers", (one_command(6, spec=capped) + table_command(12, [1, 2], make.floats(1, 1), **by(1))
+                      + table_command(12, [1, 5], make.floats(1, 1), **by(1)) + table_command(12, [3, 4], make.floats(1, 1), **by(2))
+                      + table_command(12, [3, 4], make.floats(1, 1), **by(2)) + table_command(13, [3], **by(3))
+                      + table_command(13, [3, 9], **by(3)) + table_command(14, [1], **by(4)) + table_command(14, [1], **by(5))
+                      + table_command(14, [2], **by(4)) + table_command(12, [1], make.floats(nan), **by(6))
+                      + table_command(12, [1], make.floats(1), **by(9)) + table_command(13, [8], **by(2, 5)) + refuse(5, 1, 9)
+                      + evict(4) + table_command(12, [1], make.floats(1), **by(7)) + table_command(12, [], b"", **by(1)))
     yield "confused", (one_command(6, spec=plain) + one_command(9, numbers=make.floats(1, 1)) + table_command(12, [], b"")
                        + table_command(12, [1], make.floats(1)) + table_command(13, [1], tensor=2)
                        + one_command(6, tensor=2, spec=command_spec("u", [2], "sgd", [("lr", 0.1)] + common))

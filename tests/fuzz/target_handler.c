@@ -1,5 +1,6 @@
 /* The server's handler, with all shards of a small job in memory, under any requests in any order: every frame is
- * answered once or waits, what is refused changes nothing, and no weight is ever not finite.
+ * answered once or waits, or its peer is ended; what is refused changes nothing but a number; and no weight is ever not
+ * finite.
  *
  * Input: steps, of u8 kind (low 3 bits) and peer (next 2 bits):
  *   0-4  a frame: u8 type, u16 length of the message, the message, u16 length of the payload, u8 length of a pattern,
@@ -23,7 +24,7 @@
 struct peer {
     struct handler_peer peer; /* first */
     struct world *world;
-    bool present;
+    bool present, over; /* over: it was told so, in answer to no request */
 };
 
 /* What was asked with request id 1 + index. */
@@ -91,7 +92,12 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     REQUIRE(frame_header_decode(head, FRAME_PAYLOAD_LIMIT, &header, NULL) == CANYON_OK);
     REQUIRE(slices[0].count >= FRAME_HEADER_BYTES + header.message_bytes);
     REQUIRE(total == FRAME_HEADER_BYTES + header.message_bytes + header.payload_bytes);
-    REQUIRE(header.request >= 1 && header.request <= world->count);
+    if (header.request == 0) {
+        REQUIRE(header.type == FRAME_ERROR && peer->present && !peer->over);
+        peer->over = true;
+        return;
+    }
+    REQUIRE(header.request >= 1 && header.request <= world->count && !peer->over);
     struct asked *asked = &world->asked[header.request - 1];
     REQUIRE(asked->peer == peer && peer->present && !asked->answered);
     REQUIRE(header.type == FRAME_ERROR || header.type == asked->type + 1);
@@ -99,6 +105,10 @@ static void take_reply(struct handler_peer *to, const struct handler_slice *slic
     asked->refused = header.type == FRAME_ERROR;
     world->open--;
     check_message(&header, head + FRAME_HEADER_BYTES, asked);
+}
+
+static void take_end(struct handler_peer *peer) {
+    REQUIRE(((struct peer *)(void *)peer)->over);
 }
 
 /* ---- State ---- */
@@ -123,7 +133,7 @@ static void check_finite(const struct world *world) {
     for (size_t i = 0; i < tensors->count; i++) {
         const struct handler_tensor *tensor = (const struct handler_tensor *)(const void *)tensors->by_id[i];
         bytes += tensor->bytes;
-        for (uint32_t block = 0; block < tensor->blocks; block++) {
+        for (uint32_t block = 0; tensor->spec.kind == TENSOR_DENSE && block < tensor->blocks; block++) {
             struct shard_block view;
             const struct shard *shard = world->handler->shards[job_shard_of(&world->job, tensor->home, block)];
             for (uint32_t slot = SLOT_WEIGHTS; slot < SLOT_STEP; slot++) {
@@ -143,7 +153,8 @@ static void check_finite(const struct world *world) {
 
 static void come_or_go(struct world *world, struct peer *peer) {
     if (!peer->present) {
-        peer->peer = (struct handler_peer){.send = take_reply, .name = "peer"};
+        peer->peer = (struct handler_peer){.send = take_reply, .close = take_end, .name = "peer"};
+        peer->over = false;
         peer->peer.session[0] = (uint8_t)(1 + (peer - world->peers) % 3); /* two share one */
         peer->present = true;
         peer->peer.role = ROLE_ADMIN;
@@ -168,7 +179,42 @@ static bool is_malformed(const struct frame *frame) {
            kind->unpack(frame->message, frame->header.message_bytes, &message, &error) == CANYON_PROTOCOL;
 }
 
+/* Whether what is refused of it, or makes no difference, may take a place in a shard's order. */
+static bool may_be_numbered(const struct frame *frame) {
+    struct message_pieces pieces;
+    struct error error;
+    bool numbered = false;
+    switch (frame->header.type) {
+    case FRAME_ASSIGN:
+    case FRAME_PUSH:
+    case FRAME_PUSH_PULL:
+        if (message_unpack_pieces(frame->message, frame->header.message_bytes, &pieces, &error) == CANYON_OK) {
+            for (uint32_t i = 0; i < pieces.count; i++) {
+                numbered = numbered || pieces.pieces[i].number != 0;
+            }
+        }
+        return numbered;
+    case FRAME_TABLE_PUSH:
+    case FRAME_TABLE_PULL:
+    case FRAME_TABLE_PUSH_PULL:
+    case FRAME_TABLE_ERASE:
+        return frame->header.payload_bytes > 0;
+    default:
+        return false;
+    }
+}
+
+/* The end of its peer is the answer to a frame, or all that there will be. */
+static void check_end(struct world *world, struct asked *asked, bool was_over, uint64_t changed) {
+    if (!asked->answered && asked->peer->over) {
+        REQUIRE(changed == 0 && (was_over || asked->peer->peer.ending));
+        asked->answered = asked->refused = true;
+        world->open--;
+    }
+}
+
 static void ask(struct world *world, struct peer *peer, const struct frame *frame) {
+    bool was_over = peer->over;
     uint8_t before[HASH_BYTES], after[HASH_BYTES];
     uint64_t sequence = state_of(world, before);
     struct asked *asked = &world->asked[world->count++];
@@ -176,7 +222,11 @@ static void ask(struct world *world, struct peer *peer, const struct frame *fram
     world->open++;
     handler_frame(world->handler, &peer->peer, frame);
     uint64_t changed = state_of(world, after) - sequence;
-    if (asked->refused || !asked->answered || is_malformed(frame)) {
+    check_end(world, asked, was_over, changed);
+    REQUIRE((changed != 0) == (memcmp(before, after, HASH_BYTES) != 0));
+    if (may_be_numbered(frame)) {
+        REQUIRE(changed <= LIMIT_RUNS && (!is_malformed(frame) || changed == 0));
+    } else if (asked->refused || !asked->answered || is_malformed(frame)) {
         REQUIRE(changed == 0 && memcmp(before, after, HASH_BYTES) == 0);
         REQUIRE(!is_malformed(frame) || asked->refused);
     } else if (asked->changes > 0 || asked->type == FRAME_PUSH || asked->type == FRAME_PUSH_PULL ||

@@ -3,17 +3,18 @@
  *
  * Input: u16 sequence of cuts, then steps, of u8 kind (low 3 bits):
  *   0    a request: u8 type, u8 bytes of message, u8 bytes of payload, u8 bytes of its destination, u8 deadline,
- *        u8 whether it changes state
+ *        u8 whether it changes state (1), and is an erase of as many runs of one shard as its payload has room for (2)
  *   1-3  bytes come: u16 count, the bytes
  *   4    up to u16 bytes go out
  *   5    all that can goes out
  *   6    u8: the time is now that
  *   7    u8: the request at this place is given up
- * A broken connection is replaced by a new one. */
+ * A broken connection is replaced by a new one, which goes on with what outlasts it, or not, as the session says. */
 #include "tests/fuzz/fuzz.h"
 
 #include "client/session.h"
 #include "common/hash.h"
+#include "common/rows.h"
 
 #define REQUESTS 64
 
@@ -60,8 +61,12 @@ static void begin(struct world *world) {
 }
 
 static void lose(struct world *world, enum canyon_status status) {
-    session_fail(world->session, status, "lost");
-    REQUIRE(session_outstanding(world->session) == 0);
+    if (session_may_return(status)) {
+        session_lose(world->session, status, "lost");
+    } else {
+        session_fail(world->session, status, "lost");
+        REQUIRE(session_outstanding(world->session) == 0);
+    }
     REQUIRE(session_state(world->session) == SESSION_DOWN);
     begin(world);
 }
@@ -97,6 +102,11 @@ static void submit(struct world *world, struct input *input) {
         .changes_state = (fields[5] & 1) != 0,
         .done = take_end,
     };
+    if ((fields[5] & 2) != 0 && fields[2] >= sizeof(struct rows_run)) {
+        entry->request.type = FRAME_TABLE_ERASE;
+        entry->request.changes_state = true;
+        entry->request.piece_count = fields[2] / sizeof(struct rows_run);
+    }
     world->entries[place] = entry;
     session_submit(world->session, &entry->request);
 }

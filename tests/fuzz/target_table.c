@@ -68,7 +68,8 @@ static enum canyon_status apply(struct side *side, struct command command, struc
     shard_digest(side->shard, after);
     shard_totals(side->shard, &new);
     bool changed = memcmp(before, after, HASH_BYTES) != 0;
-    REQUIRE(status != CANYON_OK ? !changed && error.text[0] != '\0' : changed == (reply->sequence != 0));
+    REQUIRE(changed == (reply->sequence != 0) && (status == CANYON_OK || error.text[0] != '\0'));
+    REQUIRE(status == CANYON_OK || !changed || (command.number != 0 && reply->refused == status));
     REQUIRE(shard_sequence(side->shard) == sequence + (changed ? 1 : 0));
     REQUIRE(!takes_rows(&command) || new.state_bytes <= old.state_bytes + bytes);
     return status;

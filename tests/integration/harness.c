@@ -519,10 +519,7 @@ canyon_client *client_connect(const char *servers) {
     return client_connect_window(servers, 0);
 }
 
-canyon_client *client_connect_window(const char *servers, uint64_t window_bytes) {
-    struct canyon_options options;
-    canyon_options_init(&options);
-    options.window_bytes = window_bytes;
+static canyon_client *client_connect_with(const char *servers, struct canyon_options options) {
     options.servers = servers;
     options.timeout_ms = PATIENCE_MS;
     options.connect_ms = PATIENCE_MS;
@@ -533,6 +530,20 @@ canyon_client *client_connect_window(const char *servers, uint64_t window_bytes)
     check_ok(canyon_connect(&options, &client));
     check(client != NULL);
     return client;
+}
+
+canyon_client *client_connect_window(const char *servers, uint64_t window_bytes) {
+    struct canyon_options options;
+    canyon_options_init(&options);
+    options.window_bytes = window_bytes;
+    return client_connect_with(servers, options);
+}
+
+canyon_client *client_connect_once(const char *servers) {
+    struct canyon_options options;
+    canyon_options_init(&options);
+    options.reconnect_ms = 0;
+    return client_connect_with(servers, options);
 }
 
 canyon_tensor *client_vector(canyon_client *client, const char *name, uint64_t elements, const char *optimizer) {

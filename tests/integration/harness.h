@@ -142,6 +142,8 @@ bool ipv6_available(void);
 canyon_client *client_connect(const char *servers);
 /* With so many bytes under way on a connection; 0: the default. */
 canyon_client *client_connect_window(const char *servers, uint64_t window_bytes);
+/* With reconnect_ms 0: calls end with their connection. */
+canyon_client *client_connect_once(const char *servers);
 
 /* Creates or opens a tensor of one dimension with the optimizer's text form and zeros, or fails the test. */
 canyon_tensor *client_vector(canyon_client *client, const char *name, uint64_t elements, const char *optimizer);

@@ -162,6 +162,39 @@ static unsigned receive(int client, struct error *error) {
     return header.type;
 }
 
+static void send_empty(int client, unsigned type) {
+    uint8_t bytes[FRAME_HEADER_BYTES];
+    const struct frame_header header = {.type = (uint16_t)type, .request = 9};
+    frame_header_encode(&header, bytes);
+    send_all(client, bytes, sizeof bytes);
+}
+
+/* The handler ends one connection in the middle of a request of another: it is told why, then its stream ends, and what
+ * it still sends is thrown away. */
+static void a_fenced_connection_is_told_and_closed(void **state) {
+    (void)state;
+    struct connection *connections[2];
+    struct error error;
+    const int older = come("anna", &connections[0]), newer = come("anna", &connections[1]);
+    send_push(older, LIMIT / 2); /* half of a frame is there */
+    assert_int_equal(stage.host.received, LIMIT);
+    send_empty(newer, FRAME_RESUME);
+    assert_int_equal(receive(newer, &error), FRAME_RESUMED);
+    assert_int_equal(receive(older, &error), FRAME_ERROR);
+    assert_int_equal(error.status, CANYON_FENCED);
+    assert_int_equal(recv(older, &error, 1, 0), 0);
+    assert_int_equal(stage.host.received, 0);
+    assert_int_equal(send(older, &error, sizeof error, MSG_NOSIGNAL), sizeof error);
+    turn();
+    send_empty(newer, FRAME_LEAVE);
+    assert_int_equal(receive(newer, &error), FRAME_LEFT);
+    assert_int_equal(stage.host.count, 2);
+    close(older);
+    turn();
+    assert_int_equal(stage.host.count, 1);
+    close(newer);
+}
+
 static void payloads_under_way_have_a_limit(void **state) {
     (void)state;
     struct connection *connections[4];
@@ -409,6 +442,7 @@ static void who_is_gone_is_let_go_whatever_its_pace(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(a_fenced_connection_is_told_and_closed),
         TEST(payloads_under_way_have_a_limit),
         TEST(a_turn_ends_with_its_time),
         TEST(names_in_logs_are_quoted),
