@@ -156,8 +156,8 @@ struct canyon_options {
                                loopback, the system's choice elsewhere), "system", or one of the kernel's names */
     uint32_t spin_us; /* how long a thread that waits for an answer looks for it before it sleeps; 0: not at all. An
                          answer comes sooner by the time of a waking, for a busy processor; at most 1,000,000 */
-    uint32_t reconnect_ms; /* how long calls wait for a server that was lost to come back, within their own deadlines:
-                              10,000, at most 300,000; 0: not at all, they end with their connection */
+    uint32_t reconnect_ms;   /* how long calls wait for a server that was lost to come back, within their own deadlines:
+                                10,000, at most 300,000; 0: not at all, they end with their connection */
     const char *consistency; /* NULL to take the job as it is; or the mode this program is made for: "async", "ssp:3",
                                 "sync" (see below). A job that has none yet is set to it, where the role allows */
 };
@@ -262,6 +262,7 @@ CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
  * first rate to the first rate; the schedule begins after it. nonfinite
  * says what becomes of a gradient with NaN or infinity: refuse (the default: its block is refused), skip (those
  * elements stay as they are, the others are updated) or clip (infinity is taken for the largest float, NaN is skipped).
+ * staleness and staleness_bound say what becomes of a gradient whose weights are old: see Consistency below.
  * INVALID_ARGUMENT when it is not of that form; whether the optimizer and its settings exist is the server's to say.
  * Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
