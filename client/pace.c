@@ -160,7 +160,7 @@ static enum canyon_status tell(struct pace *pace, const struct message_clock *cl
 static enum canyon_status tell_clock(struct pace *pace, struct error *error) {
     const struct message_clock clock = {.clock = atomic_load(&pace->clock), .rank = atomic_load(&pace->rank)};
     struct canyon_future *future = NULL;
-    bool waits = atomic_load(&pace->under_way) >= UNDER_WAY;
+    bool waits = atomic_load(&pace->under_way) >= UNDER_WAY && !future_in_callback();
     enum canyon_status status = tell(pace, &clock, client_deadline(pace->client, 0), waits, &future, error);
     if (status == CANYON_OK && waits) {
         struct error ignored;

@@ -261,6 +261,14 @@ static void transfer_fill(struct transfer *transfer) {
     }
 }
 
+/* Whether some of it may have to wait for other workers. */
+static bool order_pulls(const struct transfer_order *order) {
+    size_t i = 0;
+    while (i < order->count && order->items[i].type != FRAME_PULL)
+        i++;
+    return i < order->count;
+}
+
 enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_order *order, bool attended,
                                   struct canyon_future **future, struct error *error) {
     enum canyon_status status = CANYON_NO_MEMORY;
@@ -281,7 +289,7 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
     transfer->results = order->results;
     transfer->deadline = order->deadline;
     transfer->clock = pace_clock(client->pace);
-    if (transfer->clock > 0 && order->items[0].type == FRAME_PULL) {
+    if (transfer->clock > 0 && order_pulls(order)) {
         transfer->wait_ms = client_remaining_ms(order->deadline);
         transfer->deadline += CLIENT_PARKED_SLACK;
     }

@@ -328,6 +328,9 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     memcpy(command->session, bytes + 16, SESSION_BYTES);
     command->verdict = (enum canyon_status)bytes[3];
     command->clock = load_u64(bytes + 48);
+    if (command->kind >= COMMAND_CONTRIBUTE && (command->clock == 0 || command->clock > LIMIT_CLOCK)) {
+        return error_set(error, CANYON_PROTOCOL, "command kind %u has a clock that is none", bytes[1]);
+    }
     command->number = load_u64(bytes + 56);
     command->rows = rows;
     command->version = load_u64(bytes + 32);

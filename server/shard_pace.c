@@ -99,8 +99,13 @@ static void close_part(struct dense *part, enum consistency_combine combine) {
     }
 }
 
+/* A command that was not decoded may hold anything. */
+static bool is_clock(uint64_t clock) {
+    return clock > 0 && clock <= LIMIT_CLOCK;
+}
+
 bool shard_close(struct shard *shard, const struct command *command) {
-    if (shard->open == 0 || command->clock < shard->open) {
+    if (!is_clock(command->clock) || shard->open == 0 || command->clock < shard->open) {
         return false;
     }
     const struct consistency *mode = consistency_at(&shard->plan, shard->open);
@@ -118,6 +123,9 @@ bool shard_close(struct shard *shard, const struct command *command) {
 
 bool shard_set_consistency(struct shard *shard, const struct command *command) {
     struct consistency_plan *plan = &shard->plan;
+    if (!is_clock(command->clock)) {
+        return false;
+    }
     if (plan->set && plan->from == command->clock && consistency_equal(&plan->next, &command->mode)) {
         return false;
     }
