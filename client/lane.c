@@ -17,12 +17,11 @@
 
 /* ---- tasks and the lock ---- */
 
-static void lane_lock(struct lane *lane) {
+void lane_lock(struct lane *lane) {
     pthread_mutex_lock(&lane->lock);
 }
 
-/* Unlocks and runs what the ends of requests left to do. */
-static void lane_unlock(struct lane *lane) {
+void lane_unlock(struct lane *lane) {
     struct lane_task *task = lane->tasks;
     lane->tasks = NULL;
     lane->last_task = &lane->tasks;
@@ -182,8 +181,7 @@ static void *lane_main(void *user) {
     return NULL;
 }
 
-/* Something changed that the driver, or the I/O thread, should know. The lock is held. */
-static void lane_notify(struct lane *lane, bool attended) {
+void lane_notify(struct lane *lane, bool attended) {
     bool needs_write = lane->blocked && lane->link != NULL && (lane->link->events & UV_WRITABLE) == 0;
     if (lane->driving) {
         if (needs_write || lane->wanted || session_wakeup(lane->session) < lane->wakeup || lane->state == LANE_DOWN)
@@ -228,116 +226,6 @@ void lane_submit(struct lane *lane, struct session_request *first, enum lane_urg
         lane_notify(lane, urgency == LANE_DRIVEN || (urgency == LANE_DRIVEN_LATER && little));
     }
     lane_unlock(lane);
-}
-
-/* ---- connecting on purpose ---- */
-
-void lane_expect(struct lane *lane, const uint8_t digest[JOB_DIGEST_BYTES], uint32_t server, uint32_t threads) {
-    lane_lock(lane);
-    lane->expects = true;
-    memcpy(lane->digest, digest, sizeof lane->digest);
-    lane->server = server;
-    lane->threads = threads;
-    lane_unlock(lane);
-}
-
-void lane_connect(struct lane *lane) {
-    lane_lock(lane);
-    if (lane->state == LANE_DOWN && !lane->closing) {
-        lane->wanted = true;
-        lane_notify(lane, false);
-    }
-    lane_unlock(lane);
-}
-
-static bool lane_attempt_is_over(void *user) {
-    const struct lane *lane = user;
-    return lane->state == LANE_UP || (lane->state == LANE_DOWN && !lane->wanted) || lane->closing;
-}
-
-enum canyon_status lane_wait_connected(struct lane *lane, struct message_welcome *welcome, char **servers,
-                                       struct error *error) {
-    enum canyon_status status = CANYON_OK;
-    lane_drive(lane, lane_attempt_is_over, lane, UINT64_MAX);
-    lane_lock(lane);
-    if (lane->state != LANE_UP) {
-        status = error_set(error, lane->failure.status, "%s", lane->failure.text);
-        goto out;
-    }
-    if (welcome != NULL)
-        *welcome = *session_welcome(lane->session);
-    if (servers != NULL) {
-        size_t bytes = 0;
-        const char *text = session_servers(lane->session, &bytes);
-        *servers = strndup(text, bytes);
-        if (*servers == NULL)
-            status = error_set(error, CANYON_NO_MEMORY, "no memory for the server list of %s", lane->address_text);
-    }
-out:
-    lane_unlock(lane);
-    return status;
-}
-
-void lane_pin(struct lane *lane) {
-    lane_lock(lane);
-    lane->pinned = true;
-    lane_unlock(lane);
-}
-
-const char *lane_address(const struct lane *lane) {
-    return lane->address_text;
-}
-
-uint32_t lane_restarts(struct lane *lane) {
-    lane_lock(lane);
-    uint32_t restarts = lane->restarts;
-    lane_unlock(lane);
-    return restarts;
-}
-
-struct lane_counters lane_count(struct lane *lane) {
-    lane_lock(lane);
-    const struct session_counters counters = session_count(lane->session);
-    const struct lane_counters count = {
-        .reconnects = lane->reconnects, .resent = counters.resent, .duplicates = counters.duplicates};
-    lane_unlock(lane);
-    return count;
-}
-
-/* ---- leaving ---- */
-
-static void lane_left(struct session_request *request, enum canyon_status status, const char *text,
-                      const struct frame *reply) {
-    struct lane *lane = request->user;
-    (void)status; /* whatever it is: a session that nobody uses is forgotten some time */
-    (void)text;
-    (void)reply;
-    lane->left = true;
-    pthread_cond_broadcast(&lane->turn);
-}
-
-void lane_leave(struct lane *lane, uint64_t deadline) {
-    lane_lock(lane);
-    const bool leaves = !lane->closing && !lane->leaving && lane->state == LANE_UP &&
-                        session_outstanding(lane->session) == 0 && session_has_numbers(lane->session);
-    if (leaves) {
-        lane->leaving = true;
-        lane->leave = (struct session_request){
-            .type = FRAME_LEAVE, .deadline = deadline, .changes_state = true, .done = lane_left, .user = lane};
-        session_submit(lane->session, &lane->leave);
-        lane_flush(lane);
-        lane_notify(lane, true);
-    }
-    lane_unlock(lane);
-}
-
-static bool lane_has_left(void *user) {
-    const struct lane *lane = user;
-    return lane->left || !lane->leaving;
-}
-
-void lane_wait_left(struct lane *lane) {
-    lane_drive(lane, lane_has_left, lane, UINT64_MAX);
 }
 
 /* ---- life ---- */

@@ -1,4 +1,5 @@
-/* What lane.c (who drives, and who submits) and lane_connection.c (the socket under it) share. For them only. */
+/* What lane.c (who drives, and who submits), lane_session.c (what is said of the session as a whole),
+ * lane_connection.c (the socket under it) and lane_lost.c (when that is gone) share. For them only. */
 #ifndef CANYON_CLIENT_LANE_STATE_H
 #define CANYON_CLIENT_LANE_STATE_H
 
@@ -76,6 +77,14 @@ struct lane {
     char address_text[LIMIT_ADDRESS_BYTES];
     struct address address;
 };
+
+void lane_lock(struct lane *lane);
+/* Unlocks and runs what the ends of requests left to do. */
+void lane_unlock(struct lane *lane);
+
+/* Something changed that the driver, or the I/O thread, should know; `attended`: the caller will drive. The lock is
+ * held. */
+void lane_notify(struct lane *lane, bool attended);
 
 /* Runs the loop until something happens; where it `spins`, without sleeping for the time that the options say. The
  * driver calls, without the lock. (lane_spin.c) */

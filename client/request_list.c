@@ -1,5 +1,7 @@
 #include "client/request_list.h"
 
+#include "common/mutant.h"
+
 void request_list_append(struct request_list *list, struct session_request *request) {
     request->next = NULL;
     request->previous = list->last;
@@ -83,5 +85,9 @@ static bool type_is_read(uint16_t type) {
 }
 
 bool request_lasts(const struct session_request *request) {
+    if (MUTANT(drop_unacked_on_reconnect) && request->begun && request->piece_count > 0)
+        return false;
+    if (MUTANT(read_ends_with_connection) && request->piece_count == 0)
+        return false;
     return request->piece_count > 0 || (!request->changes_state && type_is_read(request->type));
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 
 /* A welcome carries at most the whole server list, one address a line. */
 #define GREETING_PAYLOAD_LIMIT (LIMIT_SERVERS * LIMIT_ADDRESS_BYTES)
@@ -106,6 +107,8 @@ void session_submit(struct session *session, struct session_request *request) {
                                   .request = request->id};
     frame_header_encode(&header, request->header);
     request_list_append(&session->queue, request);
+    if (MUTANT(number_taken_when_queued) && request->piece_count > 0 && session->state == SESSION_READY)
+        number_take(session, request);
     if (request->deadline < session->earliest)
         session->earliest = request->deadline;
 }
@@ -133,8 +136,10 @@ static bool session_divert(struct session *session) {
 /* A numbered request that was begun has to arrive, though its owner waits no more. */
 static bool session_orphan(struct session *session, const struct session_request *request) {
     struct session_request *orphan = NULL;
-    if (request->begun && request->piece_count > 0)
+    if (request->begun && request->piece_count > 0 && !MUTANT(orphan_dropped))
         orphan = orphan_create(request);
+    if (orphan != NULL && MUTANT(deadline_applies_twice))
+        session_submit(session, orphan_create(request));
     if (orphan != NULL)
         request_list_replace(request_is_sent(request) ? &session->sent : &session->queue, request, orphan);
     return orphan != NULL;
@@ -144,7 +149,9 @@ bool session_cancel(struct session *session, struct session_request *request, en
                     const char *text) {
     bool usable = session->receiving != request || session_divert(session);
     if (!session_orphan(session, request)) {
-        if (request->numbered && !request->begun)
+        if (request->begun)
+            number_drop(session, request);
+        else if (request->numbered && !MUTANT(number_taken_when_queued))
             number_take_back(session);
         usable = usable && (request->sent == 0 || request_is_sent(request));
         session_forget(session, request);
@@ -193,8 +200,12 @@ void session_lose(struct session *session, enum canyon_status status, const char
     session_end_brief(session, &session->sent, status, text);
     session_end_brief(session, &session->queue, status, text);
     /* What was sent was sent first. */
-    request_list_join(&session->sent, &session->queue);
-    session->queue = session->sent;
+    const bool wrong = MUTANT(resend_out_of_order);
+    struct request_list *first = wrong ? &session->queue : &session->sent;
+    request_list_join(first, wrong ? &session->sent : &session->queue);
+    session->queue = *first;
+    if (MUTANT(resend_skips_first) && session->queue.first != NULL && session->queue.first->begun)
+        request_list_remove(&session->queue, session->queue.first);
     session->sent = (struct request_list){.first = NULL};
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next)
         request->sent = 0;

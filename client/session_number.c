@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 #include "common/rows.h"
 
 bool number_next(const struct session_request *request, struct number_cursor *cursor, uint32_t *shard,
@@ -29,7 +30,7 @@ void number_take(struct session *session, struct session_request *request) {
     uint8_t *place = NULL;
     while (number_next(request, &cursor, &shard, &place)) {
         assert(shard < session->shard_count);
-        const uint64_t number = ++session->shards[shard].taken;
+        const uint64_t number = ++session->shards[MUTANT(session_shared_across_shards) ? 0 : shard].taken;
         memcpy(place, &number, sizeof number);
     }
     request->numbered = true;
@@ -44,7 +45,20 @@ static void number_give(struct session *session, struct session_request *request
     request->numbered = false;
 }
 
+void number_drop(struct session *session, const struct session_request *request) {
+    struct number_cursor cursor = {.index = 0};
+    uint32_t shard = 0;
+    uint8_t *place = NULL;
+    while (number_next(request, &cursor, &shard, &place)) {
+        uint64_t number = 0;
+        memcpy(&number, place, sizeof number);
+        session->shards[shard].dropped = session->shards[shard].dropped || number == 1;
+    }
+}
+
 void number_take_back(struct session *session) {
+    if (MUTANT(tentative_numbers_kept))
+        return;
     /* They are the last ones of their shards: nothing that was begun came after them. */
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next)
         if (request->numbered && !request->begun)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 
 struct orphan {
     struct session_request request; /* first */
@@ -42,6 +43,10 @@ struct session_request *orphan_create(const struct session_request *request) {
     orphan->request.message = at;
     orphan->request.payload = &orphan->payload;
     orphan->request.payload_count = request->payload_bytes > 0 ? 1 : 0;
+    if (MUTANT(orphan_copied_late)) {
+        orphan->request.payload = request->payload;
+        orphan->request.payload_count = request->payload_count;
+    }
     orphan->request.destination = NULL;
     orphan->request.deadline = UINT64_MAX;
     orphan->request.prepare = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/session_state.h"
+#include "common/mutant.h"
 
 /* ---- the beginning ---- */
 
@@ -37,7 +38,7 @@ enum canyon_status session_welcomed(struct session *session, struct error *error
     if (status != CANYON_OK)
         return status;
     session->reader.payload_limit = FRAME_PAYLOAD_LIMIT;
-    if (session->numbered) {
+    if (session->numbered && !MUTANT(resume_skipped)) {
         session_control(session, FRAME_RESUME, 0);
         session->state = SESSION_RESUMING;
     } else {
@@ -55,7 +56,7 @@ static enum canyon_status resume_read(struct session *session, const struct fram
                          session->options.address, bytes);
     for (uint32_t i = 0; i < session->shard_count; i++) {
         struct session_shard *shard = &session->shards[i];
-        *shard = (struct session_shard){.taken = shard->taken, .least = UINT64_MAX};
+        *shard = (struct session_shard){.taken = shard->taken, .least = shard->dropped ? 1 : UINT64_MAX};
     }
     for (const uint8_t *at = frame->payload; at != NULL && at < frame->payload + bytes;
          at += MESSAGE_RESUMED_ENTRY_BYTES) {
@@ -86,8 +87,8 @@ static void resume_look(struct session *session) {
     }
 }
 
-/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered; otherwise it
- * has lost what it knew. One that knows more than was ever sent speaks of another past. */
+/* A shard that knows nothing of the session has never heard of it as long as number 1 was not answered (but sent again,
+ * or given up); otherwise it has lost what it knew. One that knows more than was ever sent speaks of another past. */
 static bool resume_is_lost(const struct session_shard *shard, bool other_boot) {
     if (shard->known)
         return shard->applied > shard->taken;
@@ -124,7 +125,8 @@ static void resume_end_lost(struct session *session, bool other_boot) {
  * because RESUME has ended every other way by which the old numbers could still come. */
 static void resume_number(struct session *session) {
     for (uint32_t i = 0; i < session->shard_count; i++)
-        session->shards[i].taken = session->shards[i].applied;
+        if (session->shards[i].known || !MUTANT(taken_kept_after_loss))
+            session->shards[i].taken = session->shards[i].applied;
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next) {
         struct number_cursor cursor = {.index = 0};
         uint32_t index = 0;
@@ -134,7 +136,9 @@ static void resume_number(struct session *session) {
             struct session_shard *shard = &session->shards[index];
             memcpy(&number, place, sizeof number);
             session->counters.duplicates += number <= shard->applied;
-            if (number > shard->applied) {
+            if (MUTANT(gap_not_closed)) {
+                shard->taken = number > shard->taken ? number : shard->taken;
+            } else if (number > shard->applied || MUTANT(renumber_on_resend)) {
                 number = ++shard->taken;
                 memcpy(place, &number, sizeof number);
             }

@@ -13,6 +13,7 @@ struct session_shard {
     uint64_t applied; /* of the last RESUMED; */
     uint64_t least;   /* while that is judged: the lowest number under way */
     bool known;       /* was in it */
+    bool dropped;     /* number 1 was given up, and nobody knows whether it arrived */
 };
 
 struct session {
@@ -73,6 +74,9 @@ bool number_next(const struct session_request *request, struct number_cursor *cu
 
 /* Gives each piece the next number of its shard, tentatively: nothing of the request went out yet. */
 void number_take(struct session *session, struct session_request *request);
+
+/* A request that was begun is given up, and no orphan stands in for it. */
+void number_drop(struct session *session, const struct session_request *request);
 
 /* Takes all tentative numbers back: the next output gives them anew. */
 void number_take_back(struct session *session);

@@ -125,7 +125,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     return CANYON_OK;
 }
 
-static void forget_parked(struct handler *handler, const struct handler_peer *peer) {
+void handler_forget_parked(struct handler *handler, const struct handler_peer *peer) {
     for (struct parked *parked = handler->parked.first, *next; parked != NULL && peer->parked > 0; parked = next) {
         next = parked->next;
         if (parked->peer == peer) {
@@ -135,11 +135,12 @@ static void forget_parked(struct handler *handler, const struct handler_peer *pe
             parked_remove(&handler->parked, parked);
         }
     }
+    clocks_forget_waits(handler, peer);
 }
 
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
-    forget_parked(handler, peer);
-    clocks_peer_gone(handler, peer);
+    handler_forget_parked(handler, peer);
+    peer->member = NULL;
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {

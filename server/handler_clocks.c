@@ -202,7 +202,7 @@ void clocks_heard(struct handler *handler, struct handler_peer *peer) {
     }
 }
 
-void clocks_peer_gone(struct handler *handler, struct handler_peer *peer) {
+void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer) {
     for (struct wait *wait = handler->waits.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
         next = wait->next;
         if (wait->peer == peer) {
@@ -210,7 +210,6 @@ void clocks_peer_gone(struct handler *handler, struct handler_peer *peer) {
             waits_free(wait);
         }
     }
-    peer->member = NULL;
 }
 
 void clocks_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {

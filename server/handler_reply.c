@@ -32,6 +32,7 @@ void reply_error(struct handler *handler, const struct request *request, const s
 
 void reply_end(struct handler *handler, struct handler_peer *peer, const struct error *error) {
     const struct request nothing = {.peer = peer};
+    handler_forget_parked(handler, peer);
     reply_error(handler, &nothing, error);
     peer->ended = true;
     if (peer->close != NULL) {

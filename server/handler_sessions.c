@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "common/endian.h"
+#include "common/mutant.h"
 #include "common/rows.h"
+
+#define RUNS_AHEAD 12 /* of which what judging them needs is on its way */
 
 /* ---- What a number needs ---- */
 
@@ -19,6 +22,9 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
         struct shard_reply reply;
         if (handler->shards[shard] != NULL) {
             (void)shard_apply(handler->shards[shard], &command, &reply, NULL); /* it cannot fail */
+            if (MUTANT(evict_one_shard)) {
+                return;
+            }
         }
     }
 }
@@ -92,23 +98,37 @@ enum canyon_status handler_judge_pieces(struct handler *handler, const struct re
                                         const struct message_pieces *pieces, struct shard **shards,
                                         struct error *error) {
     enum canyon_status status = CANYON_OK;
-    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
+    for (uint32_t i = 0; i < pieces->count; i++) {
         const struct message_piece *piece = &pieces->pieces[i];
         shards[i] = piece->number != 0 ? handler_shard_of(handler, piece->tensor, piece->block) : NULL;
         if (shards[i] != NULL) {
-            const uint64_t last = last_before(request, pieces, shards, i);
-            status = handler_judge(handler, request, shards[i], last, piece->number, error);
+            shard_expect(shards[i], request->peer->session);
+        }
+    }
+    for (uint32_t i = 0; i < pieces->count && status == CANYON_OK; i++) {
+        if (shards[i] != NULL && (i == 0 || !MUTANT(half_frame_applied))) {
+            status = handler_judge(handler, request, shards[i], last_before(request, pieces, shards, i),
+                                   pieces->pieces[i].number, error);
         }
     }
     return status;
+}
+
+static struct shard *shard_of_run(const struct handler *handler, const struct rows_run *run) {
+    return run->number != 0 ? handler->shards[run->shard] : NULL;
 }
 
 /* Runs of a frame are of different shards. */
 enum canyon_status handler_judge_runs(struct handler *handler, const struct request *request,
                                       const struct rows_run *runs, uint32_t count, struct error *error) {
     enum canyon_status status = CANYON_OK;
-    for (uint32_t i = 0; i < count && status == CANYON_OK; i++) {
-        struct shard *shard = runs[i].number != 0 ? handler->shards[runs[i].shard] : NULL;
+    for (uint32_t i = 0, ahead = 0; i < count && status == CANYON_OK; i++) {
+        struct shard *shard = shard_of_run(handler, &runs[i]);
+        for (; ahead < count && ahead <= i + RUNS_AHEAD; ahead++) {
+            if (shard_of_run(handler, &runs[ahead]) != NULL) {
+                shard_expect(handler->shards[runs[ahead].shard], request->peer->session);
+            }
+        }
         if (shard != NULL) {
             status = handler_judge(handler, request, shard, shard_applied(shard, request->peer->session),
                                    runs[i].number, error);
@@ -172,6 +192,9 @@ static enum canyon_status refuse_runs(struct handler *handler, const struct requ
 
 enum canyon_status handler_refuse_frame(struct handler *handler, const struct request *request,
                                         const struct frame *frame, enum canyon_status status, struct error *error) {
+    if (MUTANT(refused_frame_keeps_numbers)) {
+        return CANYON_OK;
+    }
     switch (frame->header.type) {
     case FRAME_ASSIGN:
     case FRAME_PUSH:
@@ -199,7 +222,8 @@ static enum canyon_status refuse_message(const struct frame *frame, struct error
 
 /* Ends the session's connections that are older than this one: who comes last stands first in the list. */
 static void fence(struct handler *handler, const struct handler_peer *peer) {
-    for (struct handler_peer *older = peer->next; older != NULL; older = older->next) {
+    for (struct handler_peer *older = MUTANT(resume_does_not_fence) ? NULL : peer->next; older != NULL;
+         older = older->next) {
         if (!older->ended && memcmp(older->session, peer->session, SESSION_BYTES) == 0) {
             struct error error;
             error_set(&error, CANYON_FENCED,
@@ -223,8 +247,10 @@ enum canyon_status serve_resume(struct handler *handler, const struct request *r
     }
     fence(handler, request->peer);
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
-        const uint64_t last =
+        uint64_t last =
             handler->shards[shard] != NULL ? shard_applied(handler->shards[shard], request->peer->session) : 0;
+        last += last > 0 && MUTANT(resumed_one_too_many);
+        last -= last > 1 && MUTANT(resumed_one_too_few);
         if (last > 0) {
             store_u32(entries + bytes, shard);
             store_u32(entries + bytes + 4, 0);
@@ -245,7 +271,9 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
     if (status != CANYON_OK) {
         return status;
     }
-    evict(handler, request->peer->session);
+    if (!MUTANT(leave_keeps_numbers)) {
+        evict(handler, request->peer->session);
+    }
     sessions_forget(handler->sessions, request->peer->session);
     for (struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
         if (memcmp(peer->session, request->peer->session, SESSION_BYTES) == 0) {

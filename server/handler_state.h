@@ -95,7 +95,8 @@ void reply_send(struct handler *handler, const struct request *request, enum fra
 /* Sends an ERROR and counts it. */
 void reply_error(struct handler *handler, const struct request *request, const struct error *error);
 
-/* Ends a peer with an ERROR in answer to no request. */
+/* Ends a peer with an ERROR in answer to no request, which is the last that it is sent: its parked requests are
+ * forgotten. */
 void reply_end(struct handler *handler, struct handler_peer *peer, const struct error *error);
 
 /* Executes one type of request. OK: it was answered or parked. Otherwise nothing was sent and the caller answers ERROR.
@@ -119,6 +120,9 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
                                 const char *name, const struct tensor_spec *spec, uint32_t wait_ms,
                                 struct parked **parked, struct error *error);
 
+/* The peer's parked requests will not be answered. */
+void handler_forget_parked(struct handler *handler, const struct handler_peer *peer);
+
 /* Judges a request's role and executes it. */
 enum canyon_status handler_execute(struct handler *handler, struct request *request, const struct frame *frame,
                                    struct error *error);
@@ -129,10 +133,10 @@ enum canyon_status handler_execute(struct handler *handler, struct request *requ
 bool clocks_init(struct handler *handler);
 void clocks_finish(struct handler *handler);
 
-/* A peer came; it sent something; it is gone, and with it what waits for it. */
+/* A peer came; it sent something; its pulls that wait will not be answered. */
 void clocks_peer_came(struct handler *handler, struct handler_peer *peer);
 void clocks_heard(struct handler *handler, struct handler_peer *peer);
-void clocks_peer_gone(struct handler *handler, struct handler_peer *peer);
+void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer);
 
 /* Leases and deadlines that are over; when that wants to be called; and the end of all waits. */
 void clocks_tick(struct handler *handler, uint64_t now);

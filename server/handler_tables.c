@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/codec.h"
+#include "common/mutant.h"
 #include "common/rows.h"
 
 /* A request under way. */
@@ -227,6 +228,10 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
     if (status == CANYON_OK && pushes) {
         status = gradients_of(handler, batch, first, run->rows, &command.values, error);
         command.count = (size_t)run->rows * batch->message.dim;
+    }
+    if (status == CANYON_OK && pulls && pushes && MUTANT(reply_rows_before)) {
+        status = shard_pull(shard, command.tensor, ids, run->rows, out, error);
+        command.out = NULL;
     }
     if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK) {
         *error = batch->pace;

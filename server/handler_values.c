@@ -6,6 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 struct transfer {
     const struct request *request;
     struct handler_tensor *tensor; /* of the piece at hand */
@@ -253,7 +255,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     struct error error;
     memset(result, 0, sizeof *result);
     result->status = judge_piece(handler, transfer, index, payload, &reply, &fresh, &error);
-    result->applied = result->stable = reply.applied;
+    result->applied = result->stable = reply.applied + (reply.applied > 0 && MUTANT(applied_runs_ahead));
     if (result->status != CANYON_OK) {
         handler->counters.refused += !reply.duplicate;
         handler->counters.duplicates += reply.duplicate;
@@ -279,7 +281,8 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
         /* Straight from parameter memory: no other piece of this frame changes this block. */
         codecs_weights(&handler->codecs, piece, transfer->tensor->home, reply.version, &fresh);
         transfer->slices++;
-        handler->slices[transfer->slices] = fresh;
+        const bool first = MUTANT(weights_of_first_piece) && handler->slices[1].count == fresh.count;
+        handler->slices[transfer->slices] = first ? handler->slices[1] : fresh;
     }
 }
 

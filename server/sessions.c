@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "common/hash.h"
+#include "common/mutant.h"
 
 #define BUCKETS 4096u
 
@@ -219,7 +220,8 @@ static struct session *longest_away(const struct sessions *sessions, const struc
            session->holder != holder) {
         session = TAILQ_NEXT(session, absent);
     }
-    return session != NULL && now - session->gone_at >= SESSIONS_AWAY_NS ? session : NULL;
+    const bool long_gone = session != NULL && now - session->gone_at >= SESSIONS_AWAY_NS;
+    return long_gone || MUTANT(evict_too_early) ? session : NULL;
 }
 
 enum canyon_status sessions_number(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "server/shard_state.h"
 #include "server/slot.h"
 
@@ -266,7 +267,8 @@ static enum canyon_status apply_values(struct shard *shard, const struct command
 /* ---- What the header promises ---- */
 
 static enum canyon_status apply_evict(struct shard *shard, const struct command *command) {
-    shard->sequence += ledger_forget(&shard->ledger, command->session);
+    const bool known = ledger_forget(&shard->ledger, command->session);
+    shard->sequence += known && !MUTANT(evict_not_ordered);
     return CANYON_OK;
 }
 
@@ -330,7 +332,12 @@ static enum canyon_status apply_next(struct shard *shard, const struct command *
         return status;
     }
     status = carry_out(shard, command, reply, error);
-    ledger_take(&shard->ledger, command->session, status);
+    if (status == CANYON_OK || !MUTANT(number_not_consumed)) {
+        ledger_take(&shard->ledger, command->session, status);
+    }
+    if (status != CANYON_OK && MUTANT(forget_last_on_refusal)) {
+        (void)ledger_forget(&shard->ledger, command->session);
+    }
     shard->sequence = before + 1; /* also of what was refused, or made no other difference */
     reply->applied = command->number;
     reply->refused = status;
@@ -343,6 +350,9 @@ static enum canyon_status apply_numbered(struct shard *shard, const struct comma
     case LEDGER_NEXT:
         return apply_next(shard, command, reply, error);
     case LEDGER_DUPLICATE:
+        if (MUTANT(apply_duplicate)) {
+            (void)carry_out(shard, command, reply, error);
+        }
         return shard_answer_again(shard, command, reply, error);
     case LEDGER_GAP:
     case LEDGER_UNKNOWN:

@@ -152,6 +152,9 @@ enum canyon_status shard_apply(struct shard *shard, const struct command *comman
 enum ledger_verdict shard_judge(struct shard *shard, const uint8_t session[SESSION_BYTES], uint64_t number);
 uint64_t shard_applied(struct shard *shard, const uint8_t session[SESSION_BYTES]);
 
+/* A number of this session is about to be judged: begins to bring what that needs into the cache. */
+void shard_expect(const struct shard *shard, const uint8_t session[SESSION_BYTES]);
+
 /* Takes the memory that this session's next number will need, so that it cannot fail for lack of it. NO_MEMORY. */
 enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
                                          struct error *error);

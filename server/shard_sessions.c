@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "server/shard_state.h"
 
 enum ledger_verdict shard_judge(struct shard *shard, const uint8_t session[SESSION_BYTES], uint64_t number) {
@@ -10,6 +11,10 @@ enum ledger_verdict shard_judge(struct shard *shard, const uint8_t session[SESSI
 
 uint64_t shard_applied(struct shard *shard, const uint8_t session[SESSION_BYTES]) {
     return ledger_last(&shard->ledger, session);
+}
+
+void shard_expect(const struct shard *shard, const uint8_t session[SESSION_BYTES]) {
+    ledger_expect(&shard->ledger, session);
 }
 
 enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
@@ -52,7 +57,7 @@ static enum canyon_status read_rows(const struct shard *shard, const struct comm
                                     struct error *error) {
     struct table *table = NULL;
     enum canyon_status status = shard_find_table(shard, command->tensor, &table, error);
-    if (status == CANYON_OK && command->out != NULL) {
+    if (status == CANYON_OK && command->out != NULL && !MUTANT(duplicate_rows_not_read)) {
         status = shard_pull(shard, command->tensor, command->ids, command->rows, command->out, error);
     }
     if (status == CANYON_OK) {
@@ -67,6 +72,12 @@ enum canyon_status shard_answer_again(struct shard *shard, const struct command 
     reply->duplicate = true;
     reply->applied = ledger_last(&shard->ledger, command->session);
     reply->refused = ledger_refusal(&shard->ledger, command->session, command->number);
+    if (MUTANT(verdict_not_replayed)) {
+        reply->refused = CANYON_OK;
+    }
+    if (MUTANT(duplicate_answers_error)) {
+        return error_set(error, CANYON_CONFLICT, "that was taken before");
+    }
     if (reply->refused != CANYON_OK) {
         return error_set(error, reply->refused, "number %" PRIu64 " in shard %u was refused when it came first",
                          command->number, shard->index);
@@ -92,6 +103,9 @@ void shard_watch(struct shard *shard, shard_watcher *watch, void *user) {
 
 /* A refusal is told as such, so that whoever applies it again refuses too, whatever made it be refused. */
 void shard_tell(const struct shard *shard, const struct command *command, enum canyon_status status) {
+    if (status != CANYON_OK && MUTANT(refusal_not_logged)) {
+        return;
+    }
     if (shard->watch != NULL && status == CANYON_OK) {
         shard->watch(shard->watcher, command);
     } else if (shard->watch != NULL) {

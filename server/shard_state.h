@@ -27,9 +27,9 @@ struct shard {
     const struct job *job;
     uint32_t index;
     uint64_t sequence;
-    struct catalogue catalogue; /* stays empty but in shard 0 */
+    struct ledger ledger; /* here, so that little of a shard that was not touched for long is wanted by a push */
     struct directory parts;
-    struct ledger ledger;
+    struct catalogue catalogue;   /* stays empty but in shard 0 */
     struct consistency_plan plan; /* of the job's mode; set: likewise in every shard */
     uint64_t open;                /* the synchronous clock that is open; 0 before there was any */
     shard_watcher *watch;         /* or NULL */

@@ -20,6 +20,7 @@ canyon_allocation_test(sessions canyon_server_core)
 canyon_allocation_test(connection canyon_server_core)
 canyon_allocation_test(config canyon_server_core)
 canyon_allocation_test(lists canyon_server_core canyon_client_core)
+canyon_allocation_test(orphans canyon_client_core)
 canyon_allocation_test(client canyon_client_core)
 target_sources(allocation_client PRIVATE
   ${PROJECT_SOURCE_DIR}/tests/integration/harness.c ${PROJECT_SOURCE_DIR}/tests/integration/process.c

@@ -222,15 +222,14 @@ static void a_gradient_with_nan(void **state) {
         for (size_t i = 0; i < ELEMENTS; i++)
             check(weights[i] == before[i] - (i / 1024 == 1 ? 0.0f : 1.0f));
     }
-    /* All of it: nothing changes. */
-    uint8_t one[CANYON_DIGEST_BYTES], other[CANYON_DIGEST_BYTES];
-    client_digest(client, one);
+    /* All of it: no weight changes. (That the numbers of what was refused are used up is part of the digest.) */
+    check_ok(canyon_pull(tensor, before, PATIENCE_MS));
     for (size_t i = 0; i < ELEMENTS; i++)
         gradient[i] = NAN;
     check_status(canyon_push(tensor, gradient, PATIENCE_MS), CANYON_NOT_FINITE);
     check_status(canyon_assign(tensor, gradient, PATIENCE_MS), CANYON_NOT_FINITE);
-    client_digest(client, other);
-    check(memcmp(one, other, sizeof one) == 0);
+    check_ok(canyon_pull(tensor, weights, PATIENCE_MS));
+    check(memcmp(before, weights, sizeof before) == 0);
     struct canyon_server_statistics *servers = NULL;
     size_t count = 0;
     check_ok(canyon_statistics(client, PATIENCE_MS, &servers, &count));

@@ -372,6 +372,30 @@ static void test_a_restarted_server_ends_what_was_begun(void **state) {
     close_world(&world);
 }
 
+/* What ends with one shard leaves a gap in the other, which closes. */
+static void test_the_gap_of_what_was_lost_closes(void **state) {
+    (void)state;
+    struct world world;
+    struct push first, both, kept;
+    open_world(&world, 1 << 20);
+    greet(&world);
+    submit_push(&world, &first, 2);
+    pump(&world, ALL);
+    answer(&world, &first);
+    make_push(&both, (const uint32_t[]){1, 2}, 2);
+    session_submit(world.session, &both.request);
+    submit_push(&world, &kept, 2);
+    pump(&world, ALL);
+    assert_string_equal(numbers_received(&world), "2:1|1:1 2:2|2:3");
+    reconnect(&world, BOOT + 1, (const uint64_t[SHARDS]){[2] = 1});
+    assert_int_equal(both.outcome.status, CANYON_OUTCOME_UNKNOWN);
+    pump(&world, ALL);
+    assert_string_equal(numbers_received(&world), "2:2");
+    answer(&world, &kept);
+    assert_int_equal(kept.outcome.status, CANYON_OK);
+    close_world(&world);
+}
+
 /* The same server, which has forgotten: number 2 was begun, so 1 was answered, and it knew of that. */
 static void test_a_forgotten_session_begins_at_one(void **state) {
     (void)state;
@@ -543,37 +567,40 @@ static void test_the_window_bounds_orphans(void **state) {
     free(pushes);
 }
 
-/* The rest of a reply that was arriving at the owner's place goes elsewhere. */
+/* What comes of a reply after that goes elsewhere, though it was arriving at the owner's place. */
 static void test_an_orphans_reply_does_not_touch_its_owners_memory(void **state) {
     (void)state;
     static float fresh[16384], weights[16384];
+    static const size_t cuts[] = {0, 10, FRAME_HEADER_BYTES, 40000};
     const size_t bytes = FRAME_HEADER_BYTES + sizeof fresh;
     uint8_t *wire = malloc(bytes);
-    struct world world;
-    struct push push;
-    struct error error;
     assert_non_null(wire);
     for (size_t i = 0; i < 16384; i++)
         fresh[i] = 3.0f;
-    open_world(&world, 1 << 20);
-    greet(&world);
-    make_push(&push, (const uint32_t[]){4}, 1);
-    push.request.type = FRAME_PUSH_PULL;
-    push.request.destination = weights;
-    push.request.destination_bytes = push.request.reply_bytes = sizeof weights;
-    push.request.deadline = 5;
-    session_submit(world.session, &push.request);
-    pump(&world, ALL);
-    make_frame(wire, FRAME_PUSH_PULLED, push.request.id, NULL, 0, fresh, sizeof fresh);
-    assert_int_equal(feed(&world, wire, 40000, ALL, &error), CANYON_OK);
-    assert_true(session_tick(world.session, 5));
-    assert_int_equal(push.outcome.status, CANYON_OUTCOME_UNKNOWN);
-    memset(weights, 0, sizeof weights);
-    assert_int_equal(feed(&world, wire + 40000, bytes - 40000, 30000, &error), CANYON_OK);
-    for (size_t i = 0; i < 16384; i++)
-        assert_true(weights[i] == 0.0f);
-    assert_int_equal(session_outstanding(world.session), 0);
-    close_world(&world);
+    for (size_t c = 0; c < sizeof cuts / sizeof cuts[0]; c++) {
+        struct world world;
+        struct push push;
+        struct error error;
+        open_world(&world, 1 << 20);
+        greet(&world);
+        make_push(&push, (const uint32_t[]){4}, 1);
+        push.request.type = FRAME_PUSH_PULL;
+        push.request.destination = weights;
+        push.request.destination_bytes = push.request.reply_bytes = sizeof weights;
+        push.request.deadline = 5;
+        session_submit(world.session, &push.request);
+        pump(&world, ALL);
+        make_frame(wire, FRAME_PUSH_PULLED, push.request.id, NULL, 0, fresh, sizeof fresh);
+        assert_int_equal(feed(&world, wire, cuts[c], ALL, &error), CANYON_OK);
+        assert_true(session_tick(world.session, 5));
+        assert_int_equal(push.outcome.status, CANYON_OUTCOME_UNKNOWN);
+        memset(weights, 0, sizeof weights);
+        assert_int_equal(feed(&world, wire + cuts[c], bytes - cuts[c], 30000, &error), CANYON_OK);
+        for (size_t i = 0; i < 16384; i++)
+            assert_true(weights[i] == 0.0f);
+        assert_int_equal(session_outstanding(world.session), 0);
+        close_world(&world);
+    }
     free(wire);
 }
 
@@ -616,6 +643,7 @@ int main(void) {
         cmocka_unit_test(test_the_window_holds_for_what_is_resent),
         cmocka_unit_test(test_gap_fenced_and_unknown_are_put_right_by_a_new_connection),
         cmocka_unit_test(test_a_restarted_server_ends_what_was_begun),
+        cmocka_unit_test(test_the_gap_of_what_was_lost_closes),
         cmocka_unit_test(test_a_forgotten_session_begins_at_one),
         cmocka_unit_test(test_more_than_was_sent_is_another_past),
         cmocka_unit_test(test_resumed_that_makes_no_sense),

@@ -512,6 +512,29 @@ static void resume_fences_older_connections(void **state) {
     client_go(&other);
 }
 
+/* What a fenced connection waited for is not answered any more, and it is not counted where others wait. */
+static void who_is_fenced_waits_for_nothing(void **state) {
+    (void)state;
+    struct client newer, other;
+    client_come(&other, handler(), 2, "berta");
+    take_joined(&other, ask_join(&other));
+    (void)ask_barrier(&stage.client, "b", 2, 1000);
+    (void)ask_open(&stage.client, "nothing", 1000);
+    assert_int_equal(statistics().parked, 2);
+    client_come(&newer, handler(), 1, "anna");
+    reply_free(resume(&newer));
+    ended(&stage.client, CANYON_FENCED, "");
+    assert_int_equal(statistics().parked, 0);
+    const uint64_t waits = ask_barrier(&other, "b", 2, 1000);
+    assert_int_equal(other.waiting, 0);
+    client_succeeds(&newer, ask_barrier(&newer, "b", 2, 1000), FRAME_BARRIER_PASSED);
+    client_succeeds(&other, waits, FRAME_BARRIER_PASSED);
+    bench_pass(&stage.bench, 2000);
+    assert_int_equal(stage.client.waiting, 0);
+    client_go(&newer);
+    client_go(&other);
+}
+
 /* A RESUME that is played again out of an old connection, or with another session, ends nobody who is alive. */
 static void a_replayed_resume_ends_nobody(void **state) {
     (void)state;
@@ -775,6 +798,7 @@ int main(void) {
         TEST(refused_rows_use_up_their_numbers),
         TEST(resume_says_how_far_the_session_came),
         TEST(resume_fences_older_connections),
+        TEST(who_is_fenced_waits_for_nothing),
         TEST(a_replayed_resume_ends_nobody),
         TEST(leave_forgets_the_numbers),
         TEST(numbers_are_forgotten_when_room_is_needed),

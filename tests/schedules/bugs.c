@@ -1,0 +1,78 @@
+#include "tests/schedules/bugs.h"
+
+#include <string.h>
+
+#include "common/mutant.h"
+
+const char *mutant_chosen;
+
+/* {name, seed}: canyon-schedules --write-seeds wrote it. */
+static const struct {
+    const char *name;
+    uint64_t seed;
+} seeds[] = {
+#include "tests/schedules/seeds.h"
+};
+
+const struct bug bugs[] = {
+    {"accept_gap", "a number above the next one is taken"},
+    {"unknown_session_accepted", "a session that a shard does not know may begin at any number"},
+    {"apply_duplicate", "a number that was taken before is carried out again"},
+    {"number_not_consumed", "what is refused does not use up its number"},
+    {"forget_last_on_refusal", "a refusal forgets the session"},
+    {"verdict_not_replayed", "a duplicate of what was refused is answered OK"},
+    {"ring_forgets", "a shard remembers one refusal of a session instead of four"},
+    {"refused_frame_keeps_numbers", "a frame that is refused whole does not use up its numbers"},
+    {"half_frame_applied", "only a frame's first number is judged before the frame is carried out"},
+    {"duplicate_answers_error", "a duplicate is answered with an error"},
+    {"duplicate_rows_not_read", "a duplicate of a push to a table is answered with whatever rows stand there"},
+    {"reply_rows_before", "a push to a table is answered with the rows as they were before it"},
+    {"weights_of_first_piece", "all pieces of a frame are answered with the weights of its first"},
+    {"applied_runs_ahead", "an answer says that one number more was taken"},
+    {"resume_does_not_fence", "older connections of a session go on after a RESUME"},
+    {"resumed_one_too_many", "RESUMED says that one number more was taken"},
+    {"resumed_one_too_few", "RESUMED says that one number less was taken"},
+    {"leave_keeps_numbers", "LEAVE forgets nothing"},
+    {"evict_one_shard", "a session is forgotten in one shard alone"},
+    {"evict_not_ordered", "forgetting a session takes no place in the shard's order"},
+    {"evict_too_early", "a session that has just lost its connection may be forgotten"},
+    {"ledger_not_in_replay", "a server that is built again from its log does not know its sessions"},
+    {"refusal_not_logged", "refusals are not in the log"},
+    {"resend_skips_first", "the first request is not sent again over the next connection"},
+    {"resend_out_of_order", "what was sent is sent again behind what was not"},
+    {"renumber_on_resend", "what the server has taken is sent again with a new number"},
+    {"number_taken_when_queued", "numbers are taken when a request is submitted, also of what is never sent"},
+    {"tentative_numbers_kept", "what was not sent over a lost connection keeps its number"},
+    {"session_shared_across_shards", "one count of numbers for all shards"},
+    {"orphan_dropped", "what is given up at its deadline is not sent on"},
+    {"orphan_copied_late", "what is given up is sent on from its owner's memory"},
+    {"deadline_applies_twice", "what is given up is sent on twice"},
+    {"drop_unacked_on_reconnect", "what was sent ends with its connection"},
+    {"read_ends_with_connection", "a read ends with its connection"},
+    {"resume_skipped", "a new connection does not begin with RESUME"},
+    {"taken_kept_after_loss", "numbers go on where a server that lost its state no longer knows them"},
+    {"gap_not_closed", "numbers of what was dropped stay left out"},
+};
+const size_t bug_count = sizeof bugs / sizeof bugs[0];
+
+uint64_t bug_seed(const char *name) {
+    uint64_t seed = 0;
+    for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
+        seed = strcmp(seeds[i].name, name) == 0 ? seeds[i].seed : seed;
+    }
+    return seed;
+}
+
+bool mutant_is(const char *name) {
+    return strcmp(mutant_chosen, name) == 0;
+}
+
+bool bug_choose(const char *name) {
+    mutant_chosen = NULL;
+    for (size_t i = 0; i < bug_count && name != NULL; i++) {
+        if (strcmp(bugs[i].name, name) == 0) {
+            mutant_chosen = bugs[i].name;
+        }
+    }
+    return name == NULL || mutant_chosen != NULL;
+}

@@ -1,0 +1,133 @@
+#include "tests/schedules/host.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/schedules/host_state.h"
+
+/* ---- what handlers are given from outside ---- */
+
+static uint64_t host_now(void *user) {
+    return ((struct host *)user)->schedule->now;
+}
+
+static void host_random(void *user, void *bytes, size_t count) {
+    schedule_bytes(((struct host *)user)->schedule, bytes, count);
+}
+
+static void make_handlers(struct host *host) {
+    uint8_t boot[BOOT_BYTES];
+    schedule_bytes(host->schedule, boot, sizeof boot);
+    greeting_init(&host->greeting, host->job, host->index, host->threads, boot);
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        host->handlers[thread] =
+            schedule_memory(handler_create(host->job, host->index, thread, host->threads, &host->environment));
+    }
+}
+
+void host_init(struct host *host, struct schedule *schedule, const struct job *job, uint32_t index, uint32_t threads) {
+    memset(host, 0, sizeof *host);
+    assert(threads <= HOST_THREADS && job->shards <= HOST_SHARDS);
+    host->schedule = schedule;
+    host->job = job;
+    host->index = index;
+    host->threads = threads;
+    host->environment = (struct handler_environment){.now = host_now, .random = host_random, .user = host};
+    make_handlers(host);
+    host_watch(host);
+}
+
+static void destroy_handlers(struct host *host) {
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        handler_destroy(host->handlers[thread]);
+        host->handlers[thread] = NULL;
+    }
+}
+
+void host_finish(struct host *host) {
+    seats_abandon(host);
+    destroy_handlers(host);
+    while (host->spent != NULL) {
+        struct seat *seat = host->spent;
+        host->spent = seat->next;
+        seat_destroy(seat);
+    }
+    for (uint32_t shard = 0; shard < HOST_SHARDS; shard++) {
+        free(host->logs[shard].bytes);
+    }
+}
+
+void host_kill(struct host *host) {
+    schedule_trace(host->schedule, "server %u is killed", host->index);
+    seats_abandon(host);
+    destroy_handlers(host);
+}
+
+void host_start(struct host *host, bool with_state) {
+    assert(host->handlers[0] == NULL);
+    schedule_trace(host->schedule, "server %u starts %s its state", host->index, with_state ? "with" : "without");
+    host->restarts++;
+    if (!with_state) {
+        host->era++;
+        host_forget(host);
+    }
+    make_handlers(host);
+    host_replay(host, host->handlers);
+    host_watch(host);
+}
+
+/* ---- requests from within ---- */
+
+static void answer_within(struct handler_peer *peer, const struct handler_slice *slices, size_t count) {
+    struct inner *inner = (struct inner *)(void *)peer;
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        total += slices[i].count;
+    }
+    if (total > inner->room) {
+        free(inner->bytes);
+        inner->room = total * 2;
+        inner->bytes = schedule_memory(malloc(inner->room));
+    }
+    inner->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(inner->bytes + inner->count, slices[i].bytes, slices[i].count);
+        inner->count += slices[i].count;
+    }
+}
+
+void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned type, const uint8_t *message,
+              size_t message_bytes, struct host_reply *reply) {
+    struct error error;
+    const struct frame frame = {.header = {.version = FRAME_VERSION,
+                                           .type = (uint16_t)type,
+                                           .message_bytes = (uint32_t)message_bytes,
+                                           .payload_bytes = inner->payload_bytes,
+                                           .request = 1},
+                                .message = message,
+                                .payload = inner->payload};
+    inner->peer.send = answer_within;
+    inner->peer.role = ROLE_ADMIN;
+    inner->count = 0;
+    if (handler_peer_came(host->handlers[thread], &inner->peer, &error) != CANYON_OK) {
+        schedule_fail(host->schedule, "a peer could not come: %s", error.text);
+        return;
+    }
+    handler_frame(host->handlers[thread], &inner->peer, &frame);
+    handler_peer_gone(host->handlers[thread], &inner->peer);
+    memset(reply, 0, sizeof *reply);
+    if (inner->count < FRAME_HEADER_BYTES ||
+        frame_header_decode(inner->bytes, FRAME_PAYLOAD_LIMIT, &reply->header, &error) != CANYON_OK) {
+        schedule_fail(host->schedule, "server %u did not answer %s at once", host->index, frame_type_name(type));
+        return;
+    }
+    reply->message = inner->bytes + FRAME_HEADER_BYTES;
+    reply->payload = reply->message + reply->header.message_bytes;
+    if (reply->header.type == FRAME_ERROR) {
+        struct error said;
+        (void)message_unpack_error(reply->message, reply->header.message_bytes, &said, &error);
+        schedule_fail(host->schedule, "server %u answered %s: %s", host->index, frame_type_name(type), said.text);
+    }
+}

@@ -1,0 +1,42 @@
+/* A push is one request of a virtual worker: pieces or runs of cells, and what it is told of them. push.c makes it,
+ * push_reply.c takes the answer. */
+#ifndef CANYON_TESTS_SCHEDULES_PUSH_H
+#define CANYON_TESTS_SCHEDULES_PUSH_H
+
+#include "tests/schedules/worker.h"
+
+#define PUSH_PARTS         6
+#define PUSH_MESSAGE_BYTES 512
+
+/* Refusals that may be under way of one line: as many as a shard remembers of a session, so that each is told its own.
+ */
+#define LINE_POISONED 4
+
+struct part {
+    struct cell *cell;
+    unsigned n; /* of the cell's pushes; UINT_MAX for a read */
+    unsigned run;
+    bool poisoned; /* a value of it is no number */
+};
+
+struct push {
+    struct session_request request; /* first */
+    struct worker *worker;
+    struct line *line;
+    unsigned type;
+    bool malformed;
+    unsigned count, runs;
+    unsigned refusals; /* parts of it that will be refused, at least */
+    struct part parts[PUSH_PARTS];
+    uint32_t shards[PUSH_PARTS];
+    uint64_t made; /* when */
+    uint8_t message[PUSH_MESSAGE_BYTES];
+    struct iovec slice;
+    uint8_t *payload; /* owned */
+    struct push *next;
+};
+
+/* Its end: tells the oracle. */
+void push_ended(struct push *push, enum canyon_status status, const char *text, const struct frame *reply);
+
+#endif

@@ -1,0 +1,41 @@
+/* What a world is made of: world.c (what happens), founding.c (its parameters, and reading them in the end). */
+#ifndef CANYON_TESTS_SCHEDULES_WORLD_STATE_H
+#define CANYON_TESTS_SCHEDULES_WORLD_STATE_H
+
+#include "tests/schedules/host.h"
+#include "tests/schedules/network.h"
+#include "tests/schedules/oracle.h"
+#include "tests/schedules/rogue.h"
+#include "tests/schedules/worker.h"
+
+#define STRIKES       5
+#define WORLD_HOSTS   2
+#define WORLD_WORKERS 4
+#define WORLD_TENSORS 6
+
+struct world {
+    struct schedule schedule;
+    struct network network;
+    struct oracle oracle;
+    struct stage stage;
+    struct job job;
+    struct host hosts[WORLD_HOSTS];
+    struct worker workers[WORLD_WORKERS];
+    unsigned worker_count;
+    struct rogue rogue; /* zeroed where there is none */
+    struct tensor_info tensors[WORLD_TENSORS];
+    struct inner inner;        /* who asks from within */
+    unsigned strikes[STRIKES]; /* permille of each kind */
+    uint64_t longest_stop;
+    bool healed;
+    uint64_t kills, losses, stops;
+};
+
+/* A job, its servers, its tensors and tables, and the oracle's cells. */
+void world_found(struct world *world);
+void world_demolish(struct world *world);
+
+/* Reads every cell, and lets the oracle judge; replays the logs. */
+void world_judge(struct world *world);
+
+#endif
