@@ -84,6 +84,21 @@ static struct member *holder(const struct members *members, uint32_t rank) {
     return NULL;
 }
 
+static uint32_t lowest_free(const struct members *members) {
+    uint64_t taken[LIMIT_MEMBERS / 64] = {0};
+    uint32_t rank = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        const struct member *member = members->entries[i];
+        if (member->live) {
+            taken[member->rank / 64] |= UINT64_C(1) << member->rank % 64;
+        }
+    }
+    while ((taken[rank / 64] >> rank % 64 & 1) != 0) {
+        rank++; /* fewer live than there are ranks */
+    }
+    return rank;
+}
+
 static uint32_t choose_rank(struct members *members, const struct member_entry *entry) {
     struct member *there = entry->wanted > 0 ? holder(members, entry->wanted - 1) : NULL;
     if (there != NULL && entry->rules) {
@@ -93,11 +108,7 @@ static uint32_t choose_rank(struct members *members, const struct member_entry *
     if (entry->wanted > 0 && there == NULL) {
         return entry->wanted - 1;
     }
-    uint32_t rank = 0;
-    while (holder(members, rank) != NULL) {
-        rank++;
-    }
-    return rank;
+    return lowest_free(members);
 }
 
 /* Forgets who was heard of longest ago, of those who do not live. */
