@@ -10,6 +10,7 @@
 #include "client/identity.h"
 #include "client/include/canyon.h"
 #include "client/lane.h"
+#include "client/pace.h"
 #include "client/plan.h"
 #include "common/congestion.h"
 #include "common/job.h"
@@ -36,6 +37,7 @@ struct canyon_client {
     size_t lane_count;
     struct plan_layout layout; /* the fields above as the plan wants them */
 
+    struct pace *pace;         /* its clock */
     struct identity *identity; /* of all lanes */
     char name[LIMIT_NAME_BYTES];
     uint8_t session_id[SESSION_BYTES];
@@ -75,6 +77,9 @@ void client_leave(struct canyon_client *client);
  * take no memory after the first ones. A zeroed room may be given back too. */
 bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room);
 void client_give_room(struct canyon_client *client, struct client_room *room);
+
+/* What waits at a server is ended there first, with an explanation: ns that the client waits longer. */
+#define CLIENT_PARKED_SLACK 250000000u
 
 /* When a call that begins now must end (monotonic ns); 0 means the client's default. */
 uint64_t client_deadline(const struct canyon_client *client, uint32_t timeout_ms);

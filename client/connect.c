@@ -5,6 +5,7 @@
 
 #include "client/client.h"
 #include "client/condition.h"
+#include "client/consistency.h"
 #include "client/error.h"
 #include "client/options.h"
 #include "common/address.h"
@@ -22,6 +23,25 @@ static void client_log(void *user, enum log_level level, const char *text) {
 }
 
 /* ---- life ---- */
+
+static void client_destroy(struct canyon_client *client) {
+    for (size_t i = 0; i < client->lane_count; i++)
+        lane_destroy(client->lanes[i]);
+    free(client->lanes);
+    free(client->threads);
+    free(client->absent);
+    free(client->first_lanes);
+    free(client->versions);
+    for (size_t i = 0; i < CLIENT_SPARES; i++)
+        free(client->spares[i].values);
+    pace_destroy(client->pace);
+    identity_destroy(client->identity);
+    job_finish(&client->job);
+    pthread_cond_destroy(&client->idle);
+    pthread_mutex_destroy(&client->lock);
+    pthread_mutex_destroy(&client->log_lock);
+    free(client);
+}
 
 static struct canyon_client *client_create(const struct canyon_options *options) {
     struct canyon_client *client = calloc(1, sizeof *client);
@@ -46,25 +66,12 @@ static struct canyon_client *client_create(const struct canyon_options *options)
     pthread_mutex_init(&client->log_lock, NULL);
     pthread_mutex_init(&client->lock, NULL);
     condition_init(&client->idle);
+    client->pace = pace_create(client);
+    if (client->pace == NULL) {
+        client_destroy(client);
+        return NULL;
+    }
     return client;
-}
-
-static void client_destroy(struct canyon_client *client) {
-    for (size_t i = 0; i < client->lane_count; i++)
-        lane_destroy(client->lanes[i]);
-    free(client->lanes);
-    free(client->threads);
-    free(client->absent);
-    free(client->first_lanes);
-    free(client->versions);
-    for (size_t i = 0; i < CLIENT_SPARES; i++)
-        free(client->spares[i].values);
-    identity_destroy(client->identity);
-    job_finish(&client->job);
-    pthread_cond_destroy(&client->idle);
-    pthread_mutex_destroy(&client->lock);
-    pthread_mutex_destroy(&client->log_lock);
-    free(client);
 }
 
 /* The servers need not remember what sends nothing more; those that do not answer soon forget it by themselves. */
@@ -79,6 +86,7 @@ static void client_say_goodbye(struct canyon_client *client) {
 void canyon_close(canyon_client *client) {
     if (client == NULL)
         return;
+    pace_close(client->pace);
     pthread_mutex_lock(&client->lock);
     client->closing = true;
     pthread_mutex_unlock(&client->lock);
@@ -383,6 +391,8 @@ enum canyon_status canyon_connect(const struct canyon_options *given, canyon_cli
     }
     if (client_learn_job(made, &options, &error) != CANYON_OK || client_meet_all(made, &error) != CANYON_OK ||
         client_meet_threads(made, &error) != CANYON_OK)
+        goto out;
+    if (options.consistency != NULL && consistency_agree(made, options.consistency, &error) != CANYON_OK)
         goto out;
     *client = made;
     made = NULL;

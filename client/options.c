@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/congestion.h"
+#include "common/consistency.h"
 #include "common/limits.h"
 
 #define DEFAULT_TIMEOUT_MS   10000u
@@ -57,6 +58,11 @@ enum canyon_status options_take(const struct canyon_options *given, struct canyo
     if (options->reconnect_ms > RECONNECT_MS_HIGH)
         return error_set(error, CANYON_INVALID_ARGUMENT, "options.reconnect_ms is %u: it can be 0 to %u",
                          options->reconnect_ms, RECONNECT_MS_HIGH);
+    struct consistency mode;
+    if (options->consistency != NULL && consistency_parse(options->consistency, &mode, error) != CANYON_OK) {
+        error_prefix(error, "options.consistency");
+        return CANYON_INVALID_ARGUMENT;
+    }
     if (options->insecure_plaintext < 0 || options->insecure_plaintext > 2)
         return error_set(error, CANYON_INVALID_ARGUMENT,
                          "options.insecure_plaintext is %d: it can be 0, 1 (with servers on this machine) or 2 "

@@ -46,6 +46,9 @@ static enum canyon_status take_batch(struct canyon_table *table, struct canyon_b
     } else if (clock == 0) {
         clock = atomic_load_explicit(&table->pushes, memory_order_relaxed);
     }
+    const struct canyon_client *client = table->tensor->client;
+    const uint64_t counted = pace_clock(client->pace), deadline = client_deadline(client, timeout_ms);
+    clock = counted > 0 && batch->clock == 0 ? counted : clock;
     *order = (struct table_order){.table = table,
                                   .type = !pushes ? FRAME_TABLE_PULL
                                           : pulls ? FRAME_TABLE_PUSH_PULL
@@ -55,9 +58,13 @@ static enum canyon_status take_batch(struct canyon_table *table, struct canyon_b
                                   .count = batch->count,
                                   .gradients = batch->gradients,
                                   .weights = batch->weights,
-                                  .clock = pushes || batch->create ? clock : 0,
+                                  .clock = pushes || batch->create || counted > 0 ? clock : 0,
                                   .results = batch,
-                                  .deadline = client_deadline(table->tensor->client, timeout_ms)};
+                                  .deadline = deadline};
+    if (counted > 0 && !pushes) {
+        order->wait_ms = client_remaining_ms(deadline);
+        order->deadline += CLIENT_PARKED_SLACK;
+    }
     return CANYON_OK;
 }
 

@@ -82,6 +82,7 @@ static void fill_frame(struct table_transfer *transfer, struct table_frame *fram
                                          .runs = part->runs,
                                          .rows = part->rows,
                                          .clock = order->clock,
+                                         .wait_ms = order->wait_ms,
                                          .create = order->create,
                                          .codec = transfer->codec,
                                          .reply = transfer->reply};

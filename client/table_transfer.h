@@ -15,6 +15,7 @@ struct table_order {
     const float *gradients; /* [count x dim], borrowed until the future is done, or NULL */
     float *weights;         /* likewise */
     uint64_t clock;
+    uint32_t wait_ms;             /* that a pull may wait for other workers */
     struct canyon_batch *results; /* whose counters are filled in just before the future is done; or NULL */
     uint64_t *erased;             /* likewise; or NULL */
     uint64_t deadline;

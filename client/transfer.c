@@ -58,7 +58,7 @@ static enum canyon_status transfer_plan(struct transfer *transfer, struct canyon
     return status;
 }
 
-_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES <= LIMIT_MESSAGE_BYTES, "they fit a message");
+_Static_assert(TRANSFER_MESSAGE_BYTES *LIMIT_PIECES + TRANSFER_HEAD_BYTES <= LIMIT_MESSAGE_BYTES, "they fit a message");
 
 static bool type_pushes(uint16_t type) {
     return type == FRAME_PUSH || type == FRAME_PUSH_PULL;
@@ -190,8 +190,8 @@ static size_t transfer_pack(struct transfer *transfer, const struct plan_frame *
                             uint32_t *shards, uint8_t **room, uint8_t bytes[LIMIT_MESSAGE_BYTES]) {
     struct message_pieces message;
     message.count = plan->count;
-    message.clock = 0;
-    message.wait_ms = 0;
+    message.clock = transfer->clock;
+    message.wait_ms = transfer->wait_ms;
     size_t index = plan->first;
     for (uint32_t i = 0; i < plan->count; i++) {
         const struct plan_piece *piece = &transfer->plan.pieces[index];
@@ -261,6 +261,14 @@ static void transfer_fill(struct transfer *transfer) {
     }
 }
 
+/* Whether some of it may have to wait for other workers. */
+static bool order_pulls(const struct transfer_order *order) {
+    size_t i = 0;
+    while (i < order->count && order->items[i].type != FRAME_PULL)
+        i++;
+    return i < order->count;
+}
+
 enum canyon_status transfer_begin(struct canyon_client *client, const struct transfer_order *order, bool attended,
                                   struct canyon_future **future, struct error *error) {
     enum canyon_status status = CANYON_NO_MEMORY;
@@ -280,6 +288,11 @@ enum canyon_status transfer_begin(struct canyon_client *client, const struct tra
     transfer->batch.destroy = transfer_destroy;
     transfer->results = order->results;
     transfer->deadline = order->deadline;
+    transfer->clock = pace_clock(client->pace);
+    if (transfer->clock > 0 && order_pulls(order)) {
+        transfer->wait_ms = client_remaining_ms(order->deadline);
+        transfer->deadline += CLIENT_PARKED_SLACK;
+    }
     transfer_fill(transfer);
     *future = &transfer->batch.future;
     batch_submit(&transfer->batch, attended);

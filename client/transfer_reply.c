@@ -119,6 +119,8 @@ static enum canyon_status transfer_take_reply(struct transfer_frame *frame, cons
     if (status != CANYON_OK)
         return status;
     transfer_count_bytes(frame, reply);
+    if (results.clock > 0)
+        pace_catch_up(transfer->batch.client->pace, results.clock);
     pthread_mutex_lock(&transfer->batch.future.lock);
     size_t index = frame->plan->first;
     for (uint32_t i = 0; i < results.count; i++) {
@@ -159,6 +161,12 @@ static void transfer_publish(const struct transfer *transfer) {
     }
 }
 
+/* Reasons that a program acts on have their own codes. */
+static bool refusal_is_named(enum canyon_status status) {
+    return status == CANYON_NOT_FINITE || status == CANYON_DENIED || status == CANYON_STALE || status == CANYON_LATE ||
+           status == CANYON_BUSY || status == CANYON_CONFLICT;
+}
+
 /* The outcome of a transfer whose every request was answered, but some blocks refused. */
 static void transfer_judge_refusal(struct transfer *transfer, struct error *error) {
     const struct transfer_refusal *refusal = &transfer->refusal;
@@ -168,8 +176,7 @@ static void transfer_judge_refusal(struct transfer *transfer, struct error *erro
         missing_answer(&transfer->missing, error);
         return;
     }
-    bool named = refusal->status == CANYON_NOT_FINITE || refusal->status == CANYON_DENIED;
-    enum canyon_status status = named ? refusal->status : CANYON_REFUSED;
+    enum canyon_status status = refusal_is_named(refusal->status) ? refusal->status : CANYON_REFUSED;
     error_set(error, status, "tensor \"%s\": %llu of its %llu blocks were refused, block %u by %s: %s", name,
               (unsigned long long)tally->refused, (unsigned long long)transfer->items[refusal->item].tensor->blocks,
               refusal->block, transfer_address(transfer, refusal->lane), refusal->text);

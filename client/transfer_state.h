@@ -36,7 +36,9 @@ struct transfer_refusal {
 /* What a step of few tensors needs, in one piece with the transfer. */
 #define TRANSFER_FEW           PLAN_FEW
 #define TRANSFER_MESSAGE_BYTES 58 /* a piece packs into at most this */
-#define TRANSFER_PIECE_BYTES   (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES)
+/* With its place among the shards and, as far as it is the first of its frame, what the pieces of a frame share. */
+#define TRANSFER_HEAD_BYTES    18 /* clock and waiting */
+#define TRANSFER_PIECE_BYTES   (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)
 
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
@@ -49,6 +51,8 @@ struct transfer {
         encoded;    /* gradients in another form than float32; behind them room for a block that is decoded */
     float *decoded; /* in `encoded`: that room */
     uint64_t deadline;
+    uint64_t clock;   /* it is made at; 0: none is counted */
+    uint32_t wait_ms; /* that a pull may wait for other workers */
     struct plan plan;
     struct transfer_frame *frames;
     struct iovec *slices; /* one for each piece, in the order of their frames */

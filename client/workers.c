@@ -4,8 +4,6 @@
 #include "client/error.h"
 #include "client/exchange.h"
 
-#define PARKED_SLACK 250000000u /* ns: the server ends a parked request first, with an explanation */
-
 enum canyon_status canyon_join(canyon_client *client, uint32_t timeout_ms, uint32_t *rank, uint32_t *count) {
     struct error error = {.status = CANYON_OK};
     uint8_t message[LIMIT_MESSAGE_BYTES];
@@ -26,6 +24,7 @@ enum canyon_status canyon_join(canyon_client *client, uint32_t timeout_ms, uint3
             *rank = joined.rank;
         if (count != NULL)
             *count = joined.count;
+        pace_want_rank(client->pace, joined.rank);
         lane_pin(client->lanes[0]); /* the rank is the connection's, which exchange_ask asked on */
     }
     exchange_reply_finish(&reply);
@@ -47,7 +46,7 @@ enum canyon_status canyon_barrier(canyon_client *client, const char *name, uint3
         struct exchange_request request = {.type = FRAME_BARRIER,
                                            .message = message,
                                            .bytes = message_pack_barrier(&barrier, message),
-                                           .deadline = deadline + PARKED_SLACK};
+                                           .deadline = deadline + CLIENT_PARKED_SLACK};
         exchange_ask(client, &request, NULL, &error);
     }
     client_leave(client);

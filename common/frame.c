@@ -66,6 +66,16 @@ const char *frame_type_name(unsigned type) {
         [FRAME_RESUMED] = "RESUMED",
         [FRAME_LEAVE] = "LEAVE",
         [FRAME_LEFT] = "LEFT",
+        [FRAME_ENTER] = "ENTER",
+        [FRAME_ENTERED] = "ENTERED",
+        [FRAME_CLOCK] = "CLOCK",
+        [FRAME_CLOCKED] = "CLOCKED",
+        [FRAME_CONSISTENCY] = "CONSISTENCY",
+        [FRAME_CONSISTENCY_IS] = "CONSISTENCY_IS",
+        [FRAME_MEMBERS] = "MEMBERS",
+        [FRAME_MEMBERS_ARE] = "MEMBERS_ARE",
+        [FRAME_STALENESS] = "STALENESS",
+        [FRAME_STALENESS_IS] = "STALENESS_IS",
     };
     if (type >= sizeof names / sizeof names[0] || names[type] == NULL) {
         return "UNKNOWN_TYPE";

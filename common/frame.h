@@ -84,7 +84,17 @@ enum frame_type {
     FRAME_RESUMED = 55,
     FRAME_LEAVE = 56, /* the session is over: its numbers are forgotten */
     FRAME_LEFT = 57,
-    FRAME_LAST = FRAME_LEFT /* the highest number */
+    FRAME_ENTER = 58, /* a worker begins to count clocks */
+    FRAME_ENTERED = 59,
+    FRAME_CLOCK = 60, /* how far it is; and that it lives */
+    FRAME_CLOCKED = 61,
+    FRAME_CONSISTENCY = 62, /* asks for the mode, or sets it */
+    FRAME_CONSISTENCY_IS = 63,
+    FRAME_MEMBERS = 64, /* the workers, a page of them */
+    FRAME_MEMBERS_ARE = 65,
+    FRAME_STALENESS = 66, /* a histogram of how stale pushes were */
+    FRAME_STALENESS_IS = 67,
+    FRAME_LAST = FRAME_STALENESS_IS /* the highest number */
 };
 
 struct frame_header {

@@ -25,6 +25,8 @@
 #define LIMIT_BATCH_ROWS      65536               /* ids in one frame, and in one push to a shard of a table */
 #define LIMIT_RUNS            4096                /* shards whose rows are in one frame */
 #define LIMIT_PIECES          64                  /* pieces in one frame */
+#define LIMIT_CLOCK           1000000000000000ull /* a worker's clock */
+#define LIMIT_MEMBERS         4096                /* workers that count clocks, at a time */
 #define LIMIT_MESSAGE_BYTES   4096                /* protobuf part of a frame */
 #define LIMIT_WAIT_MS         86400000u           /* longest wait a request may ask for: a day */
 

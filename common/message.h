@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/consistency.h"
 #include "common/job.h"
 #include "common/limits.h"
 #include "common/status.h"
@@ -111,6 +112,7 @@ struct message_piece_results {
     uint32_t count;
     struct message_piece_result results[LIMIT_PIECES];
     char text[ERROR_TEXT_BYTES]; /* of the first refused piece, else "" */
+    uint64_t clock;              /* where one was LATE or too early: the clock that is open; else 0 */
 };
 
 /* TABLE_PUSH, TABLE_PULL, TABLE_PUSH_PULL, TABLE_ERASE: rows of one table. Which, stands in the payload
@@ -164,6 +166,68 @@ struct message_joined {
 struct message_barrier {
     char name[LIMIT_NAME_BYTES];
     uint32_t count, wait_ms;
+};
+
+struct message_enter {
+    uint32_t rank; /* one more than the rank; 0: any */
+    uint64_t clock;
+};
+
+struct message_entered {
+    uint32_t rank;
+    uint64_t clock;
+    uint32_t lease_ms, workers;
+};
+
+struct message_clock {
+    uint64_t clock;
+    uint32_t rank; /* as of message_enter */
+    bool leave;
+};
+
+struct message_clocked {
+    uint64_t clock, lowest;
+    uint32_t rank;
+};
+
+/* Packs and unpacks modes as they are; consistency_check judges them. */
+struct message_consistency {
+    bool set;
+    struct consistency mode;
+    uint64_t from;
+};
+
+struct message_consistency_is {
+    bool set;
+    struct consistency now, next;
+    uint64_t from, highest, open;
+    uint32_t workers, lease_ms;
+};
+
+struct message_members {
+    uint64_t after;
+};
+
+struct message_member {
+    uint64_t serial, tag;
+    char name[LIMIT_NAME_BYTES];
+    uint32_t rank;
+    bool live;
+    uint64_t clock, seen_ms;
+    uint32_t lease_ms;
+    uint64_t pushes, staleness_sum, staleness_max, interval_us;
+};
+
+#define MESSAGE_MEMBERS_PAGE 16 /* as many as always fit */
+
+struct message_members_are {
+    uint32_t count;
+    struct message_member members[MESSAGE_MEMBERS_PAGE];
+    bool more;
+};
+
+struct message_staleness {
+    uint64_t tensor, tag;
 };
 
 struct message_statistics {
@@ -232,6 +296,16 @@ size_t message_pack_row_page(const struct message_row_page *message, uint8_t byt
 size_t message_pack_join(const struct message_join *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_joined(const struct message_joined *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_barrier(const struct message_barrier *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_enter(const struct message_enter *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_entered(const struct message_entered *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_clock(const struct message_clock *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_clocked(const struct message_clocked *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_consistency(const struct message_consistency *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_consistency_is(const struct message_consistency_is *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_members(const struct message_members *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_members_are(const struct message_members_are *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_staleness(const struct message_staleness *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
+size_t message_pack_staleness_is(const struct staleness *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_statistics(const struct message_statistics *message, uint8_t bytes[LIMIT_MESSAGE_BYTES]);
 size_t message_pack_optimizer_request(const struct message_optimizer_request *message,
                                       uint8_t bytes[LIMIT_MESSAGE_BYTES]);
@@ -283,6 +357,26 @@ enum canyon_status message_unpack_joined(const uint8_t *bytes, size_t count, str
                                          struct error *error);
 enum canyon_status message_unpack_barrier(const uint8_t *bytes, size_t count, struct message_barrier *message,
                                           struct error *error);
+enum canyon_status message_unpack_enter(const uint8_t *bytes, size_t count, struct message_enter *message,
+                                        struct error *error);
+enum canyon_status message_unpack_entered(const uint8_t *bytes, size_t count, struct message_entered *message,
+                                          struct error *error);
+enum canyon_status message_unpack_clock(const uint8_t *bytes, size_t count, struct message_clock *message,
+                                        struct error *error);
+enum canyon_status message_unpack_clocked(const uint8_t *bytes, size_t count, struct message_clocked *message,
+                                          struct error *error);
+enum canyon_status message_unpack_consistency(const uint8_t *bytes, size_t count, struct message_consistency *message,
+                                              struct error *error);
+enum canyon_status message_unpack_consistency_is(const uint8_t *bytes, size_t count,
+                                                 struct message_consistency_is *message, struct error *error);
+enum canyon_status message_unpack_members(const uint8_t *bytes, size_t count, struct message_members *message,
+                                          struct error *error);
+enum canyon_status message_unpack_members_are(const uint8_t *bytes, size_t count, struct message_members_are *message,
+                                              struct error *error);
+enum canyon_status message_unpack_staleness(const uint8_t *bytes, size_t count, struct message_staleness *message,
+                                            struct error *error);
+enum canyon_status message_unpack_staleness_is(const uint8_t *bytes, size_t count, struct staleness *message,
+                                               struct error *error);
 enum canyon_status message_unpack_statistics(const uint8_t *bytes, size_t count, struct message_statistics *message,
                                              struct error *error);
 enum canyon_status message_unpack_optimizer_request(const uint8_t *bytes, size_t count,

@@ -86,6 +86,7 @@ size_t message_pack_piece_results(const struct message_piece_results *message, u
     wire.n_results = message->count;
     wire.results = list;
     wire.text = message_give_text(message->text);
+    wire.clock = message->clock;
     return message_pack(&wire.base, bytes);
 }
 
@@ -107,5 +108,6 @@ enum canyon_status message_unpack_piece_results(const uint8_t *bytes, size_t cou
         message->results[i].stable = wire->results[i]->stable;
     }
     message_take_prose(wire->text, message->text, sizeof message->text);
+    message->clock = wire->clock;
     return unpacking.status;
 }

@@ -25,6 +25,7 @@ static const struct {
       [SCHEDULE_POLYNOMIAL] = "polynomial",
       [SCHEDULE_INVERSE_SQRT] = "inverse_sqrt"}},
     {"steps", {[STEPS_ROW] = "row", [STEPS_SHARD] = "shard"}},
+    {"staleness", {[STALENESS_ACCEPT] = "accept", [STALENESS_SCALE] = "scale", [STALENESS_REFUSE] = "refuse"}},
     {"nonfinite", {[NONFINITE_REFUSE] = "refuse", [NONFINITE_SKIP] = "skip", [NONFINITE_CLIP] = "clip"}},
 };
 

@@ -55,6 +55,14 @@ enum nonfinite_policy {
     NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
 };
 
+/* What becomes of a pushed gradient whose weights were stale. Stable numbers: they are values of the setting `staleness`,
+ * on the wire. */
+enum staleness_policy {
+    STALENESS_ACCEPT = 0, /* it is applied like any other */
+    STALENESS_SCALE = 1,  /* the learning rate of its update is divided by 1 + staleness */
+    STALENESS_REFUSE = 2  /* it is refused where staleness is above the setting staleness_bound */
+};
+
 /* Which count of updates a table's optimizer goes by (bias corrections, warm-ups). Stable numbers: they are values of
  * the setting `steps`, on the wire. */
 enum steps_policy {

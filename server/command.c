@@ -6,7 +6,7 @@
 
 /* Which fields a kind uses; the others are zero in its string. */
 struct fields {
-    bool tensor, session, spec, block, slot, version, values, rows, clock, number, verdict;
+    bool tensor, session, spec, block, slot, version, values, rows, clock, number, verdict, pace;
 };
 
 static const struct fields fields_of[] = {
@@ -27,6 +27,10 @@ static const struct fields fields_of[] = {
     [COMMAND_TABLE_ERASE] = {.tensor = true, .rows = true, .number = true},
     [COMMAND_REFUSE] = {.session = true, .number = true, .verdict = true},
     [COMMAND_EVICT] = {.session = true},
+    [COMMAND_CONTRIBUTE] =
+        {.tensor = true, .block = true, .version = true, .values = true, .clock = true, .number = true, .pace = true},
+    [COMMAND_CLOSE] = {.clock = true},
+    [COMMAND_CONSISTENCY] = {.clock = true, .pace = true},
 };
 
 static bool kind_known(unsigned kind) {
@@ -95,7 +99,7 @@ bool command_specs_equal(const struct tensor_spec *one, const struct tensor_spec
 
 size_t command_bytes(const struct command *command) {
     const struct fields *fields = &fields_of[command->kind];
-    size_t bytes = COMMAND_HEAD_BYTES;
+    size_t bytes = COMMAND_HEAD_BYTES + (fields->pace ? COMMAND_PACE_BYTES : 0);
     if (fields->spec) {
         bytes += command_spec_bytes(command->spec);
     }
@@ -106,6 +110,17 @@ size_t command_bytes(const struct command *command) {
         bytes += command->count * sizeof(float);
     }
     return bytes;
+}
+
+/* Fields that are not of the kind are zero in a command, and so in its pace. */
+static void encode_pace(const struct command *command, uint8_t *at) {
+    at = put_u32(at, command->rank);
+    at = put_u32(at, command->mode.staleness);
+    *at++ = (uint8_t)command->mode.mode;
+    *at++ = (uint8_t)command->mode.combine;
+    *at++ = (uint8_t)command->mode.order;
+    *at++ = command->turns;
+    put_u32(at, command->mode.minimum);
 }
 
 void command_encode(const struct command *command, uint8_t *bytes) {
@@ -143,6 +158,10 @@ void command_encode(const struct command *command, uint8_t *bytes) {
         store_u64(bytes + 48, command->clock);
     }
     uint8_t *body = bytes + COMMAND_HEAD_BYTES;
+    if (fields->pace) {
+        encode_pace(command, body);
+        body += COMMAND_PACE_BYTES;
+    }
     if (fields->rows && command->rows > 0) {
         assert(command->rows <= LIMIT_BATCH_ROWS);
         store_u32(bytes + 4, (uint32_t)command->rows);
@@ -237,6 +256,21 @@ static bool spec_decode(const uint8_t *bytes, size_t count, struct tensor_spec *
     return !reader.bad && reader.left == 0;
 }
 
+/* False for one that encode_pace never writes. */
+static bool decode_pace(const uint8_t *at, struct command *command) {
+    command->rank = load_u32(at);
+    command->mode = (struct consistency){.mode = (enum consistency_mode)at[8],
+                                         .staleness = load_u32(at + 4),
+                                         .combine = (enum consistency_combine)at[9],
+                                         .order = (enum consistency_order)at[10],
+                                         .minimum = load_u32(at + 12)};
+    command->turns = at[11] != 0;
+    bool sets = command->kind == COMMAND_CONSISTENCY;
+    static const struct consistency none = {.mode = CONSISTENCY_ASYNC};
+    return at[11] <= (sets ? 1 : 0) && command->rank <= (sets ? 0 : LIMIT_MEMBERS - 1) &&
+           (sets ? consistency_check(&command->mode, NULL) == CANYON_OK : consistency_equal(&command->mode, &none));
+}
+
 /* Whether the unused fields of the head are zero, as the one canonical form wants. */
 static bool head_canonical(const uint8_t *bytes, const struct fields *fields) {
     static const uint8_t zeros[SESSION_BYTES];
@@ -270,9 +304,9 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
                          bytes[1]);
     }
     size_t spec_bytes = load_u32(bytes + 40), values = load_u32(bytes + 44);
-    size_t rows = fields->rows ? load_u32(bytes + 4) : 0;
+    size_t rows = fields->rows ? load_u32(bytes + 4) : 0, pace = fields->pace ? COMMAND_PACE_BYTES : 0;
     if (values > LIMIT_BLOCK_HIGH || rows > LIMIT_BATCH_ROWS ||
-        count - COMMAND_HEAD_BYTES != spec_bytes + rows * sizeof(uint64_t) + values * sizeof(float)) {
+        count - COMMAND_HEAD_BYTES != pace + spec_bytes + rows * sizeof(uint64_t) + values * sizeof(float)) {
         return error_set(error, CANYON_PROTOCOL,
                          "command of %zu bytes tells of %zu of spec, %zu ids and %zu values; at most %d and %u", count,
                          spec_bytes, rows, values, LIMIT_BATCH_ROWS, LIMIT_BLOCK_HIGH);
@@ -285,12 +319,18 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         command->spec = spec;
     }
     command->kind = (enum command_kind)bytes[1];
+    if (pace > 0 && !decode_pace(bytes + COMMAND_HEAD_BYTES, command)) {
+        return error_set(error, CANYON_PROTOCOL, "the pace of command kind %u is not canonical", bytes[1]);
+    }
     command->slot = bytes[2];
     command->block = fields->block ? load_u32(bytes + 4) : 0;
     command->tensor = load_u64(bytes + 8);
     memcpy(command->session, bytes + 16, SESSION_BYTES);
     command->verdict = (enum canyon_status)bytes[3];
     command->clock = load_u64(bytes + 48);
+    if (command->kind >= COMMAND_CONTRIBUTE && (command->clock == 0 || command->clock > LIMIT_CLOCK)) {
+        return error_set(error, CANYON_PROTOCOL, "command kind %u has a clock that is none", bytes[1]);
+    }
     command->number = load_u64(bytes + 56);
     command->rows = rows;
     command->version = load_u64(bytes + 32);
@@ -300,7 +340,7 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
         command->ids = (const uint64_t *)(const void *)(bytes + COMMAND_HEAD_BYTES);
     }
     if (values > 0) {
-        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + rows * sizeof(uint64_t));
+        command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + pace + rows * sizeof(uint64_t));
     }
     return CANYON_OK;
 }

@@ -31,7 +31,11 @@ enum command_kind {
     COMMAND_TABLE_ERASE = 14, /* any shard: tensor, ids: their rows go */
     COMMAND_REFUSE = 15,      /* any shard: session, number, verdict: a numbered command that was refused */
     COMMAND_EVICT = 16,       /* any shard: session: its numbers are forgotten */
-    COMMAND_LAST = COMMAND_EVICT
+    COMMAND_CONTRIBUTE = 17,  /* any shard: tensor, block, version, clock, rank, values: as PUSH, but it is kept until
+                               * its clock is closed */
+    COMMAND_CLOSE = 18,       /* any shard: clock: what was contributed is applied, and the clock after it is open */
+    COMMAND_CONSISTENCY = 19, /* any shard: mode, clock (the first it is for), turns */
+    COMMAND_LAST = COMMAND_CONSISTENCY
 };
 
 struct table_found;
@@ -48,11 +52,14 @@ struct command {
     uint64_t version;    /* PUSH, TABLE_PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
     const float *values; /* borrowed; where the slot is a number for the block, its 8 bytes */
     size_t count;        /* of values: 4-byte words */
-    uint64_t clock;      /* TABLE_PUSH, TABLE_TOUCH: the worker's */
-    const uint64_t *ids; /* borrowed; of rows, any number of times each */
-    size_t rows;         /* of ids */
-    float *out;          /* TABLE_PUSH, TABLE_TOUCH: receives the rows of the ids, in their order, as they are after it;
-                          * or NULL. No part of the command's string */
+    uint64_t clock;      /* TABLE_PUSH, TABLE_TOUCH, CONTRIBUTE: the worker's; CLOSE, CONSISTENCY */
+    uint32_t rank;       /* CONTRIBUTE: the worker's */
+    bool turns; /* CONSISTENCY: the mode that was set before is in force already, where this one begins later */
+    struct consistency mode; /* CONSISTENCY */
+    const uint64_t *ids;     /* borrowed; of rows, any number of times each */
+    size_t rows;             /* of ids */
+    float *out; /* TABLE_PUSH, TABLE_TOUCH: receives the rows of the ids, in their order, as they are after it;
+                 * or NULL. No part of the command's string */
     struct table_found
         *found; /* TABLE_PUSH, TABLE_TOUCH: where the rows of the ids are, when shard_find_rows looked them
                  * up already and the table was not changed since; or NULL. Likewise no part of it */
@@ -73,8 +80,10 @@ struct command {
  *       44    4 number of values
  *       48    8 clock
  *       56    8 number in (session, shard)
- *       64      what the kind has of: spec, ids (u64 each), values (float32; where the slot is a number of the block, a
- *               u64 or a double)
+ *       64      what the kind has of: pace, spec, ids (u64 each), values (float32; where the slot is a number of the
+ *               block, a u64 or a double)
+ *
+ * a pace, of CONTRIBUTE and CONSISTENCY: u32 rank, u32 staleness, u8 mode, u8 combine, u8 order, u8 turns, u32 minimum;
  *
  * and a spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
  * name and a double, u32 initializer, u64 seed, double a, double b, u32 kind, u64 row cap, u64 capacity.
@@ -82,6 +91,7 @@ struct command {
  * A field that the kind does not use is zero, a length that it does not use too. REFUSE has a number and a verdict. */
 #define COMMAND_VERSION    2
 #define COMMAND_HEAD_BYTES 64
+#define COMMAND_PACE_BYTES 16
 /* No canonical spec is longer. */
 #define COMMAND_SPEC_LIMIT                                                                                             \
     (2 + LIMIT_NAME_BYTES + 4 + LIMIT_RANK * 8 + 2 + LIMIT_OPTIMIZER_BYTES + 4 +                                       \

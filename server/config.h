@@ -21,6 +21,8 @@
 
 #define CONFIG_SPIN_MAX        1000000 /* microseconds */
 #define CONFIG_DRAIN_MAX       3600    /* seconds */
+#define CONFIG_LEASE_MIN       100     /* milliseconds */
+#define CONFIG_LEASE_MAX       3600000
 #define CONFIG_CONNECTIONS_MAX 1000000
 
 struct config {
@@ -30,6 +32,7 @@ struct config {
     char advertise[LIMIT_ADDRESS_BYTES]; /* canonical; "" until given or placed */
     uint32_t threads;
     uint32_t drain; /* seconds */
+    uint32_t lease; /* milliseconds that a silent worker is waited for */
     enum log_level log_level;
     char key[HOME_PATH_BYTES];   /* path of the server's secret key; "" for the one in Canyon's home */
     char allow[HOME_PATH_BYTES]; /* path of the allow-list, likewise */

@@ -311,6 +311,14 @@ static void write_spin(const struct config *config, FILE *file) {
     fprintf(file, "%u", config->spin);
 }
 
+static enum canyon_status set_lease(struct config *config, const char *value, struct error *error) {
+    return parse_number(value, CONFIG_LEASE_MIN, CONFIG_LEASE_MAX, &config->lease, error);
+}
+
+static void write_lease(const struct config *config, FILE *file) {
+    fprintf(file, "%u", config->lease);
+}
+
 static const struct key keys[] = {
     {"listen", set_listen, write_listen},
     {"advertise", set_advertise, write_advertise},
@@ -323,6 +331,7 @@ static const struct key keys[] = {
     {"pin", set_pin, write_pin},
     {"congestion", set_congestion, write_congestion},
     {"spin", set_spin, write_spin},
+    {"lease", set_lease, write_lease},
     {"drain", set_drain, write_drain},
     {"log-level", set_log_level, write_log_level},
     {"key", set_key, write_key},
@@ -344,6 +353,7 @@ void config_init(struct config *config) {
         {"block", "65536"},
         {"congestion", "auto"},
         {"spin", "0"},
+        {"lease", "10000"},
         {"drain", "5"},
         {"log-level", "info"},
         {"memory-limit", "75%"},

@@ -64,6 +64,7 @@ void dense_adjust(struct dense *dense, const struct optimizer_spec *settings, ui
     }
     dense->rate = optimizer_hyperparameter_index(dense->optimizer, "lr");
     schedule_read(settings, &dense->schedule);
+    dense->staleness = rule_staleness(settings);
     dense->nonfinite = NONFINITE_REFUSE;
     for (uint32_t i = 0; i < settings->count; i++) {
         if (strcmp(settings->settings[i].name, "nonfinite") == 0) {
@@ -113,6 +114,7 @@ failed:
 void dense_destroy(struct dense *dense) {
     if (dense != NULL) {
         free(dense->blocks);
+        contributions_destroy(dense->contributions);
         memory_give(dense->source, dense->memory, (size_t)dense->size.bytes);
         free(dense);
     }
@@ -176,13 +178,14 @@ static uint64_t tame(struct dense *dense, const float *gradient, size_t count, f
 }
 
 /* The constants of this update, with the rate that the schedule has for it. */
-static void prepare(const struct dense *dense, struct dense_block *block, float *prepared) {
+static void prepare(const struct dense *dense, struct dense_block *block, uint64_t staleness, float *prepared) {
     const struct optimizer *optimizer = dense->optimizer;
     double hyper[OPTIMIZER_HYPERPARAMETERS];
     memcpy(hyper, dense->hyper, sizeof hyper);
     if (dense->rate < optimizer->hyperparameter_count) {
         double least = optimizer->hyperparameters[dense->rate].low;
         double rate = schedule_rate(&dense->schedule, hyper[dense->rate], block->step - 1);
+        rate = rule_rate(&dense->staleness, rate, staleness);
         hyper[dense->rate] = rate < least ? least : rate;
     }
     optimizer->prepare(hyper, block->step, block->scalars, prepared);
@@ -199,12 +202,12 @@ static void push_chunk(struct dense *dense, size_t place, const float *prepared,
     dense->kept += optimizer_apply(optimizer, prepared, count, gradient, dense_weights(dense, place) + from, slots);
 }
 
-void dense_push(struct dense *dense, size_t place, const float *gradient) {
+void dense_push(struct dense *dense, size_t place, const float *gradient, uint64_t staleness) {
     struct dense_block *block = &dense->blocks[place];
     size_t elements = dense_elements(dense, place);
     float prepared[OPTIMIZER_PREPARED] = {0}, tamed[TAME_CHUNK];
     block->step++;
-    prepare(dense, block, prepared);
+    prepare(dense, block, staleness, prepared);
     if (dense->nonfinite == NONFINITE_REFUSE || optimizer_first_not_finite(gradient, elements) == elements) {
         push_chunk(dense, place, prepared, 0, elements, gradient);
     } else {
@@ -217,6 +220,10 @@ void dense_push(struct dense *dense, size_t place, const float *gradient) {
         }
     }
     block->version++;
+}
+
+static uint32_t length_of(const void *user, size_t place) {
+    return dense_elements(user, place);
 }
 
 void dense_digest(const struct dense *dense, struct hash *hash) {
@@ -244,4 +251,5 @@ void dense_digest(const struct dense *dense, struct hash *hash) {
             hash_update(hash, dense_slot(dense, place, slot), bytes);
         }
     }
+    contributions_digest(dense->contributions, hash, length_of, dense);
 }

@@ -12,9 +12,11 @@
 #include "common/hash.h"
 #include "common/job.h"
 #include "common/tensor.h"
+#include "server/contributions.h"
 #include "server/directory.h"
 #include "server/memory.h"
 #include "server/optimizers/optimizer.h"
+#include "server/rule.h"
 #include "server/schedule.h"
 
 /* How many blocks of a tensor a shard holds, how many elements those have together, and the bytes of their weights and
@@ -40,6 +42,7 @@ struct dense {
     size_t rate;                             /* the place of lr among them, or their number */
     struct schedule schedule;
     enum nonfinite_policy nonfinite;
+    struct rule_staleness staleness;
     uint64_t elements;         /* of the whole tensor */
     uint32_t block_elements;   /* the job's */
     uint32_t first, stride;    /* block numbers here: first, first + stride, ... */
@@ -48,7 +51,8 @@ struct dense {
     struct dense_size size;
     size_t count; /* size.blocks */
     struct dense_block *blocks;
-    const struct memory *source; /* of `memory`; borrowed; NULL: the C library */
+    struct contributions *contributions; /* made for the first one; NULL before */
+    const struct memory *source;         /* of `memory`; borrowed; NULL: the C library */
     float *memory;
 };
 
@@ -74,11 +78,11 @@ uint32_t dense_elements(const struct dense *dense, size_t place);
 float *dense_weights(const struct dense *dense, size_t place);
 float *dense_slot(const struct dense *dense, size_t place, size_t slot);
 
-/* Replace the weights; apply the optimizer to a gradient. The values have the block's length. They are finite, unless
- * the policy lets a gradient hold what is not. An element whose new weight or slot would not be finite keeps its old
- * weight and slots, and is counted in `kept`. */
+/* Replace the weights; apply the optimizer to a gradient whose weights were that stale. The values have the block's
+ * length. They are finite, unless the policy lets a gradient hold what is not. An element whose new weight or slot
+ * would not be finite keeps its old weight and slots, and is counted in `kept`. */
 void dense_assign(struct dense *dense, size_t place, const float *values);
-void dense_push(struct dense *dense, size_t place, const float *gradient);
+void dense_push(struct dense *dense, size_t place, const float *gradient, uint64_t staleness);
 
 /* Adds everything but the id to the hash. */
 void dense_digest(const struct dense *dense, struct hash *hash);

@@ -32,8 +32,9 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->workers = workers_create();
     handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (!codecs_init(&handler->codecs, job) || !tables_init(&handler->tables, job, environment) ||
-        handler->workers == NULL || handler->sessions == NULL || handler->shards == NULL) {
+    if (!clocks_init(handler) || !codecs_init(&handler->codecs, job) ||
+        !tables_init(&handler->tables, job, environment) || handler->workers == NULL || handler->sessions == NULL ||
+        handler->shards == NULL) {
         goto failed;
     }
     for (uint32_t shard = 0; shard < job->shards; shard++) {
@@ -44,6 +45,7 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
             }
             shard_use(handler->shards[shard], environment->memory);
             shard_lend(handler->shards[shard], handler->tables.workspace);
+            handler->any = handler->shards[shard];
             handler->counters.shards++;
         }
     }
@@ -58,6 +60,7 @@ void handler_destroy(struct handler *handler) {
         return;
     }
     parked_finish(&handler->parked);
+    clocks_finish(handler);
     for (uint32_t shard = 0; handler->shards != NULL && shard < handler->job->shards; shard++) {
         shard_destroy(handler->shards[shard]);
     }
@@ -111,6 +114,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
+    clocks_peer_came(handler, peer);
     peer->previous = NULL;
     peer->next = handler->peers;
     if (peer->next != NULL) {
@@ -131,10 +135,12 @@ void handler_forget_parked(struct handler *handler, const struct handler_peer *p
             parked_remove(&handler->parked, parked);
         }
     }
+    clocks_forget_waits(handler, peer);
 }
 
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     handler_forget_parked(handler, peer);
+    peer->member = NULL;
     if (peer->previous != NULL) {
         peer->previous->next = peer->next;
     } else {
@@ -184,6 +190,11 @@ static const request_execute execute_of[] = {
     [FRAME_TABLE_ERASE] = serve_rows,
     [FRAME_TABLE_INFO] = serve_table_info,
     [FRAME_TABLE_ROWS] = serve_table_rows,
+    [FRAME_ENTER] = serve_enter,
+    [FRAME_CLOCK] = serve_clock,
+    [FRAME_CONSISTENCY] = serve_consistency,
+    [FRAME_MEMBERS] = serve_members,
+    [FRAME_STALENESS] = serve_staleness,
     [FRAME_RESUME] = serve_resume,
     [FRAME_LEAVE] = serve_leave,
 };
@@ -193,8 +204,8 @@ static bool carries_values(unsigned type) {
            type == FRAME_TABLE_PULL || type == FRAME_TABLE_PUSH_PULL || type == FRAME_TABLE_ERASE;
 }
 
-static enum canyon_status execute(struct handler *handler, struct request *request, const struct frame *frame,
-                                  struct error *error) {
+enum canyon_status handler_execute(struct handler *handler, struct request *request, const struct frame *frame,
+                                   struct error *error) {
     unsigned type = frame->header.type;
     if (type >= sizeof execute_of / sizeof execute_of[0] || execute_of[type] == NULL) {
         if (type == FRAME_HELLO) {
@@ -222,7 +233,8 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     if (peer->ended) {
         return;
     }
-    enum canyon_status status = execute(handler, &request, frame, &error);
+    clocks_heard(handler, peer);
+    enum canyon_status status = handler_execute(handler, &request, frame, &error);
     if (status != CANYON_OK && !peer->ending && carries_values(frame->header.type)) {
         struct error gap;
         if (handler_refuse_frame(handler, &request, frame, status, &gap) != CANYON_OK) {
@@ -262,7 +274,8 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
 
 uint64_t handler_wakeup(const struct handler *handler) {
     const struct parked *parked = parked_earliest(&handler->parked);
-    return parked == NULL ? UINT64_MAX : parked->deadline;
+    uint64_t pace = clocks_wakeup(handler);
+    return parked == NULL || parked->deadline > pace ? pace : parked->deadline;
 }
 
 /* Ends a parked request with an error. */
@@ -288,6 +301,7 @@ void handler_tick(struct handler *handler) {
         end_parked(handler, parked, &error);
         parked = parked_earliest(&handler->parked);
     }
+    clocks_tick(handler, now);
 }
 
 void handler_stop(struct handler *handler) {
@@ -297,6 +311,7 @@ void handler_stop(struct handler *handler) {
     while (handler->parked.first != NULL) {
         end_parked(handler, handler->parked.first, &error);
     }
+    clocks_stop(handler);
 }
 
 bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),

@@ -22,8 +22,15 @@
 #define HANDLER_PARKED_PER_PEER 64
 #define HANDLER_PARKED          65536
 
+/* Pulls that wait for the clocks of other workers, apart from those: of one peer, of the whole handler, and the bytes
+ * of their messages that the handler keeps meanwhile. Beyond: BUSY. */
+#define HANDLER_WAITS_PER_PEER 1024
+#define HANDLER_WAITS          65536
+#define HANDLER_WAIT_BYTES     (64u << 20)
+
 struct command;
 struct handler;
+struct member;
 
 /* Bytes to send, borrowed for the call. */
 struct handler_slice {
@@ -46,12 +53,14 @@ struct handler_peer {
     enum role role;
     const struct allow_entry *entry; /* its key's; borrowed while the peer has it */
     /* The handler's own, set by handler_peer_came: */
-    uint32_t parked;   /* its requests that wait */
-    bool joined;       /* it asked for a rank */
-    bool numbered;     /* its session has numbers here, for all that it needs to know */
-    bool ending;       /* its request is answered by its end */
-    bool ended;        /* it was closed */
-    uint64_t dropping; /* the tensor that it gives up creating */
+    uint32_t parked;       /* its requests that wait */
+    uint32_t waiting;      /* its pulls that wait for clocks */
+    struct member *member; /* the worker it is of, once that counts clocks */
+    bool joined;           /* it asked for a rank */
+    bool numbered;         /* its session has numbers here, for all that it needs to know */
+    bool ending;           /* its request is answered by its end */
+    bool ended;            /* it was closed */
+    uint64_t dropping;     /* the tensor that it gives up creating */
     struct handler_peer *next, *previous;
 };
 
@@ -62,6 +71,7 @@ struct handler_environment {
     void (*count)(void *user, struct message_statistics *statistics);
     void *user;
     const struct memory *memory; /* for parameters, of this handler's thread alone; NULL for the C library's */
+    uint32_t lease_ms;           /* how long a worker that says nothing is waited for; 0 for MEMBERS_LEASE_MS */
     uint64_t state_limit;        /* most bytes of weights and slots these shards may hold together; 0 for no limit */
 };
 

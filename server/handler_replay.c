@@ -7,7 +7,8 @@
 
 /* What a tensor's part in a shard takes of the thread's memory. */
 static uint64_t part_bytes(const struct shard *shard, const struct tensor_spec *spec, uint64_t id) {
-    return spec->kind == TENSOR_TABLE ? shard_table_bytes(shard, id) : shard_define_bytes(shard, spec);
+    return spec->kind == TENSOR_TABLE ? shard_table_bytes(shard, id)
+                                      : shard_define_bytes(shard, spec) + shard_contributed(shard, id);
 }
 
 /* A part is there: the thread knows its tensor from now on, if it did not. Who made it is not known any more, so none
@@ -38,11 +39,13 @@ static void forget_part(struct handler *handler, const struct command *command, 
     }
 }
 
-/* A table grew, or shrank. */
-static void count_rows(struct handler *handler, const struct command *command, uint64_t before, uint64_t after) {
+/* A table, or what is kept until a clock is closed, grew, or shrank. */
+static void count_growth(struct handler *handler, const struct shard *shard, const struct command *command,
+                         uint64_t before) {
     struct handler_tensor *tensor =
         (struct handler_tensor *)(void *)directory_find_id(&handler->tensors, command->tensor);
-    if (tensor != NULL && tensor->spec.kind == TENSOR_TABLE) {
+    if (tensor != NULL) {
+        const uint64_t after = part_bytes(shard, &tensor->spec, command->tensor);
         tensor->bytes = tensor->bytes - before + after;
         handler->state_bytes = handler->state_bytes - before + after;
     }
@@ -57,7 +60,7 @@ static enum canyon_status follow(struct handler *handler, const struct shard *sh
     } else if (command->kind == COMMAND_UNDEFINE) {
         forget_part(handler, command, before);
     } else {
-        count_rows(handler, command, before, shard_table_bytes(shard, command->tensor));
+        count_growth(handler, shard, command, before);
     }
     if (status == CANYON_OK && command->number != 0) {
         status = sessions_restore(handler->sessions, command->session,

@@ -35,6 +35,11 @@ static const struct permission {
     [FRAME_TABLE_ERASE] = {ROLE_ADMIN, ROLE_ADMIN},
     [FRAME_RESUME] = {ROLE_WORKER, ROLE_WORKER},
     [FRAME_LEAVE] = {ROLE_WORKER, ROLE_WORKER},
+    [FRAME_ENTER] = {ROLE_WORKER, ROLE_WORKER},
+    [FRAME_CLOCK] = {ROLE_WORKER, ROLE_WORKER},
+    [FRAME_CONSISTENCY] = {ROLE_READER, ROLE_ADMIN}, /* without setting anything */
+    [FRAME_MEMBERS] = {ROLE_READER, ROLE_READER},
+    [FRAME_STALENESS] = {ROLE_READER, ROLE_READER},
 };
 
 enum role role_least(unsigned type) {
@@ -71,6 +76,10 @@ enum canyon_status role_refuse(const struct request *request, unsigned type, con
     char what[LIMIT_NAME_BYTES + 48];
     snprintf(what, sizeof what, "%s of tensor '%s'", frame_type_name(type), name);
     return refuse(request, what, role_full(type), error);
+}
+
+enum canyon_status role_refuse_mode(const struct request *request, struct error *error) {
+    return refuse(request, "setting the consistency mode", ROLE_ADMIN, error);
 }
 
 enum canyon_status role_check_tensor(const struct request *request, const char *name, struct error *error) {

@@ -281,5 +281,6 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
         }
     }
     reply_send(handler, request, FRAME_LEFT, 0, 0);
+    clocks_leave(handler, request->peer->session);
     return CANYON_OK;
 }

@@ -1,6 +1,6 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
  * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
- * handler_workers.c, handler_seeing.c. */
+ * handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -10,9 +10,11 @@
 #include "common/row_hash.h"
 #include "server/directory.h"
 #include "server/handler.h"
+#include "server/members.h"
 #include "server/parked.h"
 #include "server/sessions.h"
 #include "server/shard.h"
+#include "server/waits.h"
 #include "server/workers.h"
 #include "server/workspace.h"
 
@@ -25,6 +27,7 @@ struct handler_tensor {
     uint8_t definer[SESSION_BYTES];  /* the session that makes its parts: its creator's */
     enum role definer_role;          /* as it was then */
     struct row_hash row_hash;        /* of a table */
+    struct staleness staleness;      /* of pushes to it on this thread */
     bool settled;                    /* known to be complete: a worker opened or trained it */
 };
 
@@ -54,7 +57,8 @@ struct handler {
     uint32_t server, thread, threads;
     const struct handler_environment *environment;
     uint64_t started;
-    struct shard **shards; /* job->shards of them; NULL where another thread owns it */
+    struct shard **shards;   /* job->shards of them; NULL where another thread owns it */
+    const struct shard *any; /* one of them, for what is the same in all; NULL where there is none */
     struct directory tensors;
     uint64_t state_bytes; /* of all tensors here */
     uint64_t undefined[HANDLER_UNDEFINED];
@@ -63,6 +67,8 @@ struct handler {
     struct handler_peer *peers;
     struct parked_list parked;
     struct workers *workers;
+    struct members *members;
+    struct waits waits;        /* for the clocks of members */
     struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;
     struct message_statistics counters; /* the parts that are counted, not looked up */
@@ -76,7 +82,8 @@ struct handler {
 struct request {
     struct handler_peer *peer;
     uint64_t id;
-    bool limited; /* its role is enough only for what its own session is creating, or what changes nothing */
+    bool released; /* it has waited already */
+    bool limited;  /* its role is enough only for what its own session is creating, or what changes nothing */
 };
 
 /* ---- Replies (handler_reply.c) ---- */
@@ -119,6 +126,52 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
 /* The peer's parked requests will not be answered. */
 void handler_forget_parked(struct handler *handler, const struct handler_peer *peer);
 
+/* Judges a request's role and executes it. */
+enum canyon_status handler_execute(struct handler *handler, struct request *request, const struct frame *frame,
+                                   struct error *error);
+
+/* ---- Clocks and modes (handler_clocks.c; members and staleness for looking at: handler_members.c) ---- */
+
+/* False when there is no memory; finish in any case, before the peers go. */
+bool clocks_init(struct handler *handler);
+void clocks_finish(struct handler *handler);
+
+/* A peer came; it sent something; its pulls that wait will not be answered. */
+void clocks_peer_came(struct handler *handler, struct handler_peer *peer);
+void clocks_heard(struct handler *handler, struct handler_peer *peer);
+void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer);
+
+/* Leases and deadlines that are over; when that wants to be called; and the end of all waits. */
+void clocks_tick(struct handler *handler, uint64_t now);
+uint64_t clocks_wakeup(const struct handler *handler);
+void clocks_stop(struct handler *handler);
+
+/* Whether a pull at this clock must wait for other workers: then OK with *waits, it was put aside and will be executed
+ * again. The mode in question is that of its clock; who does not count clocks does not wait. TIMEOUT where it may not
+ * wait at all, BUSY, NO_MEMORY. */
+enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
+                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error);
+
+/* How a gradient is to be applied that comes at this clock: as it comes (false), or with others when its clock is
+ * closed: then *clock and *rank are those of the contribution. CONFLICT from who does not count clocks where the job
+ * is synchronous. */
+enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+                                  uint32_t *rank, bool *gathers, struct error *error);
+/* The synchronous clock that is open here, or 0. */
+uint64_t clocks_open(const struct handler *handler);
+
+/* Notes the staleness of a push for its tensor and its worker. */
+void clocks_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness);
+
+/* Its session is over. */
+void clocks_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);
+
+enum canyon_status serve_enter(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_clock(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_consistency(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_members(struct handler *, const struct request *, const struct frame *, struct error *);
+enum canyon_status serve_staleness(struct handler *, const struct request *, const struct frame *, struct error *);
+
 /* ---- Codecs (handler_codecs.c) ---- */
 
 /* False when there is no memory; finish it in any case. */
@@ -157,6 +210,9 @@ enum canyon_status role_check_tensor(const struct request *request, const char *
 
 /* DENIED: the role has limits, and a request of this type for this tensor is beyond them. */
 enum canyon_status role_refuse(const struct request *request, unsigned type, const char *name, struct error *error);
+
+/* DENIED: the job's mode is not this role's to set. */
+enum canyon_status role_refuse_mode(const struct request *request, struct error *error);
 
 /* The least role that may send a request of this type at all, and the least that may do so without limits; ROLE_NONE
  * for a type that is no request. */

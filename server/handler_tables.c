@@ -21,7 +21,8 @@ struct batch {
     struct rows_layout layout;
     const uint8_t *payload;
     struct message_rows_done done;
-    size_t row_bytes; /* of a row's gradient as it came */
+    size_t row_bytes;  /* of a row's gradient as it came */
+    struct error pace; /* why gradients are not taken at all; only its status is set where they are */
 };
 
 static size_t aligned(size_t bytes) {
@@ -102,6 +103,19 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
         return role_refuse(batch->request, batch->type, table->key.name, error);
     }
     return CANYON_OK;
+}
+
+/* Rows are not gathered until a clock is closed. */
+static void check_mode(const struct handler *handler, struct batch *batch) {
+    uint64_t clock = batch->message.clock;
+    uint32_t rank = 0;
+    bool gathers = false;
+    batch->pace.status = CANYON_OK;
+    if (clocks_gathers(handler, batch->request, &clock, &rank, &gathers, &batch->pace) == CANYON_OK && gathers) {
+        error_set(&batch->pace, CANYON_UNSUPPORTED,
+                  "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64 " of this job is",
+                  batch->table->key.name, clock);
+    }
 }
 
 static bool changes(const struct batch *batch) {
@@ -275,7 +289,10 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
         status = shard_pull(shard, command.tensor, command.ids, command.rows, command.out, error);
         command.out = NULL;
     }
-    if (status == CANYON_OK && !changes(batch)) {
+    if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK) {
+        *error = batch->pace;
+        status = error->status;
+    } else if (status == CANYON_OK && !changes(batch)) {
         status = shard_pull_rows(shard, &command, error);
         reply->version = status == CANYON_OK ? shard_table_version(shard, command.tensor) : 0;
     } else if (status == CANYON_OK) {
@@ -339,6 +356,9 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
                 batch->done.rows += runs[i].rows;
             }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
+            if (rows_push(batch->type) && !reply.duplicate) {
+                clocks_count(batch->table, batch->request, result->staleness);
+            }
         } else {
             result->code = (uint32_t)status;
             handler->counters.refused += !reply.duplicate;
@@ -384,6 +404,14 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     if (status == CANYON_OK) {
         status = check_table(&batch, error);
     }
+    /* What makes rows has numbers, which follow one another: it cannot wait while others come. */
+    if (status == CANYON_OK && batch.type == FRAME_TABLE_PULL && !batch.message.create) {
+        bool waits = false;
+        status = clocks_wait(handler, request, frame, batch.message.clock, batch.message.wait_ms, &waits, error);
+        if (waits) {
+            return status;
+        }
+    }
     if (status == CANYON_OK) {
         status = check_numbers(handler, &batch, error);
     }
@@ -392,6 +420,10 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     }
     assert((uintptr_t)frame->payload % _Alignof(uint64_t) == 0);
     batch.row_bytes = rows_push(batch.type) ? rows_row_bytes(batch.message.codec, batch.message.dim) : 0;
+    batch.pace.status = CANYON_OK;
+    if (rows_push(batch.type)) {
+        check_mode(handler, &batch);
+    }
     batch.done.runs = batch.message.runs;
     execute_runs(handler, &batch);
     answer(handler, &batch);

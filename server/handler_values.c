@@ -12,6 +12,10 @@ struct transfer {
     const struct request *request;
     struct handler_tensor *tensor; /* of the piece at hand */
     unsigned type;
+    struct error pace; /* why gradients are not taken at all; only its status is set where they are */
+    bool gathers;      /* they are kept until their clock is closed: */
+    uint64_t clock;
+    uint32_t rank;
     struct message_pieces pieces;
     struct message_piece_results results;
     struct shard *shards[LIMIT_PIECES]; /* of numbered pieces: where their numbers count; NULL where they do not */
@@ -145,7 +149,25 @@ static enum canyon_status read_piece(const struct shard *shard, const struct mes
     return status;
 }
 
-static enum canyon_status apply_piece(struct shard *shard, const struct transfer *transfer,
+/* A contribution is kept in memory that counts; a gradient that is applied at once takes none. */
+static enum canyon_status contribute(struct handler *handler, struct handler_tensor *tensor, struct shard *shard,
+                                     struct command *command, struct shard_reply *reply, struct error *error) {
+    const uint64_t limit = handler->environment->state_limit, growth = shard_contribution_growth(shard, command);
+    if (limit > 0 && growth > 0 && (growth > limit || handler->state_bytes > limit - growth)) {
+        return error_set(error, CANYON_NO_MEMORY,
+                         "keeping a gradient of tensor '%s' until its clock is closed takes %" PRIu64 " bytes; %" PRIu64
+                         " of at most %" PRIu64 " are taken already",
+                         tensor->key.name, growth, handler->state_bytes, limit);
+    }
+    const uint64_t before = shard_contributed(shard, command->tensor);
+    enum canyon_status status = shard_apply(shard, command, reply, error);
+    const uint64_t more = shard_contributed(shard, command->tensor) - before;
+    handler->state_bytes += more;
+    tensor->bytes += more;
+    return status;
+}
+
+static enum canyon_status apply_piece(struct handler *handler, struct transfer *transfer, struct shard *shard,
                                       const struct message_piece *piece, const float *values, struct shard_reply *reply,
                                       struct handler_slice *fresh, struct error *error) {
     const unsigned type = transfer->type;
@@ -162,7 +184,18 @@ static enum canyon_status apply_piece(struct shard *shard, const struct transfer
     if (piece->number != 0) {
         memcpy(command.session, transfer->request->peer->session, SESSION_BYTES);
     }
-    enum canyon_status status = shard_apply(shard, &command, reply, error);
+    enum canyon_status status;
+    if (transfer->pace.status != CANYON_OK) {
+        *error = transfer->pace;
+        status = error->status;
+    } else if (transfer->gathers) {
+        command.kind = COMMAND_CONTRIBUTE;
+        command.clock = transfer->clock;
+        command.rank = transfer->rank;
+        status = contribute(handler, transfer->tensor, shard, &command, reply, error);
+    } else {
+        status = shard_apply(shard, &command, reply, error);
+    }
     *fresh = (struct handler_slice){reply->weights, reply->elements * sizeof(float)};
     return status;
 }
@@ -201,8 +234,9 @@ static enum canyon_status judge_piece(struct handler *handler, struct transfer *
         status = codecs_gradient(&handler->codecs, piece, payload, &values, error);
     }
     if (status == CANYON_OK) {
-        status = transfer->type == FRAME_PULL ? read_piece(shard, piece, reply, fresh, error)
-                                              : apply_piece(shard, transfer, piece, values, reply, fresh, error);
+        status = transfer->type == FRAME_PULL
+                     ? read_piece(shard, piece, reply, fresh, error)
+                     : apply_piece(handler, transfer, shard, piece, values, reply, fresh, error);
     }
     /* What its shard has not decided on uses up its number all the same. */
     if (status != CANYON_OK && transfer->shards[index] != NULL && reply->refused == CANYON_OK) {
@@ -226,6 +260,9 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
         handler->counters.refused += !reply.duplicate;
         handler->counters.duplicates += reply.duplicate;
         handler->counters.not_finite += result->status == CANYON_NOT_FINITE && !reply.duplicate;
+        if (result->status == CANYON_LATE || result->status == CANYON_BUSY) {
+            transfer->results.clock = clocks_open(handler);
+        }
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
         }
@@ -233,6 +270,9 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     }
     if (transfer->tensor != NULL && (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL)) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
+        if (!reply.duplicate) {
+            clocks_count(transfer->tensor, transfer->request, reply.staleness);
+        }
     }
     result->version = reply.version;
     result->staleness = reply.staleness;
@@ -254,6 +294,13 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     if (status == CANYON_OK) {
         status = check_frame(handler_payload_limit(handler->job), frame, &transfer.pieces, error);
     }
+    if (status == CANYON_OK && frame->header.type == FRAME_PULL) {
+        bool waits = false;
+        status = clocks_wait(handler, request, frame, transfer.pieces.clock, transfer.pieces.wait_ms, &waits, error);
+        if (waits) {
+            return status;
+        }
+    }
     if (status == CANYON_OK) {
         status = handler_judge_pieces(handler, request, &transfer.pieces, transfer.shards, error);
     }
@@ -263,12 +310,19 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     /* It stays so from piece to piece: each has a multiple of 4 bytes. */
     assert((uintptr_t)frame->payload % _Alignof(float) == 0);
     size_t at = 0;
+    transfer.pace.status = CANYON_OK;
+    transfer.gathers = false;
+    transfer.clock = transfer.pieces.clock;
+    if (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL) {
+        (void)clocks_gathers(handler, request, &transfer.clock, &transfer.rank, &transfer.gathers, &transfer.pace);
+    }
     handler->codecs.used = 0;
     transfer.request = request;
     transfer.type = frame->header.type;
     transfer.slices = 0;
     transfer.results.count = transfer.pieces.count;
     transfer.results.text[0] = '\0';
+    transfer.results.clock = 0;
     for (uint32_t i = 0; i < transfer.pieces.count; i++) {
         execute_piece(handler, &transfer, i, at > 0 ? frame->payload + at : frame->payload);
         at += brings_values(transfer.type) ? piece_bytes(&transfer.pieces.pieces[i]) : 0;

@@ -319,6 +319,7 @@ struct reactor *reactor_create(const struct reactor_options *options, struct err
     reactor->environment.count = environment_count;
     reactor->environment.user = reactor;
     reactor->environment.state_limit = options->state_limit;
+    reactor->environment.lease_ms = options->lease_ms;
     if (parts_init(reactor)) {
         reactor->host.handler =
             handler_create(options->job, options->server, options->thread, options->threads, &reactor->environment);

@@ -19,6 +19,7 @@ struct reactor_options {
     uint32_t thread, threads;
     const struct log *log;
     uint64_t state_limit;        /* of this thread, as in handler_environment */
+    uint32_t lease_ms;           /* likewise */
     struct allow *allow;         /* the list of the first day (held); NULL for a plaintext server */
     struct tally *tally;         /* borrowed */
     const char *congestion;      /* of its connections, common/congestion.h; borrowed */

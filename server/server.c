@@ -51,6 +51,7 @@ static enum canyon_status start_reactors(struct server *server, const struct tru
                                           .threads = config->threads,
                                           .log = log,
                                           .state_limit = memory / config->threads,
+                                          .lease_ms = config->lease,
                                           .allow = trust->allow,
                                           .tally = &server->tally,
                                           .congestion = config->congestion,

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -212,26 +213,49 @@ static enum canyon_status check_gradient(const struct dense *part, size_t place,
     return CANYON_OK;
 }
 
-/* ASSIGN and PUSH. */
+static enum canyon_status admit(const struct dense *part, const struct command *command, uint64_t staleness,
+                                struct error *error) {
+    char what[LIMIT_NAME_BYTES + 48];
+    if (part->staleness.policy != STALENESS_REFUSE) {
+        return CANYON_OK;
+    }
+    snprintf(what, sizeof what, "block %u of tensor '%s'", command->block, part->key.name);
+    return rule_admit(&part->staleness, staleness, what, error);
+}
+
+/* A gradient for a block: applied, or kept until its clock is closed. */
+static enum canyon_status take_gradient(struct shard *shard, struct dense *part, size_t place,
+                                        const struct command *command, struct shard_reply *reply, struct error *error) {
+    uint64_t version = part->blocks[place].version;
+    reply->staleness = version > command->version ? version - command->version : 0;
+    enum canyon_status status = check_gradient(part, place, command, error);
+    if (status == CANYON_OK) {
+        status = admit(part, command, reply->staleness, error);
+    }
+    if (status == CANYON_OK && command->kind == COMMAND_CONTRIBUTE) {
+        status = shard_contribute(shard, part, place, command, error);
+    } else if (status == CANYON_OK) {
+        dense_push(part, place, command->values, reply->staleness);
+    }
+    return status;
+}
+
+/* ASSIGN, PUSH and CONTRIBUTE. */
 static enum canyon_status apply_values(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                        struct error *error) {
     struct dense *part = NULL;
     size_t place = 0;
-    bool pushes = command->kind == COMMAND_PUSH;
     enum canyon_status status = shard_find_block(shard, command->tensor, command->block, &part, &place, error);
-    if (status == CANYON_OK) {
-        status = pushes ? check_gradient(part, place, command, error)
-                        : slot_check(part, place, command->slot, command->values, command->count, error);
+    if (status == CANYON_OK && command->kind != COMMAND_ASSIGN) {
+        status = take_gradient(shard, part, place, command, reply, error);
+    } else if (status == CANYON_OK) {
+        status = slot_check(part, place, command->slot, command->values, command->count, error);
+        if (status == CANYON_OK) {
+            slot_assign(part, place, command->slot, command->values);
+        }
     }
     if (status != CANYON_OK) {
         return status;
-    }
-    uint64_t version = part->blocks[place].version;
-    if (pushes) {
-        dense_push(part, place, command->values);
-        reply->staleness = version > command->version ? version - command->version : 0;
-    } else {
-        slot_assign(part, place, command->slot, command->values);
     }
     reply->version = part->blocks[place].version;
     reply->weights = dense_weights(part, place);
@@ -270,8 +294,15 @@ static enum canyon_status carry_out(struct shard *shard, const struct command *c
     case COMMAND_ADJUST:
         status = apply_adjust(shard, command, error);
         break;
+    case COMMAND_CLOSE:
+        shard->sequence += shard_close(shard, command);
+        break;
+    case COMMAND_CONSISTENCY:
+        shard->sequence += shard_set_consistency(shard, command);
+        break;
     case COMMAND_ASSIGN:
     case COMMAND_PUSH:
+    case COMMAND_CONTRIBUTE:
         status = apply_values(shard, command, reply, error);
         break;
     case COMMAND_TABLE_PUSH:
@@ -420,6 +451,7 @@ void shard_digest(const struct shard *shard, uint8_t digest[HASH_BYTES]) {
     hash_u32(&hash, shard->index);
     hash_u64(&hash, shard->sequence);
     catalogue_digest(&shard->catalogue, &hash);
+    shard_digest_pace(shard, &hash);
     hash_u64(&hash, shard->parts.count);
     for (size_t i = 0; i < shard->parts.count; i++) {
         struct part *part = part_of(shard->parts.by_name[i]);

@@ -138,6 +138,12 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  * for more than LIMIT_BATCH_ROWS ids. No ids, nothing that changes: OK, no sequence number TABLE_PUSH    NOT_FINITE as
  * of PUSH, naming rows; TOO_LARGE when there would be more rows than the cap TABLE_TOUCH   TOO_LARGE likewise
  *
+ *   CONTRIBUTE  as PUSH; UNSUPPORTED where the mode of its clock is not synchronous; LATE for a clock that is closed,
+ *             BUSY for one that is not open yet; NO_MEMORY. The block is as before until the clock is closed
+ *   CLOSE     for a clock that is closed already: OK, no sequence number. What was contributed to the open clock is
+ *             applied, block by block; the clock after the command's is open then
+ *   CONSISTENCY the mode that is set already, from the same clock: OK, no sequence number
+ *
  * NO_MEMORY from CREATE, a DEFINE that was not reserved, and commands of tables that were not; from these BUSY, too,
  * where ids were chosen to fall on one place (server/row_index.h). */
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,
@@ -168,6 +174,17 @@ void shard_watch(struct shard *shard, shard_watcher *watch, void *user);
  * to be read in between. */
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
 void shard_release(struct shard *shard);
+
+/* The mode of the job, which is the same in all shards; the synchronous clock that is open, 0 when there never was one.
+ */
+const struct consistency_plan *shard_consistency(const struct shard *shard);
+uint64_t shard_open_clock(const struct shard *shard);
+
+/* Bytes that contributions to a tensor take here, and by how many the next CONTRIBUTE can let them grow; 0 where the
+ * command cannot be applied. Gives memory back that no contribution needs: nothing when there are some. */
+uint64_t shard_contributed(const struct shard *shard, uint64_t tensor);
+uint64_t shard_contribution_growth(const struct shard *shard, const struct command *command);
+void shard_trim_contributions(struct shard *shard, uint64_t tensor);
 
 /* Reads a slot of a block (common/tensor.h has the numbers): NOT_FOUND (no such tensor here), INVALID_ARGUMENT (no such
  * block here, or no such slot). Changes nothing. */

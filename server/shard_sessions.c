@@ -85,6 +85,7 @@ enum canyon_status shard_answer_again(struct shard *shard, const struct command 
     switch (command->kind) {
     case COMMAND_ASSIGN:
     case COMMAND_PUSH:
+    case COMMAND_CONTRIBUTE:
         return read_block(shard, command, reply, error);
     case COMMAND_TABLE_PUSH:
     case COMMAND_TABLE_TOUCH:

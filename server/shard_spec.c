@@ -8,6 +8,8 @@
 #include "server/schedule.h"
 #include "server/shard.h"
 
+#define STALENESS_BOUND_HIGH 1e15 /* pushes */
+
 /* "adam, sgd, ..." of what is registered, or of what an optimizer can be set with. */
 static void list_names(const struct optimizer *optimizer, char *text, size_t bytes) {
     size_t count = optimizer == NULL ? optimizer_count() : optimizer->hyperparameter_count, used = 0;
@@ -56,9 +58,41 @@ static enum canyon_status canonical_steps(const struct optimizer_spec *spec, str
     return value == STEPS_ROW ? CANYON_OK : optimizer_spec_set(result, "steps", value, error);
 }
 
+/* The policy for stale gradients stands before that, likewise, with its bound where it has one. */
+static enum canyon_status canonical_staleness(const struct optimizer *optimizer, const struct optimizer_spec *spec,
+                                              struct optimizer_spec *result, struct error *error) {
+    double policy = STALENESS_ACCEPT, bound = -1.0;
+    for (uint32_t i = 0; i < spec->count && i < LIMIT_SETTINGS; i++) {
+        policy = strcmp(spec->settings[i].name, "staleness") == 0 ? spec->settings[i].value : policy;
+        bound = strcmp(spec->settings[i].name, "staleness_bound") == 0 ? spec->settings[i].value : bound;
+    }
+    if (setting_word("staleness", policy) == NULL) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "staleness=%.17g is none of accept, scale and refuse", policy);
+    }
+    if ((policy == STALENESS_REFUSE) != (bound >= 0.0) || bound > STALENESS_BOUND_HIGH ||
+        bound != (double)(int64_t)bound) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "staleness_bound is how many pushes staleness=refuse lets pass, 0 to %.0f: it takes one, the "
+                         "other policies none",
+                         STALENESS_BOUND_HIGH);
+    }
+    if (policy == STALENESS_SCALE &&
+        optimizer_hyperparameter_index(optimizer, "lr") == optimizer->hyperparameter_count) {
+        return error_set(error, CANYON_INVALID_ARGUMENT, "%s has no lr that staleness=scale could divide",
+                         optimizer->name);
+    }
+    enum canyon_status status =
+        policy == STALENESS_ACCEPT ? CANYON_OK : optimizer_spec_set(result, "staleness", policy, error);
+    if (status == CANYON_OK && policy == STALENESS_REFUSE) {
+        status = optimizer_spec_set(result, "staleness_bound", bound + 0.0, error);
+    }
+    return status;
+}
+
 /* What is not the optimizer's own: of the schedule, the policies. */
 static bool is_common(const char *name, bool table) {
-    return schedule_has_setting(name) || strcmp(name, "nonfinite") == 0 || (table && strcmp(name, "steps") == 0);
+    return schedule_has_setting(name) || strcmp(name, "nonfinite") == 0 || strcmp(name, "staleness") == 0 ||
+           strcmp(name, "staleness_bound") == 0 || (table && strcmp(name, "steps") == 0);
 }
 
 /* All of the optimizer's hyperparameters, with the defaults of those that `spec` does not have. Settings of the
@@ -136,6 +170,9 @@ static enum canyon_status canonical_optimizer(struct optimizer_spec *spec, bool 
         status = canonical_steps(spec, &result, error);
     }
     if (status == CANYON_OK) {
+        status = canonical_staleness(optimizer, spec, &result, error);
+    }
+    if (status == CANYON_OK) {
         status = canonical_nonfinite(spec, &result, error);
     }
     if (status == CANYON_OK) {
@@ -179,11 +216,27 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
     return status;
 }
 
+/* A bound goes with the policy that it is of. */
+static void drop_bound(struct optimizer_spec *spec, const struct setting *settings, uint32_t count) {
+    bool other = false;
+    for (uint32_t i = 0; i < count; i++) {
+        other = other || (strcmp(settings[i].name, "staleness") == 0 && settings[i].value != STALENESS_REFUSE);
+    }
+    for (uint32_t i = 0; other && i < spec->count; i++) {
+        if (strcmp(spec->settings[i].name, "staleness_bound") == 0) {
+            spec->count--;
+            memmove(&spec->settings[i], &spec->settings[i + 1], (spec->count - i) * sizeof spec->settings[0]);
+            memset(&spec->settings[spec->count], 0, sizeof spec->settings[0]);
+        }
+    }
+}
+
 enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct setting *settings, uint32_t count,
                                         struct error *error) {
     struct tensor_spec merged = *spec;
     enum canyon_status status = CANYON_OK;
     schedule_make_way(&merged.optimizer, settings, count);
+    drop_bound(&merged.optimizer, settings, count);
     for (uint32_t i = 0; status == CANYON_OK && i < count; i++) {
         for (uint32_t earlier = 0; earlier < i; earlier++) {
             if (strcmp(settings[earlier].name, settings[i].name) == 0) {

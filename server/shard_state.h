@@ -29,8 +29,10 @@ struct shard {
     uint64_t sequence;
     struct ledger ledger; /* here, so that little of a shard that was not touched for long is wanted by a push */
     struct directory parts;
-    struct catalogue catalogue; /* stays empty but in shard 0 */
-    shard_watcher *watch;       /* or NULL */
+    struct catalogue catalogue;   /* stays empty but in shard 0 */
+    struct consistency_plan plan; /* of the job's mode; set: likewise in every shard */
+    uint64_t open;                /* the synchronous clock that is open; 0 before there was any */
+    shard_watcher *watch;         /* or NULL */
     void *watcher;
     const struct memory *memory; /* of the parts' arrays; borrowed; NULL: the C library */
     struct workspace *workspace; /* of the tables; borrowed, or `own` */
@@ -49,6 +51,13 @@ enum canyon_status shard_check_settings(const struct tensor_spec *here, const st
 /* CREATE, ADOPT, COMPLETE, DROP, DROPPED, SET. (shard_catalogue.c) */
 enum canyon_status shard_apply_catalogue(struct shard *shard, const struct command *command, struct error *error);
 
+/* CONTRIBUTE, with the place of its block found and its gradient judged; CLOSE; CONSISTENCY. (shard_pace.c) */
+enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
+                                    const struct command *command, struct error *error);
+bool shard_close(struct shard *shard, const struct command *command);
+bool shard_set_consistency(struct shard *shard, const struct command *command);
+/* Mode and open clock, where there was ever any. */
+void shard_digest_pace(const struct shard *shard, struct hash *hash);
 /* Part and place of a block, or an error that says what is missing. */
 enum canyon_status shard_find_block(const struct shard *shard, uint64_t tensor, uint32_t block, struct dense **part,
                                     size_t *place, struct error *error);

@@ -1,6 +1,7 @@
 /* Tables in a shard: their commands, and what is read of them. */
 #include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "server/shard_state.h"
@@ -70,6 +71,16 @@ enum canyon_status shard_find_rows(const struct shard *shard, const struct comma
     return status;
 }
 
+/* Whether the push that comes next may be that stale. */
+static enum canyon_status admit(const struct table *table, struct error *error) {
+    char what[LIMIT_NAME_BYTES + 48];
+    if (table->rule.staleness.policy != STALENESS_REFUSE) {
+        return CANYON_OK;
+    }
+    snprintf(what, sizeof what, "shard %u of table '%s'", table->shard, table->key.name);
+    return rule_admit(&table->rule.staleness, table->staleness, what, error);
+}
+
 enum canyon_status shard_reserve_rows(struct shard *shard, const struct command *command, struct error *error) {
     struct table *table = NULL;
     enum canyon_status status = find(shard, command, &table, error);
@@ -96,9 +107,14 @@ enum canyon_status shard_apply_rows(struct shard *shard, const struct command *c
     uint64_t version = table->version, rows = table_rows(table) - table->reserved_count;
     shard->workspace->found = command->kind == COMMAND_TABLE_ERASE ? NULL : command->found;
     if (command->rows > 0 && command->kind == COMMAND_TABLE_PUSH) {
-        status = table_push(table, command->ids, command->rows, command->values, command->clock, command->out, error);
-        *changed = status == CANYON_OK;
         reply->staleness = version > command->version ? version - command->version : 0;
+        table->staleness = reply->staleness;
+        status = admit(table, error);
+        if (status == CANYON_OK) {
+            status =
+                table_push(table, command->ids, command->rows, command->values, command->clock, command->out, error);
+        }
+        *changed = status == CANYON_OK;
     } else if (command->rows > 0 && command->kind == COMMAND_TABLE_TOUCH) {
         status = table_touch(table, command->ids, command->rows, command->clock, command->out, changed, error);
     } else if (command->rows > 0) {

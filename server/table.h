@@ -50,6 +50,7 @@ struct table {
     struct workspace *workspace;       /* borrowed */
     struct row_index index;
     struct row_store store;
+    uint64_t staleness; /* of the push that comes next: of its gradient's weights; no part of the state */
     uint64_t *reserved; /* keys of rows that were made by table_reserve; no part of the state */
     size_t reserved_count;
 };

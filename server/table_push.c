@@ -178,7 +178,7 @@ static enum canyon_status prepare(struct table *table, const struct table_batch 
                                   struct push *push, struct error *error) {
     double hyper[OPTIMIZER_HYPERPARAMETERS];
     struct workspace *workspace = table->workspace;
-    rule_hyper(&table->rule, clock > table->clock ? clock : table->clock, hyper);
+    rule_hyper(&table->rule, clock > table->clock ? clock : table->clock, table->staleness, hyper);
     *push = (struct push){
         .table = table,
         .update = table->rule.optimizer->update[optimizer_set_chosen()],

@@ -29,7 +29,7 @@ struct cli {
 typedef enum outcome cli_run(struct cli *cli, int argc, char **argv);
 
 cli_run cli_status, cli_tensors, cli_show, cli_rows, cli_pull, cli_assign, cli_set, cli_drop, cli_optimizers,
-    cli_keygen;
+    cli_workers, cli_consistency, cli_keygen;
 
 /* The entries of a table of options that every command has. `cli` is a struct cli *. */
 #define CLI_COMMON_OPTIONS(cli)                                                                                        \

@@ -22,6 +22,8 @@ static const struct command {
     {"set", "NAME SETTING...", "change settings while training runs", cli_set},
     {"drop", "NAME", "delete a tensor or table on all servers", cli_drop},
     {"optimizers", "[NAME]", "list the optimizers, or describe one", cli_optimizers},
+    {"workers", "", "list the workers and how far they are", cli_workers},
+    {"consistency", "[MODE]", "show or set how workers keep together", cli_consistency},
     {"keygen", "[--show [FILE]]", "make a key, or show the public half of one", cli_keygen},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -81,6 +81,8 @@ typedef struct canyon_future canyon_future;
 #define CANYON_MAX_BATCH           (1u << 24)   /* ids in one call */
 #define CANYON_NAME_BYTES          128          /* of names, with the NUL */
 #define CANYON_DIGEST_BYTES        32
+#define CANYON_MODE_BYTES          64 /* of a consistency mode's text, with the NUL */
+#define CANYON_STALENESS_BUCKETS   33
 #define CANYON_KEY_TEXT_BYTES      63 /* of a public key's text, with the NUL */
 
 /* ---- The library ---------------------------------------------------------------------------------------------- */
@@ -154,8 +156,10 @@ struct canyon_options {
                                loopback, the system's choice elsewhere), "system", or one of the kernel's names */
     uint32_t spin_us; /* how long a thread that waits for an answer looks for it before it sleeps; 0: not at all. An
                          answer comes sooner by the time of a waking, for a busy processor; at most 1,000,000 */
-    uint32_t reconnect_ms; /* how long calls wait for a server that was lost to come back, within their own deadlines:
-                              10,000, at most 300,000; 0: not at all, they end with their connection */
+    uint32_t reconnect_ms;   /* how long calls wait for a server that was lost to come back, within their own deadlines:
+                                10,000, at most 300,000; 0: not at all, they end with their connection */
+    const char *consistency; /* NULL to take the job as it is; or the mode this program is made for: "async", "ssp:3",
+                                "sync" (see below). A job that has none yet is set to it, where the role allows */
 };
 
 /* The defaults, in the first `size` bytes: as many as the header has that the program was built with. */
@@ -258,6 +262,7 @@ CANYON_API void canyon_tensor_spec_init(struct canyon_tensor_spec *spec);
  * first rate to the first rate; the schedule begins after it. nonfinite
  * says what becomes of a gradient with NaN or infinity: refuse (the default: its block is refused), skip (those
  * elements stay as they are, the others are updated) or clip (infinity is taken for the largest float, NaN is skipped).
+ * staleness and staleness_bound say what becomes of a gradient whose weights are old: see Consistency below.
  * INVALID_ARGUMENT when it is not of that form; whether the optimizer and its settings exist is the server's to say.
  * Never talks to a server. */
 CANYON_API enum canyon_status canyon_tensor_spec_optimizer(struct canyon_tensor_spec *spec, const char *text);
@@ -710,6 +715,95 @@ CANYON_API enum canyon_status canyon_join(canyon_client *client, uint32_t timeou
  * taken out of the count. The name is free for the next round as soon as the barrier opens. */
 CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *name, uint32_t count,
                                              uint32_t timeout_ms);
+
+/* ---- Consistency ------------------------------------------------------------------------------------------------ */
+
+/* How the workers of a job keep together, from "not at all" to "step by step". A worker counts its steps with
+ * canyon_clock; the job has a mode:
+ *
+ *   "async"   nobody waits (the default, and all there is for a program that never calls canyon_clock)
+ *   "ssp:S"   bounded staleness: a pull at clock c waits until every live worker is at clock c - S or beyond
+ *   "sync"    synchronous: gradients of a clock are kept until all live workers have passed it, and then applied once,
+ *             as their mean; a pull at clock c waits until clock c - 1 was applied. "sync:sum" applies their sum;
+ *             "sync:rank" adds them up in the order of ranks, whoever comes first, so that where the sums are exact the
+ *             result is, bit for bit, that of one worker with all the data; "sync:minimum=N" applies as soon as N
+ *             workers have passed, and later gradients of that clock are LATE. Words go together: "sync:sum,rank".
+ *
+ * A training loop is: canyon_clock; pull; compute; push; and again. push_pull never waits: its weights are those of
+ * now, and in a synchronous job without this clock's gradients.
+ *
+ * What a mean is divided by: the workers whose gradients came for that block. A worker that dies is waited for until
+ * its lease ends (10 s unless the servers say otherwise; it runs anew with all that the worker sends, and this library
+ * sends a sign of life every third of it). What such a worker pushed whole before it died stays and counts. One that
+ * comes back goes on at the lowest clock of the others, as one that comes late begins there.
+ *
+ * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
+ * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open. Pushes to tables
+ * are UNSUPPORTED in a synchronous job; their pulls wait like others.
+ *
+ * HOW STALE. A push names the version that its weights had; how many others came between is its staleness. What is done
+ * about it is a setting of a tensor or table: staleness=accept (the default), staleness=scale (the learning rate of
+ * that update is divided by 1 + staleness), or staleness=refuse with staleness_bound=N (CANYON_STALE: pull, compute and
+ * push again; nothing has changed). Contributions to a synchronous clock are never scaled. */
+
+/* The first call enters this client among the workers that count, and blocks until all servers know it; *clock, unless
+ * NULL, receives where it begins: the lowest clock of the others, or 1. Each later call says that a step is done, and
+ * gives the next clock, without waiting for anything. Pulls and pushes belong to the clock at the time of their call.
+ * canyon_close takes the client out again. */
+CANYON_API enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock);
+
+/* The rank that canyon_join or canyon_clock gave; NOT_FOUND before. Who joined first keeps that rank where it is free.
+ * Never talks to a server. */
+CANYON_API enum canyon_status canyon_rank(canyon_client *client, uint32_t *rank);
+
+struct canyon_consistency {
+    int set;                      /* 0: nobody set it, it is "async" */
+    char mode[CANYON_MODE_BYTES]; /* as it is now */
+    char next[CANYON_MODE_BYTES]; /* as it will be from clock `from` on, "" when no change is ahead */
+    uint64_t from;                /* the first clock of the mode that was set last; 0: none was */
+    uint64_t highest;             /* clock that any worker has reached */
+    uint64_t open;                /* the synchronous clock that is open, 0 for none; of several threads the lowest */
+    uint32_t workers;             /* live ones that count clocks */
+    uint32_t lease_ms;
+};
+CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint32_t timeout_ms,
+                                                     struct canyon_consistency *consistency);
+
+/* Sets the mode from a clock on, which no worker may have reached (CONFLICT names who has); 0: the next that nobody
+ * has. Repeated, it changes nothing; a change that is still ahead is replaced. It takes the role admin. */
+CANYON_API enum canyon_status canyon_consistency_set(canyon_client *client, const char *mode, uint64_t from,
+                                                     uint32_t timeout_ms);
+
+/* A worker that counts clocks, as the servers' threads know it together. */
+struct canyon_worker {
+    char name[CANYON_NAME_BYTES]; /* options.name of it */
+    uint32_t rank;
+    int live;                              /* its lease runs; else it left, or was not heard of */
+    uint64_t clock;                        /* where it is, as the thread knows it that has heard least */
+    uint64_t lag;                          /* clocks behind the furthest live one */
+    double rate;                           /* clocks a second, of the last few; 0: not known yet */
+    uint64_t pushes;                       /* blocks and lots of rows; */
+    uint64_t staleness_sum, staleness_max; /* of them */
+    uint64_t seen_ms;                      /* since it was heard of last */
+    uint32_t lease_ms;                     /* until it is not waited for any more */
+    uint64_t tag;                          /* for canyon_staleness_of */
+};
+
+/* Live ones first, by rank. *workers is owned: canyon_free. */
+CANYON_API enum canyon_status canyon_worker_list(canyon_client *client, uint32_t timeout_ms,
+                                                 struct canyon_worker **workers, size_t *count);
+
+/* How stale pushes were. counts[0] are those that were not, counts[b] those of 2^(b-1) to 2^b - 1, the last one all
+ * above. */
+struct canyon_staleness {
+    uint64_t pushes, sum, max;
+    uint64_t counts[CANYON_STALENESS_BUCKETS];
+};
+
+/* Of all pushes to a tensor or table; or, when `name` is NULL, of the worker with this tag. Since the servers started.
+ */
+CANYON_API enum canyon_status canyon_staleness_of(canyon_client *client, const char *name, uint64_t tag,
+                                                  uint32_t timeout_ms, struct canyon_staleness *staleness);
 
 /* ---- Seeing ---------------------------------------------------------------------------------------------------- */
 

@@ -20,7 +20,9 @@ SPEC.loader.exec_module(make)
 # In the order of message_kinds.h.
 KINDS = ["hello", "welcome", "error", "create", "created", "open", "opened", "define", "tensor", "set", "list",
          "listed", "pieces", "piece_results", "join", "joined", "barrier", "statistics",
-         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page"]
+         "optimizer_request", "optimizer", "rows", "rows_done", "table_query", "table_totals", "row_query", "row_page",
+         "enter", "entered", "clock", "clocked", "consistency", "consistency_is", "members", "members_are", "staleness",
+         "staleness_is"]
 FRAME_OF_KIND = {"tensor": "complete", "pieces": "push", "piece_results": "pushed", "statistics": "statistics_are",
                  "optimizer": "optimizer_is", "optimizer_request": "optimizer", "rows": "table_push_pull",
                  "rows_done": "table_pushed", "table_query": "table_info", "table_totals": "table_info_is",
@@ -204,6 +206,23 @@ def handler():
                       + come(3) + ask(3, 54, b"") + once(3, 10) + ask(3, 56, b"") + once(3, 11) + come(3) + come(3)
                       + once(3, 1) + come(1) + once(1, 2) + come(1) + come(1) + once(1, 1) + named(1, 16, 0, "w")
                       + ask(1, 24, make.pieces((1, 0, 3, 0), numbers=[2])) + once(1, 2))
+    enter = lambda peer, rank=0, clock=0: ask(peer, 58, make.unsigned(1, rank) + make.unsigned(2, clock))
+    clock = lambda peer, value, leave=0: ask(peer, 60, make.unsigned(1, value) + make.unsigned(3, leave))
+    mode = lambda peer, body, first: ask(peer, 62, make.unsigned(1, 1) + make.nested(2, body) + make.unsigned(3, first))
+    at = lambda peer, kind, value, number=0, wait=0: ask(
+        peer, kind, make.pieces((1, 0, 3, 0), numbers=[number], clock=value, wait=wait), 0 if kind == 24 else 12, ONE)
+    look = lambda peer: (ask(peer, 62, b"") + ask(peer, 64, b"") + ask(peer, 66, make.fixed64(1, 1))
+                         + ask(peer, 66, make.fixed64(2, 5)) + LOOK)
+    bounded, mean = make.unsigned(1, 1) + make.unsigned(2, 1), make.unsigned(1, 2)
+    ranked = mean + make.unsigned(3, 1) + make.unsigned(4, 1) + make.unsigned(5, 2)
+    yield "clocks", (made(0, 1, sgd, "w") + enter(0) + enter(1, 4) + enter(2, clock=1) + look(0) + mode(0, bounded, 2)
+                     + clock(0, 2) + at(0, 24, 2, wait=5) + clock(0, 4) + at(0, 24, 4, wait=5) + at(0, 24, 4, wait=0)
+                     + at(1, 22, 1, 1) + clock(1, 2) + clock(2, 9) + clock(1, 3) + at(2, 26, 9, 1) + clock(1, 1, 1)
+                     + look(1) + come(2) + at(0, 24, 4, wait=5) + ask(1, 56, b"") + mode(0, mean, 1) + look(0))
+    yield "contributions", (made(0, 1, sgd, "w") + enter(0) + enter(1) + mode(0, ranked, 2) + clock(0, 2) + clock(1, 2)
+                            + at(0, 22, 2, 1) + at(0, 22, 2, 2) + at(1, 22, 2, 1) + at(0, 24, 3, wait=5) + LOOK + clock(0, 3)
+                            + clock(1, 3) + look(0) + at(1, 22, 2, 2) + at(1, 26, 3, 3) + at(0, 22, 9, 3) + at(0, 20, 3, 4)
+                            + mode(0, mean, 5) + clock(0, 6) + at(0, 22, 6, 5) + clock(1, 6) + come(1) + clock(0, 7) + look(0))
     table = make.spec("t", [2], "sgd", [], 1, 5, -1.0, 1.0, kind=1)
     rows_of = lambda peer, kind, numbers: b"".join(
         ask(peer, kind, make.fixed64(1, 1) + make.unsigned(3, 2) + make.unsigned(4, 1) + make.unsigned(5, 1)

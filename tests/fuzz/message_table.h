@@ -54,6 +54,16 @@ static inline const struct message_kind *message_kind_of(unsigned type) {
         [FRAME_TABLE_INFO_IS] = "table_totals",
         [FRAME_TABLE_ROWS] = "row_query",
         [FRAME_TABLE_ROWS_ARE] = "row_page",
+        [FRAME_ENTER] = "enter",
+        [FRAME_ENTERED] = "entered",
+        [FRAME_CLOCK] = "clock",
+        [FRAME_CLOCKED] = "clocked",
+        [FRAME_CONSISTENCY] = "consistency",
+        [FRAME_CONSISTENCY_IS] = "consistency_is",
+        [FRAME_MEMBERS] = "members",
+        [FRAME_MEMBERS_ARE] = "members_are",
+        [FRAME_STALENESS] = "staleness",
+        [FRAME_STALENESS_IS] = "staleness_is",
     };
     const char *name = type <= FRAME_LAST ? names[type] : NULL;
     for (size_t i = 0; name != NULL && i < MESSAGE_KINDS; i++) {

@@ -410,7 +410,7 @@ static void step(struct world *world, struct input *input) {
     }
     size_t parked = 0;
     for (size_t i = 0; i < PEERS; i++) {
-        parked += world->peers[i].present ? world->peers[i].peer.parked : 0;
+        parked += world->peers[i].present ? world->peers[i].peer.parked + world->peers[i].peer.waiting : 0;
     }
     REQUIRE(parked == world->open);
 }
@@ -444,6 +444,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (world->peers[i].present) {
             come_or_go(world, &world->peers[i]);
         }
+    }
+    /* Leases of those that are gone run out, each once. */
+    for (size_t i = 0; i < PEERS && handler_wakeup(world->handler) != UINT64_MAX; i++) {
+        REQUIRE(handler_wakeup(world->handler) > world->now);
+        world->now = handler_wakeup(world->handler);
+        handler_tick(world->handler);
     }
     REQUIRE(world->open == 0 && handler_wakeup(world->handler) == UINT64_MAX);
     handler_destroy(world->handler);

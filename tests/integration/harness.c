@@ -303,12 +303,13 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
     check(listening >= 0 && listen(listening, 128) == 0);
     int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     check(log >= 0);
-    char listen_text[16], threads[16], shards[16], block[16], spin[16];
+    char listen_text[16], threads[16], shards[16], block[16], spin[16], lease[16];
     snprintf(listen_text, sizeof listen_text, "fd:%d", listening);
     snprintf(threads, sizeof threads, "%u", options->threads);
     snprintf(shards, sizeof shards, "%u", options->shards);
     snprintf(block, sizeof block, "%u", options->block);
     snprintf(spin, sizeof spin, "%u", options->spin_us);
+    snprintf(lease, sizeof lease, "%u", options->lease_ms != 0 ? options->lease_ms : 10000);
     char *arguments[] = {(char *)(uintptr_t)(CANYON_BINARY_DIR "/bin/canyon-server"),
                          (char *)(uintptr_t) "--listen",
                          listen_text,
@@ -324,6 +325,8 @@ static void server_spawn(struct cluster *cluster, unsigned index, const struct c
                          block,
                          (char *)(uintptr_t) "--spin",
                          spin,
+                         (char *)(uintptr_t) "--lease",
+                         lease,
                          (char *)(uintptr_t) "--servers",
                          cluster->list,
                          (char *)(uintptr_t)(options->plaintext ? "--insecure-plaintext" : "--key"),

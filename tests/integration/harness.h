@@ -44,6 +44,7 @@ struct cluster_options {
     bool plaintext;                          /* instead of encrypted, with the harness's keys */
     const char *server_key, *allow, *cipher; /* other files, another cipher [those of the harness] */
     unsigned spin_us;                        /* [0: they sleep] */
+    unsigned lease_ms;                       /* [10,000] */
     const char *log_level;                   /* ["info"] */
     const char *memory_limit;                /* as --memory-limit has it [the server's own default] */
     /* Called once for each server with the address it will listen on; what it returns, valid for the call, is

@@ -16,7 +16,7 @@ memory='malloc|calloc|realloc|free|aligned_alloc|posix_memalign'
 compiler='__assert_fail|__cpu_model|__cpu_indicator_init|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__[a-z]+_chk'
 compiler="$compiler"'|__(asan|ubsan|tsan|sanitizer)_.*|___asan_.*|__(start|stop)_asan_.*'
 # Modules of common without I/O, clock or randomness.
-modules='hash|job|number|optimizer_spec|shape|status|tensor'
+modules='consistency|hash|job|number|optimizer_spec|shape|status|tensor'
 
 for archive in "$common" "$@"; do
     [ -r "$archive" ] || { echo "$archive cannot be read"; exit 2; }

@@ -742,6 +742,59 @@ static void test_tables_in_json(void **state) {
     canyon_table_close(table);
 }
 
+/* ---- workers that count clocks ---- */
+
+static void test_workers_and_consistency(void **state) {
+    (void)state;
+    uint64_t clock = 0, dims[2] = {ROWS, COLUMNS};
+    static float gradient[ROWS * COLUMNS];
+    canyon(0, "workers");
+    assert_string_equal(result.out, "no worker counts clocks\n");
+    canyon(0, "consistency");
+    expect_in(result.out, "async (nobody set a mode)\n0 workers count clocks");
+    canyon(2, "consistency --from 3");
+    canyon(1, "consistency nonsense");
+    expect_in(result.err, "ssp:CLOCKS");
+    canyon(0, "consistency ssp:5 --json");
+    json_t *object = printed_json();
+    assert_string_equal(json_string_value(member(object, "mode")), "ssp:5");
+    assert_true(json_is_null(member(object, "next")));
+    assert_int_equal(json_integer_value(member(object, "lease_ms")), 10000);
+    json_decref(object);
+    create("stale", 2, dims, "sgd", NULL);
+    canyon_tensor *tensor = NULL;
+    assert_int_equal(canyon_tensor_open(client, "stale", 0, &tensor), CANYON_OK);
+    assert_int_equal(canyon_clock(client, &clock), CANYON_OK);
+    assert_int_equal(canyon_clock(client, &clock), CANYON_OK);
+    assert_int_equal(canyon_push(tensor, gradient, 0), CANYON_OK);
+    assert_int_equal(canyon_push(tensor, gradient, 0), CANYON_OK);
+    canyon(0, "workers --staleness");
+    expect_in(result.out, "clocks/s");
+    expect_in(result.out, "(rank 0)");
+    expect_in(result.out, "staleness");
+    canyon(0, "workers --staleness --json");
+    object = printed_json();
+    json_t *worker = json_array_get(member(object, "workers"), 0);
+    assert_int_equal(json_integer_value(member(worker, "clock")), (json_int_t)clock);
+    assert_int_equal(json_integer_value(member(worker, "lag")), 0);
+    assert_true(json_is_true(member(worker, "live")));
+    assert_int_equal(json_integer_value(member(worker, "staleness_max")), 1);
+    json_t *counts = member(member(worker, "staleness"), "counts");
+    assert_int_equal(json_array_size(counts), 2);
+    assert_int_equal(json_integer_value(member(json_array_get(counts, 1), "from")), 1);
+    json_decref(object);
+    canyon(0, "workers --of stale");
+    expect_in(result.out, "staleness 0.50 on average, 1 at most\n");
+    canyon(1, "workers --of stael");
+    expect_in(result.err, "did you mean 'stale'");
+    canyon(1, "consistency sync --from 2");
+    expect_in(result.err, "a worker at clock 2 already");
+    canyon(0, "consistency sync --from 9");
+    expect_in(result.out, "ssp:5, from clock 9 on sync\n1 worker counts clocks, the furthest at clock 2;");
+    canyon(0, "drop stale --yes");
+    canyon_tensor_close(tensor);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status),
@@ -758,6 +811,7 @@ int main(void) {
         cmocka_unit_test(test_drop),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_tables_in_json),
+        cmocka_unit_test(test_workers_and_consistency),
         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_help),

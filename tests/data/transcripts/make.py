@@ -276,6 +276,25 @@ FRAMES = {
     "resumed": (55, 38, b"", struct.pack("<IIQQIIQQ", 1, 0, 7, 6, 200, 0, 1 << 40, 1 << 40)),
     "leave": (56, 39, b"", b""),
     "left": (57, 39, b"", b""),
+    "enter": (58, 40, unsigned(1, 4) + unsigned(2, 17), b""),
+    "entered": (59, 40, unsigned(1, 3) + unsigned(2, 1 << 33) + unsigned(3, 10000) + unsigned(4, 5), b""),
+    "clock": (60, 41, unsigned(1, 300) + unsigned(2, 4) + unsigned(3, 1), b""),
+    "clocked": (61, 41, unsigned(1, 300) + unsigned(2, 298) + unsigned(3, 3), b""),
+    "consistency": (62, 42, unsigned(1, 1) + nested(2, unsigned(1, 2) + unsigned(3, 1) + unsigned(4, 1) + unsigned(5, 3))
+                    + unsigned(3, 1000), b""),
+    "consistency_is": (63, 42, unsigned(1, 1) + nested(2, unsigned(1, 1) + unsigned(2, 7))
+                       + nested(3, unsigned(1, 2) + unsigned(3, 1) + unsigned(4, 1) + unsigned(5, 3))
+                       + unsigned(4, 1000) + unsigned(5, 998) + unsigned(6, 997) + unsigned(7, 5) + unsigned(8, 10000),
+                       b""),
+    "members": (64, 43, unsigned(1, 129), b""),
+    "members_are": (65, 43, nested(1, unsigned(1, 130) + fixed64(2, T) + text(3, "gpu-7") + unsigned(4, 3)
+                                   + unsigned(5, 1) + unsigned(6, 300) + unsigned(7, 15) + unsigned(8, 9985)
+                                   + unsigned(9, 70000) + unsigned(10, 140000) + unsigned(11, 9) + unsigned(12, 2500))
+                    + nested(1, unsigned(1, 131) + fixed64(2, W1) + text(3, "gpu-8") + unsigned(6, 12)
+                             + unsigned(7, 1 << 33)) + unsigned(2, 1), b""),
+    "staleness": (66, 44, fixed64(1, W1) + fixed64(2, T), b""),
+    "staleness_is": (67, 44, unsigned(1, 303) + unsigned(2, 5) + unsigned(3, 3) + packed(4, (300, 1, 2)), b""),
+    "pushed_late": (23, 45, results([(24, 0, 0), (0, 303, 0)], "clock 12 is closed") + unsigned(3, 14), b""),
     "pulled_slots": (25, 23, results([(0, 6, 0), (0, 6, 0), (0, 6, 0)]),
                      floats(1, -2, 0.5) + struct.pack("<Qd", 1000, 0.25)),
 }

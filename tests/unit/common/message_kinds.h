@@ -37,6 +37,16 @@ union any_message {
     struct message_join join;
     struct message_joined joined;
     struct message_barrier barrier;
+    struct message_enter enter;
+    struct message_entered entered;
+    struct message_clock clock;
+    struct message_clocked clocked;
+    struct message_consistency consistency;
+    struct message_consistency_is consistency_is;
+    struct message_members members;
+    struct message_members_are members_are;
+    struct message_staleness staleness;
+    struct staleness staleness_is;
     struct message_statistics statistics;
     struct message_optimizer_request optimizer_request;
     struct message_optimizer optimizer;
@@ -212,6 +222,7 @@ static inline void fill_piece_results(struct filling *f, union any_message *m) {
         m->piece_results.results[i].stable = fill_number(f, 0, UINT64_MAX);
     }
     fill_text(f, m->piece_results.text, sizeof m->piece_results.text);
+    m->piece_results.clock = fill_number(f, 0, UINT64_MAX);
 }
 
 static inline void fill_rows(struct filling *f, union any_message *m) {
@@ -274,6 +285,93 @@ static inline void fill_barrier(struct filling *f, union any_message *m) {
     fill_text(f, m->barrier.name, sizeof m->barrier.name);
     m->barrier.count = fill_u32(f, 0, UINT32_MAX);
     m->barrier.wait_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
+}
+
+static inline void fill_enter(struct filling *f, union any_message *m) {
+    m->enter.rank = fill_u32(f, 0, LIMIT_MEMBERS);
+    m->enter.clock = fill_number(f, 0, LIMIT_CLOCK);
+}
+
+static inline void fill_entered(struct filling *f, union any_message *m) {
+    m->entered.rank = fill_u32(f, 0, LIMIT_MEMBERS - 1);
+    m->entered.clock = fill_number(f, 0, LIMIT_CLOCK);
+    m->entered.lease_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
+    m->entered.workers = fill_u32(f, 0, UINT32_MAX);
+}
+
+static inline void fill_clock(struct filling *f, union any_message *m) {
+    m->clock.clock = fill_number(f, 0, LIMIT_CLOCK);
+    m->clock.rank = fill_u32(f, 0, LIMIT_MEMBERS);
+    m->clock.leave = fill_bool(f);
+}
+
+static inline void fill_clocked(struct filling *f, union any_message *m) {
+    m->clocked.clock = fill_number(f, 0, LIMIT_CLOCK);
+    m->clocked.lowest = fill_number(f, 0, LIMIT_CLOCK);
+    m->clocked.rank = fill_u32(f, 0, LIMIT_MEMBERS - 1);
+}
+
+static inline void fill_mode(struct filling *f, struct consistency *mode) {
+    mode->mode = (enum consistency_mode)fill_u32(f, 0, CONSISTENCY_SYNC);
+    mode->staleness = fill_u32(f, 0, CONSISTENCY_STALENESS_HIGH);
+    mode->combine = (enum consistency_combine)fill_u32(f, 0, CONSISTENCY_SUM);
+    mode->order = (enum consistency_order)fill_u32(f, 0, CONSISTENCY_RANK);
+    mode->minimum = fill_u32(f, 0, LIMIT_MEMBERS);
+}
+
+static inline void fill_consistency(struct filling *f, union any_message *m) {
+    m->consistency.set = fill_bool(f);
+    fill_mode(f, &m->consistency.mode);
+    m->consistency.from = fill_number(f, 0, LIMIT_CLOCK);
+}
+
+static inline void fill_consistency_is(struct filling *f, union any_message *m) {
+    m->consistency_is.set = fill_bool(f);
+    fill_mode(f, &m->consistency_is.now);
+    fill_mode(f, &m->consistency_is.next);
+    m->consistency_is.from = fill_number(f, 0, LIMIT_CLOCK);
+    m->consistency_is.highest = fill_number(f, 0, LIMIT_CLOCK);
+    m->consistency_is.open = fill_number(f, 0, LIMIT_CLOCK + 1);
+    m->consistency_is.workers = fill_u32(f, 0, UINT32_MAX);
+    m->consistency_is.lease_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
+}
+
+static inline void fill_members(struct filling *f, union any_message *m) {
+    m->members.after = fill_number(f, 0, UINT64_MAX);
+}
+
+static inline void fill_members_are(struct filling *f, union any_message *m) {
+    m->members_are.count = fill_u32(f, 0, MESSAGE_MEMBERS_PAGE);
+    for (uint32_t i = 0; i < m->members_are.count; i++) {
+        struct message_member *member = &m->members_are.members[i];
+        member->serial = fill_number(f, 0, UINT64_MAX);
+        member->tag = fill_number(f, 0, UINT64_MAX);
+        fill_text(f, member->name, sizeof member->name);
+        member->rank = fill_u32(f, 0, LIMIT_MEMBERS - 1);
+        member->live = fill_bool(f);
+        member->clock = fill_number(f, 0, LIMIT_CLOCK);
+        member->seen_ms = fill_number(f, 0, UINT64_MAX);
+        member->lease_ms = fill_u32(f, 0, LIMIT_WAIT_MS);
+        member->pushes = fill_number(f, 0, UINT64_MAX);
+        member->staleness_sum = fill_number(f, 0, UINT64_MAX);
+        member->staleness_max = fill_number(f, 0, UINT64_MAX);
+        member->interval_us = fill_number(f, 0, UINT64_MAX);
+    }
+    m->members_are.more = fill_bool(f);
+}
+
+static inline void fill_staleness(struct filling *f, union any_message *m) {
+    m->staleness.tensor = fill_number(f, 0, UINT64_MAX);
+    m->staleness.tag = fill_number(f, 0, UINT64_MAX);
+}
+
+static inline void fill_staleness_is(struct filling *f, union any_message *m) {
+    m->staleness_is.pushes = fill_number(f, 0, UINT64_MAX);
+    m->staleness_is.sum = fill_number(f, 0, UINT64_MAX);
+    m->staleness_is.max = fill_number(f, 0, UINT64_MAX);
+    for (size_t i = 0; i < STALENESS_BUCKETS; i++) {
+        m->staleness_is.counts[i] = fill_number(f, 0, UINT64_MAX);
+    }
 }
 
 static inline void fill_statistics(struct filling *f, union any_message *m) {
@@ -344,7 +442,17 @@ static inline void fill_optimizer(struct filling *f, union any_message *m) {
     X(table_query, table_query)                                                                                        \
     X(table_totals, table_totals)                                                                                      \
     X(row_query, row_query)                                                                                            \
-    X(row_page, row_page)
+    X(row_page, row_page)                                                                                              \
+    X(enter, enter)                                                                                                    \
+    X(entered, entered)                                                                                                \
+    X(clock, clock)                                                                                                    \
+    X(clocked, clocked)                                                                                                \
+    X(consistency, consistency)                                                                                        \
+    X(consistency_is, consistency_is)                                                                                  \
+    X(members, members)                                                                                                \
+    X(members_are, members_are)                                                                                        \
+    X(staleness, staleness)                                                                                            \
+    X(staleness_is, staleness_is)
 
 #define DEFINE_KIND(kind, member)                                                                                      \
     static inline size_t pack_##kind(const union any_message *m, uint8_t *bytes) {                                     \

@@ -130,7 +130,7 @@ static void lengths_are_limited(void **state) {
 static void types_have_names(void **state) {
     (void)state;
     assert_string_equal(frame_type_name(FRAME_PUSH_PULL), "PUSH_PULL");
-    assert_string_equal(frame_type_name(FRAME_LAST), "LEFT");
+    assert_string_equal(frame_type_name(FRAME_LAST), "STALENESS_IS");
     assert_string_equal(frame_type_name(0), "UNKNOWN_TYPE");
     assert_string_equal(frame_type_name(FRAME_LAST + 1), "UNKNOWN_TYPE");
     assert_string_equal(frame_type_name(UINT32_MAX), "UNKNOWN_TYPE");

@@ -142,7 +142,9 @@ static void limits(void **state) {
                  LIMIT(LIMIT_SCALARS),
                  LIMIT(LIMIT_STEP),
                  LIMIT(LIMIT_OPTIMIZERS),
-                 LIMIT(LIMIT_RUNS)};
+                 LIMIT(LIMIT_RUNS),
+                 LIMIT(LIMIT_CLOCK),
+                 LIMIT(LIMIT_MEMBERS)};
     const size_t count = sizeof known / sizeof known[0];
     char *text = section("## Limits"), *header = read_source("common/limits.h");
     for (size_t i = 0; i < count; i++) {
@@ -162,7 +164,7 @@ static void limits(void **state) {
 
 /* ---- No message holds itself, however deep: a few bytes must not unpack to a deep nest of memory or stack ---- */
 
-#define MESSAGES 64
+#define MESSAGES 128
 #define NAME     64
 
 struct schema {

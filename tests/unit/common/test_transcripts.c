@@ -560,6 +560,55 @@ static void numbered(void **state) {
     same_frame("left", FRAME_LEFT, 39, NULL, 0, NULL, 0);
 }
 
+/* Clocks, modes, and the looking at them. */
+static void consistency(void **state) {
+    (void)state;
+    static struct message_enter enter = {.rank = 4, .clock = 17};
+    static struct message_entered entered = {.rank = 3, .clock = UINT64_C(1) << 33, .lease_ms = 10000, .workers = 5};
+    static struct message_clock clock = {.clock = 300, .rank = 4, .leave = true};
+    static struct message_clocked clocked = {.clock = 300, .lowest = 298, .rank = 3};
+    static struct message_consistency set = {.set = true, .from = 1000};
+    static struct message_consistency_is is = {
+        .set = true, .from = 1000, .highest = 998, .open = 997, .workers = 5, .lease_ms = 10000};
+    static struct message_members members = {.after = 129};
+    static struct message_members_are page = {.count = 2, .more = true};
+    static struct message_staleness asked = {.tensor = W1, .tag = T};
+    static struct staleness counts = {.pushes = 303, .sum = 5, .max = 3, .counts = {300, 1, 2}};
+    static struct message_piece_results late = {.count = 2, .clock = 14};
+    set.mode = (struct consistency){
+        .mode = CONSISTENCY_SYNC, .combine = CONSISTENCY_SUM, .order = CONSISTENCY_RANK, .minimum = 3};
+    is.now = (struct consistency){.mode = CONSISTENCY_SSP, .staleness = 7};
+    is.next = set.mode;
+    page.members[0] = (struct message_member){.serial = 130,
+                                              .tag = T,
+                                              .name = "gpu-7",
+                                              .rank = 3,
+                                              .live = true,
+                                              .clock = 300,
+                                              .seen_ms = 15,
+                                              .lease_ms = 9985,
+                                              .pushes = 70000,
+                                              .staleness_sum = 140000,
+                                              .staleness_max = 9,
+                                              .interval_us = 2500};
+    page.members[1] =
+        (struct message_member){.serial = 131, .tag = W1, .name = "gpu-8", .clock = 12, .seen_ms = UINT64_C(1) << 33};
+    CHECK("enter", FRAME_ENTER, 40, enter, enter, NULL, 0);
+    CHECK("entered", FRAME_ENTERED, 40, entered, entered, NULL, 0);
+    CHECK("clock", FRAME_CLOCK, 41, clock, clock, NULL, 0);
+    CHECK("clocked", FRAME_CLOCKED, 41, clocked, clocked, NULL, 0);
+    CHECK("consistency", FRAME_CONSISTENCY, 42, consistency, set, NULL, 0);
+    CHECK("consistency_is", FRAME_CONSISTENCY_IS, 42, consistency_is, is, NULL, 0);
+    CHECK("members", FRAME_MEMBERS, 43, members, members, NULL, 0);
+    CHECK("members_are", FRAME_MEMBERS_ARE, 43, members_are, page, NULL, 0);
+    CHECK("staleness", FRAME_STALENESS, 44, staleness, asked, NULL, 0);
+    CHECK("staleness_is", FRAME_STALENESS_IS, 44, staleness_is, counts, NULL, 0);
+    late.results[0] = (struct message_piece_result){.status = CANYON_LATE};
+    late.results[1] = (struct message_piece_result){.version = 303};
+    snprintf(late.text, sizeof late.text, "clock 12 is closed");
+    CHECK("pushed_late", FRAME_PUSHED, 45, piece_results, late, NULL, 0);
+}
+
 static void tables(void **state) {
     (void)state;
     static struct message_create create;
@@ -675,6 +724,7 @@ int main(void) {
         cmocka_unit_test(slots),
         cmocka_unit_test(optimizer_requests),
         cmocka_unit_test(optimizers),
+        cmocka_unit_test(consistency),
         cmocka_unit_test(settings),
         cmocka_unit_test(codecs),
         cmocka_unit_test(rows_there_and_back),

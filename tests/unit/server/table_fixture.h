@@ -123,7 +123,7 @@ static inline void model_push(struct model *model, const uint64_t *ids, size_t c
     float common[OPTIMIZER_PREPARED] = {0};
     model->version++;
     model->clock = model->clock < clock ? clock : model->clock;
-    rule_hyper(&model->rule, model->clock, hyper);
+    rule_hyper(&model->rule, model->clock, 0, hyper);
     if (model->rule.steps == STEPS_SHARD) {
         optimizer->prepare(hyper, model->version, model->scalars, common);
     }

@@ -25,6 +25,16 @@ static struct command full_command(enum command_kind kind) {
     for (uint8_t i = 0; i < SESSION_BYTES; i++) {
         command.session[i] = (uint8_t)(i + 1);
     }
+    if (kind >= COMMAND_CONTRIBUTE) {
+        command.clock = 0x010203040506u; /* there are no later ones than LIMIT_CLOCK */
+    }
+    if (kind == COMMAND_CONTRIBUTE) {
+        command.rank = 0x0abc;
+    } else if (kind == COMMAND_CONSISTENCY) {
+        command.turns = true;
+        command.mode = (struct consistency){
+            .mode = CONSISTENCY_SYNC, .combine = CONSISTENCY_SUM, .order = CONSISTENCY_RANK, .minimum = 0x0102};
+    }
     return command;
 }
 
@@ -108,6 +118,27 @@ static void table_push_is_laid_out_as_described(void **state) {
     free(bytes);
 }
 
+static void consistency_is_laid_out_as_described(void **state) {
+    (void)state;
+    struct command command = full_command(COMMAND_CONSISTENCY);
+    static const uint8_t expected[] = {
+        2, 19, 0, 0, 0, 0, 0, 0,                         /* form, kind */
+        0, 0,  0, 0, 0, 0, 0, 0,                         /* no tensor */
+        0, 0,  0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* no session */
+        0, 0,  0, 0, 0, 0, 0, 0,                         /* no version */
+        0, 0,  0, 0, 0, 0, 0, 0,                         /* neither spec nor values */
+        6, 5,  4, 3, 2, 1, 0, 0,                         /* clock */
+        0, 0,  0, 0, 0, 0, 0, 0,                         /* no number */
+        0, 0,  0, 0, 0, 0, 0, 0,                         /* no rank, no staleness */
+        2, 1,  1, 1, 2, 1, 0, 0,                         /* mode, combine, order, turns, minimum */
+    };
+    size_t count = 0;
+    uint8_t *bytes = encoded(&command, &count);
+    assert_int_equal(count, sizeof expected);
+    assert_memory_equal(bytes, expected, sizeof expected);
+    free(bytes);
+}
+
 static void refuse_is_laid_out_as_described(void **state) {
     (void)state;
     struct command command = full_command(COMMAND_REFUSE);
@@ -177,12 +208,14 @@ static void every_kind_comes_back(void **state) {
         bool adjusts = kind == COMMAND_SET || kind == COMMAND_ADJUST;
         bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE || adjusts;
         bool has_rows = kind >= COMMAND_TABLE_PUSH && kind <= COMMAND_TABLE_ERASE,
-             has_clock = has_rows && kind != COMMAND_TABLE_ERASE;
-        bool has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH;
-        bool has_number = has_block || has_rows || kind == COMMAND_REFUSE, has_tensor = kind <= COMMAND_TABLE_ERASE;
+             has_clock = (has_rows && kind != COMMAND_TABLE_ERASE) || kind >= COMMAND_CONTRIBUTE;
+        bool gives = kind == COMMAND_CONTRIBUTE, sets = kind == COMMAND_CONSISTENCY;
+        bool has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH || gives;
+        bool has_number = has_block || has_rows || kind == COMMAND_REFUSE,
+             has_tensor = kind <= COMMAND_TABLE_ERASE || gives;
         bool has_session = kind <= COMMAND_COMPLETE || has_number || kind == COMMAND_EVICT;
         bool has_values = has_block || kind == COMMAND_TABLE_PUSH;
-        bool has_version = adjusts || kind == COMMAND_PUSH || kind == COMMAND_TABLE_PUSH;
+        bool has_version = adjusts || kind == COMMAND_PUSH || kind == COMMAND_TABLE_PUSH || gives;
         uint8_t none[SESSION_BYTES] = {0};
         assert_int_equal(back.kind, kind);
         assert_true(back.tensor == (has_tensor ? command.tensor : 0));
@@ -199,10 +232,14 @@ static void every_kind_comes_back(void **state) {
         }
         if (has_values) {
             assert_memory_equal(back.values, values, sizeof values);
-            assert_ptr_equal(back.values, bytes + COMMAND_HEAD_BYTES + (has_rows ? sizeof ids : 0));
+            assert_ptr_equal(back.values, bytes + COMMAND_HEAD_BYTES + (has_rows ? sizeof ids : 0) +
+                                              (gives ? COMMAND_PACE_BYTES : 0));
         }
         assert_int_equal(back.rows, has_rows ? 3 : 0);
         assert_true(back.clock == (has_clock ? command.clock : 0));
+        assert_int_equal(back.rank, gives ? command.rank : 0);
+        assert_int_equal(back.turns, sets ? command.turns : 0);
+        assert_true(consistency_equal(&back.mode, &command.mode));
         if (has_rows) {
             assert_memory_equal(back.ids, ids, sizeof ids);
             assert_ptr_equal(back.ids, bytes + COMMAND_HEAD_BYTES);
@@ -350,6 +387,7 @@ int main(void) {
         cmocka_unit_test(table_push_is_laid_out_as_described),
         cmocka_unit_test(create_is_laid_out_as_described),
         cmocka_unit_test(refuse_is_laid_out_as_described),
+        cmocka_unit_test(consistency_is_laid_out_as_described),
         cmocka_unit_test(every_kind_comes_back),
         cmocka_unit_test(only_whole_strings_are_read),
         cmocka_unit_test(a_changed_byte_is_refused_or_is_another_command),

@@ -44,6 +44,7 @@ static void assert_defaults(const struct config *config) {
     assert_int_equal(config->listen_address.port, 7077);
     assert_string_equal(config->advertise, "");
     assert_int_equal(config->threads, 1);
+    assert_int_equal(config->lease, 10000);
     assert_int_equal(config->drain, 5);
     assert_int_equal(config->log_level, LOG_INFO);
     assert_string_equal(config->job.name, "default");
@@ -91,6 +92,7 @@ static void test_file_sets_every_key(void **state) {
                                "job = mnist/1 ; behind a value\n"
                                "shards = 8\n"
                                "block = 1024\n"
+                               "lease = 250\n"
                                "drain = 0\n"
                                "log-level = debug\n"
                                "memory-limit = 3G\n"
@@ -115,6 +117,7 @@ static void test_file_sets_every_key(void **state) {
     assert_string_equal(config->job.name, "mnist/1");
     assert_int_equal(config->job.shards, 8);
     assert_int_equal(config->job.block, 1024);
+    assert_int_equal(config->lease, 250);
     assert_int_equal(config->drain, 0);
     assert_int_equal(config->log_level, LOG_DEBUG);
     assert_string_equal(config->key, "/etc/canyon/server.key");
@@ -157,6 +160,7 @@ static void test_file_faults_name_line_key_value_and_rule(void **state) {
         {"pin = 0,0\n", {":1: ", "pin = 0,0", "each once", ""}},
         {"congestion = nonsense\n", {":1: ", "congestion = nonsense", "reno", ""}},
         {"spin = 1000001\n", {":1: ", "spin = 1000001", "0 to 1000000", ""}},
+        {"lease = 99\n", {":1: ", "lease = 99", "100 to 3600000", ""}},
         {"drain = 3601\n", {":1: ", "drain = 3601", "0 to 3600", ""}},
         {"log-level = loud\n", {":1: ", "log-level = loud", "debug, info, warning, error", ""}},
         {"insecure-plaintext = maybe\n", {":1: ", "insecure-plaintext = maybe", "yes or no", ""}},
@@ -387,6 +391,7 @@ static void disturb(struct config *config) {
         {"pin", "0,3"},
         {"congestion", "system"},
         {"spin", "50"},
+        {"lease", "100"},
         {"drain", "77"},
         {"log-level", "error"},
         {"memory-limit", "123"},
@@ -452,6 +457,7 @@ static void test_written_settings_read_back_equal(void **state) {
     assert_string_equal(again.listen, config->listen);
     assert_string_equal(again.advertise, config->advertise);
     assert_int_equal(again.threads, config->threads);
+    assert_int_equal(again.lease, config->lease);
     assert_int_equal(again.drain, config->drain);
     assert_string_equal(again.pin, "0,3");
     assert_string_equal(again.congestion, "system");

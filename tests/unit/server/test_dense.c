@@ -153,7 +153,7 @@ static void a_push_is_the_optimizers_update(void **state) {
             fixture_fill(&seed, g, LENGTH);
             optimizer->prepare(dense->hyper, step, scalars, prepared);
             assert_int_equal(optimizer_apply(optimizer, prepared, LENGTH, g, w, pointers), 0);
-            dense_push(dense, 0, g);
+            dense_push(dense, 0, g, 0);
             assert_memory_equal(dense_weights(dense, 0), w, sizeof w);
             for (size_t slot = 0; slot < optimizer->slot_count; slot++) {
                 assert_memory_equal(dense_slot(dense, 0, slot), slots[slot], sizeof w);
@@ -177,7 +177,7 @@ static void an_assign_replaces_weights_only(void **state) {
     struct dense *dense = dense_create(&job, 0, 5, &spec, NULL);
     static const float ones[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     float slot[10], values[10] = {9, 8, 7, 6, 5, 4, 3, 2, 1, 0};
-    dense_push(dense, 0, ones);
+    dense_push(dense, 0, ones, 0);
     memcpy(slot, dense_slot(dense, 0, 0), sizeof slot);
     dense_assign(dense, 0, values);
     assert_memory_equal(dense_weights(dense, 0), values, sizeof values);
@@ -199,9 +199,9 @@ static void an_overflowing_element_keeps_its_values(void **state) {
     uint64_t seed = 3;
     fixture_fill(&seed, g, LENGTH);
     memcpy(w, dense_weights(dense, 0), sizeof w);
-    dense_push(other, 0, g);
+    dense_push(other, 0, g, 0);
     g[BAD] = 3e38f;
-    dense_push(dense, 0, g);
+    dense_push(dense, 0, g, 0);
     for (size_t i = 0; i < LENGTH; i++) {
         assert_true(dense_weights(dense, 0)[i] == (i == BAD ? w[i] : dense_weights(other, 0)[i]));
         assert_true(dense_slot(dense, 0, 0)[i] == (i == BAD ? 0.0f : dense_slot(other, 0, 0)[i]));

@@ -62,7 +62,7 @@ static void push_many(const char *optimizer, uint64_t pushes) {
         enum canyon_status status = shard_apply(shard, &push, &reply, NULL);
         bool finite = optimizer_first_not_finite(gradient, ELEMENTS) == ELEMENTS;
         if (status == CANYON_OK) {
-            dense_push(part, 0, gradient);
+            dense_push(part, 0, gradient, 0);
             all_finite(part);
             assert_memory_equal(reply.weights, dense_weights(part, 0), ELEMENTS * sizeof(float));
         } else {

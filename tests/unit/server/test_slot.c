@@ -68,7 +68,7 @@ static void a_copy_goes_on_like_the_original(void **state) {
         assert_non_null(copy);
         for (int step = 0; step < STEPS; step++) {
             fixture_fill(&seed, gradient, BLOCK);
-            dense_push(dense, 0, gradient);
+            dense_push(dense, 0, gradient, 0);
         }
         size_t count = numbers_of(dense, numbers);
         for (size_t i = 0; i < count; i++) {
@@ -82,8 +82,8 @@ static void a_copy_goes_on_like_the_original(void **state) {
         assert_int_equal(copy->blocks[0].version, 1); /* of the weights alone */
         for (int step = 0; step < STEPS; step++) {
             fixture_fill(&seed, gradient, BLOCK);
-            dense_push(dense, 0, gradient);
-            dense_push(copy, 0, gradient);
+            dense_push(dense, 0, gradient, 0);
+            dense_push(copy, 0, gradient, 0);
         }
         for (size_t i = 0; i < count; i++) {
             size_t bytes = slot_words(dense, 0, numbers[i]) * sizeof(float);
@@ -135,7 +135,7 @@ static void nothing_that_is_taken_spoils_an_update(void **state) {
                 slot_assign(dense, 0, numbers[n], values);
             }
             fixture_fill(&seed, gradient, LENGTH);
-            dense_push(dense, 0, gradient);
+            dense_push(dense, 0, gradient, 0);
             for (size_t n = 0; n < count && numbers[n] < SLOT_STEP; n++) {
                 assert_int_equal(optimizer_first_not_finite(slot_values(dense, 0, numbers[n]), LENGTH), LENGTH);
             }

@@ -1,0 +1,75 @@
+/* canyon consistency [MODE]: how the job's workers keep together, shown and set. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "client/cli/cli.h"
+
+static enum outcome show(const struct cli *cli, canyon_client *client) {
+    struct canyon_consistency is;
+    enum outcome outcome = outcome_report("canyon", "ask for the consistency mode",
+                                          canyon_consistency_get(client, (uint32_t)cli->timeout_ms, &is));
+    if (outcome != OUTCOME_DONE) {
+        return outcome;
+    }
+    if (cli->json) {
+        return cli_print(json_pack("{s:b, s:s, s:s?, s:I, s:I, s:I, s:I, s:I}", "set", is.set, "mode", is.mode, "next",
+                                   is.next[0] != '\0' ? is.next : NULL, "from", (json_int_t)is.from, "highest",
+                                   (json_int_t)is.highest, "open", (json_int_t)is.open, "workers",
+                                   (json_int_t)is.workers, "lease_ms", (json_int_t)is.lease_ms));
+    }
+    printf("%s%s", is.mode, is.set ? "" : " (nobody set a mode)");
+    if (is.next[0] != '\0') {
+        printf(", from clock %" PRIu64 " on %s", is.from, is.next);
+    }
+    printf("\n%" PRIu32 " worker%s count%s clocks, the furthest at clock %" PRIu64 "; a lease is %" PRIu32 " ms\n",
+           is.workers, is.workers == 1 ? "" : "s", is.workers == 1 ? "s" : "", is.highest, is.lease_ms);
+    if (is.open > 0) {
+        printf("clock %" PRIu64 " is open\n", is.open);
+    }
+    return OUTCOME_DONE;
+}
+
+enum outcome cli_consistency(struct cli *cli, int argc, char **argv) {
+    const char *mode = NULL;
+    uint64_t from = 0;
+    const struct argument options[] = {
+        CLI_COMMON_OPTIONS(cli),
+        {.name = "from",
+         .value = "CLOCK",
+         .help = "the first clock of the new mode, which no worker may have reached (default: the next such)",
+         .kind = ARGUMENT_UNSIGNED,
+         .target = &from,
+         .low = 1,
+         .high = 1000000000000000},
+    };
+    const struct positional positionals[] = {
+        {"MODE", "async, ssp:CLOCKS, or sync[:mean|sum][,arrival|rank][,minimum=WORKERS]", &mode, true}};
+    const struct command_line line = {
+        .program = "canyon consistency",
+        .summary = "Shows how the job's workers keep together, or sets it from a clock on: not at all (async), a pull "
+                   "waiting for workers that are more than so many clocks behind (ssp:3), or step by step (sync).",
+        .options = options,
+        .option_count = sizeof options / sizeof *options,
+        .positionals = positionals,
+        .positional_count = 1,
+        .examples = "  canyon consistency\n  canyon consistency ssp:3\n  canyon consistency sync:rank --from 1000",
+    };
+    canyon_client *client = NULL;
+    enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
+    if (verdict == ARGUMENTS_RUN && mode == NULL && from > 0) {
+        verdict = arguments_wrong(&line, "--from goes with a MODE");
+    }
+    if (verdict != ARGUMENTS_RUN) {
+        return cli_parsed(verdict);
+    }
+    enum outcome outcome = cli_connect(cli, mode != NULL ? CLI_NEEDS_ALL : CLI_NEEDS_SOME, &client);
+    if (outcome == OUTCOME_DONE && mode != NULL) {
+        outcome = outcome_report("canyon", "set the consistency mode",
+                                 canyon_consistency_set(client, mode, from, (uint32_t)cli->timeout_ms));
+    }
+    if (outcome == OUTCOME_DONE) {
+        outcome = show(cli, client);
+    }
+    canyon_close(client);
+    return outcome;
+}

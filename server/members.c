@@ -1,0 +1,314 @@
+#include "server/members.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/hash.h"
+
+#define NANOSECONDS_PER_MS 1000000ull
+#define SMOOTHING          4 /* an interval counts for one in so many */
+
+struct members {
+    uint64_t lease;
+    struct member **entries; /* in order of serial numbers */
+    size_t count, room;
+    uint32_t live;
+    uint64_t serial, reached;
+    uint64_t earliest; /* no lease ends before */
+    members_forget forget;
+    void *user;
+    uint64_t *clocks; /* LIMIT_MEMBERS of them, to be sorted */
+};
+
+struct members *members_create(uint32_t lease_ms) {
+    struct members *members = calloc(1, sizeof *members);
+    if (members != NULL) {
+        members->lease = lease_ms * NANOSECONDS_PER_MS;
+        members->earliest = UINT64_MAX;
+        members->clocks = malloc(LIMIT_MEMBERS * sizeof *members->clocks);
+    }
+    if (members != NULL && members->clocks == NULL) {
+        free(members);
+        members = NULL;
+    }
+    return members;
+}
+
+void members_destroy(struct members *members) {
+    if (members != NULL) {
+        for (size_t i = 0; i < members->count; i++) {
+            free(members->entries[i]);
+        }
+        free(members->entries);
+        free(members->clocks);
+        free(members);
+    }
+}
+
+uint32_t members_lease_ms(const struct members *members) {
+    return (uint32_t)(members->lease / NANOSECONDS_PER_MS);
+}
+
+void members_watch(struct members *members, members_forget forget, void *user) {
+    members->forget = forget;
+    members->user = user;
+}
+
+/* ---- who ---- */
+
+struct member *members_find(const struct members *members, const uint8_t session[SESSION_BYTES]) {
+    for (size_t i = 0; i < members->count; i++) {
+        if (memcmp(members->entries[i]->session, session, SESSION_BYTES) == 0) {
+            return members->entries[i];
+        }
+    }
+    return NULL;
+}
+
+struct member *members_find_tag(const struct members *members, uint64_t tag) {
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->tag == tag) {
+            return members->entries[i];
+        }
+    }
+    return NULL;
+}
+
+static struct member *holder(const struct members *members, uint32_t rank) {
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->live && members->entries[i]->rank == rank) {
+            return members->entries[i];
+        }
+    }
+    return NULL;
+}
+
+static uint32_t lowest_free(const struct members *members) {
+    uint64_t taken[LIMIT_MEMBERS / 64] = {0};
+    uint32_t rank = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        const struct member *member = members->entries[i];
+        if (member->live) {
+            taken[member->rank / 64] |= UINT64_C(1) << member->rank % 64;
+        }
+    }
+    while ((taken[rank / 64] >> rank % 64 & 1) != 0) {
+        rank++; /* fewer live than there are ranks */
+    }
+    return rank;
+}
+
+static uint32_t choose_rank(struct members *members, const struct member_entry *entry) {
+    struct member *there = entry->wanted > 0 ? holder(members, entry->wanted - 1) : NULL;
+    if (there != NULL && entry->rules) {
+        members_leave(members, there);
+        there = NULL;
+    }
+    if (entry->wanted > 0 && there == NULL) {
+        return entry->wanted - 1;
+    }
+    return lowest_free(members);
+}
+
+/* Forgets who was heard of longest ago, of those who do not live. */
+static void make_room(struct members *members) {
+    size_t oldest = members->count;
+    for (size_t i = 0; i < members->count; i++) {
+        if (!members->entries[i]->live &&
+            (oldest == members->count || members->entries[i]->seen < members->entries[oldest]->seen)) {
+            oldest = i;
+        }
+    }
+    assert(oldest < members->count); /* at most half of the entries live */
+    struct member *gone = members->entries[oldest];
+    if (members->forget != NULL) {
+        members->forget(members->user, gone);
+    }
+    members->count--;
+    memmove(members->entries + oldest, members->entries + oldest + 1,
+            (members->count - oldest) * sizeof(struct member *));
+    free(gone);
+}
+
+static struct member *add(struct members *members, const uint8_t session[SESSION_BYTES]) {
+    if (members->count >= MEMBERS_ENTRIES) {
+        make_room(members);
+    }
+    if (members->count == members->room) {
+        size_t room = members->room == 0 ? 16 : members->room * 2;
+        struct member **entries = realloc(members->entries, room * sizeof(struct member *));
+        if (entries == NULL) {
+            return NULL;
+        }
+        members->entries = entries;
+        members->room = room;
+    }
+    struct member *member = calloc(1, sizeof *member);
+    if (member != NULL) {
+        memcpy(member->session, session, SESSION_BYTES);
+        member->tag = hash_64(session, SESSION_BYTES);
+        member->tag += member->tag == 0; /* 0 is nobody's */
+        member->serial = ++members->serial;
+        members->entries[members->count++] = member;
+    }
+    return member;
+}
+
+static uint64_t largest(uint64_t one, uint64_t other) {
+    return one > other ? one : other;
+}
+
+enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
+                                 struct error *error) {
+    struct member *found = members_find(members, entry->session);
+    bool lives = found != NULL && found->live;
+    if (!lives && members->live >= LIMIT_MEMBERS) {
+        return error_set(error, CANYON_BUSY, "%u workers count clocks already, the most that may", members->live);
+    }
+    if (found == NULL) {
+        found = add(members, entry->session);
+    }
+    if (found == NULL) {
+        return error_set(error, CANYON_NO_MEMORY, "no memory for one more worker beside %zu", members->count);
+    }
+    strncpy(found->name, entry->name, sizeof found->name - 1);
+    if (!lives) {
+        /* Before it lives itself: it is the others' clocks and ranks that count. */
+        uint64_t others = members->live > 0 ? members_lowest(members) : members->reached;
+        uint32_t rank = choose_rank(members, entry);
+        found->clock = largest(largest(found->clock, entry->clock), largest(entry->floor, largest(others, 1)));
+        found->rank = rank;
+        found->live = true;
+        found->advanced = entry->now;
+        members->live++;
+    } else if (entry->rules && entry->wanted > 0 && found->rank != entry->wanted - 1) {
+        found->rank = choose_rank(members, entry);
+    }
+    members_advance(members, found, largest(entry->clock, entry->floor), entry->now);
+    members->reached = largest(members->reached, found->clock);
+    members_heard(members, found, entry->now);
+    *member = found;
+    return CANYON_OK;
+}
+
+/* ---- life ---- */
+
+void members_heard(struct members *members, struct member *member, uint64_t now) {
+    assert(member->live);
+    member->seen = now;
+    member->lease_end = now + members->lease;
+    members->earliest = member->lease_end < members->earliest ? member->lease_end : members->earliest;
+}
+
+void members_advance(struct members *members, struct member *member, uint64_t clock, uint64_t now) {
+    assert(member->live);
+    if (clock > member->clock) {
+        uint64_t each = (now - member->advanced) / (clock - member->clock);
+        member->interval =
+            member->interval == 0 ? each : member->interval - member->interval / SMOOTHING + each / SMOOTHING;
+        member->advanced = now;
+        member->clock = clock;
+        members->reached = largest(members->reached, clock);
+    }
+}
+
+void members_leave(struct members *members, struct member *member) {
+    if (member->live) {
+        member->live = false;
+        members->live--;
+    }
+}
+
+size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void *user, const struct member *member),
+                      void *user) {
+    size_t ended = 0;
+    if (members->earliest > now) {
+        return 0;
+    }
+    members->earliest = UINT64_MAX;
+    for (size_t i = 0; i < members->count; i++) {
+        struct member *member = members->entries[i];
+        if (member->live && member->lease_end <= now) {
+            if (spared != NULL && spared(user, member)) {
+                member->lease_end = now + members->lease;
+            } else {
+                members_leave(members, member);
+                ended++;
+            }
+        }
+        if (member->live && member->lease_end < members->earliest) {
+            members->earliest = member->lease_end;
+        }
+    }
+    return ended;
+}
+
+uint64_t members_wakeup(const struct members *members) {
+    return members->live > 0 ? members->earliest : UINT64_MAX;
+}
+
+/* ---- clocks ---- */
+
+uint32_t members_live(const struct members *members) {
+    return members->live;
+}
+
+const struct member *members_last(const struct members *members) {
+    const struct member *last = NULL;
+    for (size_t i = 0; i < members->count; i++) {
+        const struct member *member = members->entries[i];
+        if (member->live && (last == NULL || member->clock < last->clock ||
+                             (member->clock == last->clock && member->rank < last->rank))) {
+            last = member;
+        }
+    }
+    return last;
+}
+
+uint64_t members_lowest(const struct members *members) {
+    const struct member *last = members_last(members);
+    return last != NULL ? last->clock : 0;
+}
+
+uint64_t members_highest(const struct members *members) {
+    uint64_t highest = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        highest = members->entries[i]->live ? largest(highest, members->entries[i]->clock) : highest;
+    }
+    return highest;
+}
+
+uint64_t members_reached(const struct members *members) {
+    return members->reached;
+}
+
+static int descending(const void *one, const void *other) {
+    uint64_t a, b;
+    memcpy(&a, one, sizeof a);
+    memcpy(&b, other, sizeof b);
+    return a < b ? 1 : a > b ? -1 : 0;
+}
+
+uint64_t members_passed_by(const struct members *members, uint32_t count) {
+    size_t live = 0;
+    if (count >= members->live) {
+        return members_lowest(members);
+    }
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->live) {
+            members->clocks[live++] = members->entries[i]->clock;
+        }
+    }
+    qsort(members->clocks, live, sizeof *members->clocks, descending);
+    return members->clocks[count - 1];
+}
+
+const struct member *members_next(const struct members *members, uint64_t after) {
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->serial > after) {
+            return members->entries[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,98 @@
+/* Members are the workers that count clocks on one server thread: who they are, how far, and whether they live.
+ *
+ * A member lives while its lease runs; whatever it sends renews the lease. When the lease ends, or the member leaves,
+ * nobody waits for it any more; its entry stays, for looking at and for its return, until its place is needed. One that
+ * comes back, or comes late, begins at the lowest clock of the live ones: nobody is held up by what it missed.
+ *
+ * A data structure: time goes in as monotonic nanoseconds. Single-threaded. */
+#ifndef CANYON_SERVER_MEMBERS_H
+#define CANYON_SERVER_MEMBERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/consistency.h"
+#include "common/limits.h"
+#include "common/message.h"
+#include "common/status.h"
+
+#define MEMBERS_LEASE_MS 10000u
+/* Entries, of live ones and others; the one that was heard of longest ago goes first. */
+#define MEMBERS_ENTRIES (2 * LIMIT_MEMBERS)
+
+struct member {
+    uint8_t session[SESSION_BYTES];
+    uint64_t serial, tag; /* as the wire has them (proto/canyon.proto) */
+    char name[LIMIT_NAME_BYTES];
+    uint32_t rank;
+    bool live;
+    uint64_t clock;
+    uint64_t lease_end, seen, advanced; /* when: its lease ends, it was heard of, its clock moved */
+    uint64_t interval;                  /* ns between its clocks, smoothed; 0: not known yet */
+    struct staleness staleness;         /* of its pieces and runs */
+};
+
+struct members;
+
+/* NULL when memory cannot be had. destroy is safe on NULL. */
+struct members *members_create(uint32_t lease_ms);
+void members_destroy(struct members *members);
+
+uint32_t members_lease_ms(const struct members *members);
+
+/* Whether a member may be gone for good, and its entry with it: what was kept of it outside is to be forgotten. */
+typedef void (*members_forget)(void *user, struct member *member);
+void members_watch(struct members *members, members_forget forget, void *user);
+
+/* A session begins to count, or comes back, or is there already. `wanted`: one more than the rank it would like, 0 for
+ * any: it gets the lowest that no live member has, unless what it wants is free. With `rules` (a thread that is told
+ * who has which rank) it gets what it wants and a live member that has it is gone. `floor` is the least clock it may
+ * have. Its clock is the largest of what it has, `clock`, `floor` and the lowest of the other live ones; without any
+ * other, the highest that any had here, and at least 1. *member is borrowed until members_forget tells of it.
+ * BUSY with LIMIT_MEMBERS live ones, NO_MEMORY. */
+struct member_entry {
+    const uint8_t *session;
+    const char *name;
+    uint32_t wanted;
+    bool rules;
+    uint64_t clock, floor, now;
+};
+enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
+                                 struct error *error);
+
+/* The member of a session, live or not, or NULL. */
+struct member *members_find(const struct members *members, const uint8_t session[SESSION_BYTES]);
+struct member *members_find_tag(const struct members *members, uint64_t tag);
+
+/* It was heard of: its lease runs anew. Only of a live one. */
+void members_heard(struct members *members, struct member *member, uint64_t now);
+
+/* Its clock is at least this now. Of a live one. */
+void members_advance(struct members *members, struct member *member, uint64_t clock, uint64_t now);
+
+/* Nobody waits for it any more. Nothing for one that does not live. */
+void members_leave(struct members *members, struct member *member);
+
+/* Ends the leases that are over; `spared`, when not NULL, says of whom that is not true. Returns how many ended. */
+size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void *user, const struct member *member),
+                      void *user);
+/* No lease ends before that; UINT64_MAX without live members. */
+uint64_t members_wakeup(const struct members *members);
+
+uint32_t members_live(const struct members *members);
+/* Of the live ones: the lowest and highest clock, 0 without any. */
+uint64_t members_lowest(const struct members *members);
+uint64_t members_highest(const struct members *members);
+/* The highest clock that any member ever had here, 0 when there was none. */
+uint64_t members_reached(const struct members *members);
+/* The clock that `count` of the live ones are at or beyond, count being at least 1 and at most their number; 0 without
+ * any. */
+uint64_t members_passed_by(const struct members *members, uint32_t count);
+/* The live one that is furthest behind, the lowest rank of several; NULL without any. */
+const struct member *members_last(const struct members *members);
+
+/* The entry of the lowest serial number above `after`, or NULL. */
+const struct member *members_next(const struct members *members, uint64_t after);
+
+#endif

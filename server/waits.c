@@ -1,0 +1,99 @@
+#include "server/waits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGNMENT 64 /* of a frame's payload */
+
+void waits_finish(struct waits *waits) {
+    while (waits->first != NULL) {
+        struct wait *wait = waits->first;
+        waits_take(waits, wait);
+        waits_free(wait);
+    }
+}
+
+static size_t aligned(size_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static struct wait *copy_of(const struct frame *frame) {
+    const size_t message = aligned(sizeof(struct wait)), payload = message + aligned(frame->header.message_bytes);
+    const size_t bytes = payload + aligned(frame->header.payload_bytes);
+    uint8_t *memory = aligned_alloc(ALIGNMENT, bytes);
+    if (memory == NULL) {
+        return NULL;
+    }
+    struct wait *wait = (struct wait *)(void *)memory;
+    memset(wait, 0, sizeof *wait);
+    wait->bytes = bytes;
+    wait->frame = (struct frame){.header = frame->header, .message = memory + message, .payload = memory + payload};
+    if (frame->header.message_bytes > 0) {
+        memcpy(memory + message, frame->message, frame->header.message_bytes);
+    }
+    if (frame->header.payload_bytes > 0) {
+        memcpy(memory + payload, frame->payload, frame->header.payload_bytes);
+    }
+    return wait;
+}
+
+enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, const struct frame *frame, uint64_t clock,
+                             uint32_t wait_ms, uint64_t deadline, struct error *error) {
+    if (peer->waiting >= HANDLER_WAITS_PER_PEER) {
+        return error_set(error, CANYON_BUSY, "%u pulls of this connection wait already, the most that may (%d)",
+                         peer->waiting, HANDLER_WAITS_PER_PEER);
+    }
+    if (waits->count >= HANDLER_WAITS || waits->bytes >= HANDLER_WAIT_BYTES) {
+        return error_set(error, CANYON_BUSY,
+                         "%zu pulls of %llu bytes wait on this server thread, the most that may (%d, %u bytes)",
+                         waits->count, (unsigned long long)waits->bytes, HANDLER_WAITS, HANDLER_WAIT_BYTES);
+    }
+    struct wait *wait = copy_of(frame);
+    if (wait == NULL) {
+        return error_set(error, CANYON_NO_MEMORY, "no memory to let a pull wait");
+    }
+    wait->peer = peer;
+    wait->clock = clock;
+    wait->wait_ms = wait_ms;
+    wait->deadline = deadline;
+    wait->previous = waits->last;
+    if (waits->last != NULL) {
+        waits->last->next = wait;
+    } else {
+        waits->first = wait;
+    }
+    waits->last = wait;
+    waits->earliest = waits->count == 0 || deadline < waits->earliest ? deadline : waits->earliest;
+    waits->count++;
+    waits->bytes += wait->bytes;
+    peer->waiting++;
+    return CANYON_OK;
+}
+
+void waits_take(struct waits *waits, struct wait *wait) {
+    if (wait->previous != NULL) {
+        wait->previous->next = wait->next;
+    } else {
+        waits->first = wait->next;
+    }
+    if (wait->next != NULL) {
+        wait->next->previous = wait->previous;
+    } else {
+        waits->last = wait->previous;
+    }
+    wait->next = wait->previous = NULL;
+    waits->count--;
+    waits->bytes -= wait->bytes;
+    wait->peer->waiting--;
+}
+
+void waits_free(struct wait *wait) {
+    free(wait);
+}
+
+void waits_look(struct waits *waits) {
+    waits->earliest = UINT64_MAX;
+    for (const struct wait *wait = waits->first; wait != NULL; wait = wait->next) {
+        waits->earliest = wait->deadline < waits->earliest ? wait->deadline : waits->earliest;
+    }
+}

@@ -1,0 +1,441 @@
+/* Modes, clocks and leases through real servers of several threads: who waits, for whom, and what comes of gradients
+ * that are kept until a clock is closed. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/integration/harness.h"
+#include "tests/integration/process.h"
+
+#define ELEMENTS 9000 /* nine blocks on four threads */
+
+static const struct cluster_options two_by_two = {.servers = 2, .threads = 2};
+
+static canyon_client *connect_as(const struct cluster *cluster, const char *name, const char *mode) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    cluster_client(cluster, &options);
+    options.name = name;
+    options.consistency = mode;
+    check_ok(canyon_connect(&options, &client));
+    return client;
+}
+
+static uint64_t clock_of(canyon_client *client) {
+    uint64_t clock = 0;
+    check_ok(canyon_clock(client, &clock));
+    return clock;
+}
+
+static void fill(float *values, float value) {
+    for (size_t i = 0; i < ELEMENTS; i++)
+        values[i] = value;
+}
+
+static void check_all(canyon_tensor *tensor, float expected) {
+    static float values[ELEMENTS];
+    check_ok(canyon_pull(tensor, values, PATIENCE_MS));
+    for (size_t i = 0; i < ELEMENTS; i++)
+        if (values[i] != expected)
+            check_fail("element %zu is %g instead of %g", i, (double)values[i], (double)expected);
+}
+
+static void push_all(canyon_tensor *tensor, float value) {
+    static float values[ELEMENTS];
+    fill(values, value);
+    check_ok(canyon_push(tensor, values, PATIENCE_MS));
+}
+
+/* ---- asynchronous ---- */
+
+static void nobody_waits_unless_asked_to(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *one = connect_as(cluster, "one", NULL), *two = connect_as(cluster, "two", "async");
+    struct canyon_consistency mode;
+    check(clock_of(one) == 1 && clock_of(two) == 1);
+    for (int i = 0; i < 50; i++)
+        (void)clock_of(one);
+    canyon_tensor *tensor = client_vector(one, "w", ELEMENTS, "sgd:lr=1");
+    push_all(tensor, -1.0f);
+    check_all(tensor, 1.0f);
+    check_ok(canyon_consistency_get(one, PATIENCE_MS, &mode));
+    check(mode.set == 0 && strcmp(mode.mode, "async") == 0 && mode.workers == 2);
+    canyon_tensor_close(tensor);
+    canyon_close(one);
+    canyon_close(two);
+    cluster_stop(cluster);
+}
+
+/* ---- bounded staleness ---- */
+
+static void a_pull_waits_for_the_slowest_and_names_it(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *fast = connect_as(cluster, "hare", "ssp:1"), *slow = connect_as(cluster, "tortoise", "ssp:1");
+    canyon_tensor *tensor = client_vector(fast, "w", ELEMENTS, "sgd:lr=1"), *other = NULL;
+    static float weights[ELEMENTS];
+    check(clock_of(fast) == 1 && clock_of(slow) == 1);
+    check_all(tensor, 0.0f);
+    check(clock_of(fast) == 2);
+    check_all(tensor, 0.0f); /* one behind is near enough */
+    check(clock_of(fast) == 3);
+    check_status(canyon_pull(tensor, weights, 150), CANYON_TIMEOUT);
+    check_text("'tortoise' (rank 1)");
+    check_text("at clock 1");
+    /* It waits again; pushes on the same connections go through meanwhile. */
+    struct canyon_item item = {.tensor = tensor, .weights = weights};
+    canyon_future *future = NULL;
+    check_ok(canyon_step_async(fast, &item, 1, PATIENCE_MS, &future));
+    push_all(tensor, -2.0f);
+    check(canyon_future_done(future) == 0);
+    check_ok(canyon_tensor_open(slow, "w", PATIENCE_MS, &other));
+    check_all(other, 2.0f); /* the slow one waits for nobody */
+    check(clock_of(slow) == 2);
+    check_ok(canyon_future_wait(future, PATIENCE_MS));
+    canyon_future_release(future);
+    check(weights[0] == 2.0f && weights[ELEMENTS - 1] == 2.0f);
+    /* One that comes late begins where the slowest is, and one that leaves holds nobody up. */
+    canyon_client *late = connect_as(cluster, "late", NULL);
+    check(clock_of(late) == 2);
+    canyon_close(late);
+    canyon_tensor_close(other);
+    canyon_close(slow);
+    for (int i = 0; i < 5; i++)
+        (void)clock_of(fast);
+    check_all(tensor, 2.0f);
+    canyon_tensor_close(tensor);
+    canyon_close(fast);
+    cluster_stop(cluster);
+}
+
+struct doomed {
+    const struct cluster *cluster;
+    struct gate *entered;
+};
+
+static int enter_and_hang(void *user) {
+    const struct doomed *doomed = user;
+    canyon_client *client = connect_as(doomed->cluster, "doomed", NULL);
+    check(clock_of(client) == 1);
+    gate_arrive(doomed->entered);
+    pause();
+    return 1;
+}
+
+static void a_worker_that_dies_is_waited_for_as_long_as_its_lease(void **state) {
+    (void)state;
+    struct cluster_options options = two_by_two;
+    options.lease_ms = 600;
+    struct cluster *cluster = cluster_start(&options);
+    struct gate *entered = shared_alloc(sizeof *entered);
+    struct doomed doomed = {.cluster = cluster, .entered = entered};
+    pid_t process = process_start(enter_and_hang, &doomed);
+    gate_wait(entered, 1);
+    canyon_client *client = connect_as(cluster, "heir", "ssp:0");
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "sgd");
+    static float weights[ELEMENTS];
+    uint64_t clock = clock_of(client);
+    /* The mode is for clocks that nobody had reached; and signs of life keep the other in, though it does nothing. */
+    while (clock < 4)
+        clock = clock_of(client);
+    sleep_ms(1300);
+    check_status(canyon_pull(tensor, weights, 200), CANYON_TIMEOUT);
+    check_text("'doomed'");
+    process_kill(process);
+    check_ok(canyon_pull(tensor, weights, PATIENCE_MS));
+    struct canyon_worker *workers = NULL;
+    size_t count = 0;
+    check_ok(canyon_worker_list(client, PATIENCE_MS, &workers, &count));
+    check(count == 2 && workers[0].live == 1 && strcmp(workers[0].name, "heir") == 0 && workers[0].clock == clock);
+    check(workers[1].live == 0 && strcmp(workers[1].name, "doomed") == 0 && workers[1].clock == 1);
+    check(workers[1].seen_ms >= 600);
+    canyon_free(workers);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    shared_free(entered, sizeof *entered);
+    cluster_stop(cluster);
+}
+
+/* ---- synchronous ---- */
+
+#define CREW 3
+
+/* Gradients whose sums are not exact, so that their order shows. */
+static float noise(unsigned worker, uint64_t step, size_t i) {
+    uint32_t x = (uint32_t)(i * 2654435761u + worker * 40503u + step * 97u + 1u);
+    x ^= x >> 15;
+    x *= 2246822519u;
+    x ^= x >> 13;
+    return ((float)(x % 20001u) - 10000.0f) * (worker == 1 ? 1e4f : 1e-3f);
+}
+
+/* Three workers in turns that differ from step to step; returns the weights. */
+static void train_together(const char *mode, bool backwards, float (*gradient)(unsigned, uint64_t, size_t),
+                           float *weights) {
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *clients[CREW];
+    canyon_tensor *tensors[CREW];
+    static float values[ELEMENTS];
+    char name[16];
+    for (unsigned w = 0; w < CREW; w++) {
+        snprintf(name, sizeof name, "w%u", w);
+        clients[w] = connect_as(cluster, name, mode);
+        tensors[w] = client_vector(clients[w], "w", ELEMENTS, "adam:lr=0.1");
+        uint32_t rank = 9;
+        check(clock_of(clients[w]) == 1);
+        check_ok(canyon_rank(clients[w], &rank));
+        check(rank == w);
+    }
+    for (uint64_t step = 1; step <= 4; step++) {
+        for (unsigned turn = 0; turn < CREW; turn++) {
+            unsigned w = backwards ? CREW - 1 - turn : turn;
+            check_ok(canyon_pull(tensors[w], weights, PATIENCE_MS));
+            for (size_t i = 0; i < ELEMENTS; i++)
+                values[i] = gradient(w, step, i);
+            check_ok(canyon_push(tensors[w], values, PATIENCE_MS));
+        }
+        for (unsigned w = 0; w < CREW; w++)
+            check(clock_of(clients[w]) == step + 1);
+    }
+    check_ok(canyon_pull(tensors[0], weights, PATIENCE_MS));
+    for (unsigned w = 0; w < CREW; w++) {
+        canyon_tensor_close(tensors[w]);
+        canyon_close(clients[w]);
+    }
+    cluster_stop(cluster);
+}
+
+/* One worker, whose gradient is all of theirs, added up and divided here. */
+static void train_alone(bool mean, float (*gradient)(unsigned, uint64_t, size_t), float *weights) {
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "adam:lr=0.1");
+    static float values[ELEMENTS];
+    for (uint64_t step = 1; step <= 4; step++) {
+        for (size_t i = 0; i < ELEMENTS; i++) {
+            float sum = gradient(0, step, i);
+            for (unsigned w = 1; w < CREW; w++)
+                sum += gradient(w, step, i);
+            values[i] = mean ? sum / (float)CREW : sum;
+        }
+        check_ok(canyon_push(tensor, values, PATIENCE_MS));
+    }
+    check_ok(canyon_pull(tensor, weights, PATIENCE_MS));
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
+static void by_rank_the_weights_are_those_of_one_worker_with_the_big_batch(void **state) {
+    (void)state;
+    static float alone[ELEMENTS], forwards[ELEMENTS], backwards[ELEMENTS];
+    static const struct {
+        const char *mode;
+        bool mean;
+    } cases[] = {{"sync:rank", true}, {"sync:sum,rank", false}};
+    for (size_t i = 0; i < 2; i++) {
+        train_alone(cases[i].mean, noise, alone);
+        train_together(cases[i].mode, false, noise, forwards);
+        train_together(cases[i].mode, true, noise, backwards);
+        check(memcmp(alone, forwards, sizeof alone) == 0);
+        check(memcmp(alone, backwards, sizeof alone) == 0);
+    }
+    /* As they arrive, the order of such gradients is seen in the result: the test above can fail. */
+    train_together("sync", true, noise, backwards);
+    check(memcmp(forwards, backwards, sizeof alone) != 0);
+}
+
+static void late_gradients_are_refused_and_the_next_clock_is_the_open_one(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *fast = connect_as(cluster, "fast", "sync:sum,minimum=1"), *slow = connect_as(cluster, "slow", NULL);
+    canyon_tensor *one = client_vector(fast, "w", ELEMENTS, "sgd:lr=1"), *two = NULL;
+    static float values[ELEMENTS];
+    check_ok(canyon_tensor_open(slow, "w", PATIENCE_MS, &two));
+    check(clock_of(fast) == 1 && clock_of(slow) == 1);
+    for (uint64_t step = 1; step <= 3; step++) {
+        push_all(one, -1.0f);
+        check(clock_of(fast) == step + 1);
+        check_all(one, (float)step);
+    }
+    fill(values, -100.0f);
+    check_status(canyon_push(two, values, PATIENCE_MS), CANYON_LATE);
+    check_text("clock 1 is closed");
+    check_text("clock 4 is open");
+    check(clock_of(slow) == 4);
+    push_all(two, -1.0f);
+    push_all(one, -1.0f);
+    check(clock_of(fast) == 5);
+    check_all(one, 5.0f);
+    /* Who does not count clocks cannot contribute, but look. */
+    canyon_client *guest = client_connect(cluster_servers(cluster));
+    canyon_tensor *three = NULL;
+    check_ok(canyon_tensor_open(guest, "w", PATIENCE_MS, &three));
+    check_status(canyon_push(three, values, PATIENCE_MS), CANYON_CONFLICT);
+    check_text("canyon_clock");
+    check_all(three, 5.0f);
+    canyon_tensor_close(one);
+    canyon_tensor_close(two);
+    canyon_tensor_close(three);
+    canyon_close(guest);
+    canyon_close(fast);
+    canyon_close(slow);
+    cluster_stop(cluster);
+}
+
+struct contributor {
+    const struct cluster *cluster;
+    struct gate *pushed;
+};
+
+static int push_and_hang(void *user) {
+    const struct contributor *contributor = user;
+    canyon_client *client = connect_as(contributor->cluster, "doomed", "sync");
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "sgd:lr=1");
+    check(clock_of(client) == 1);
+    push_all(tensor, -3.0f);
+    gate_arrive(contributor->pushed);
+    pause();
+    return 1;
+}
+
+static void what_a_dead_worker_pushed_whole_counts(void **state) {
+    (void)state;
+    struct cluster_options options = two_by_two;
+    options.lease_ms = 500;
+    struct cluster *cluster = cluster_start(&options);
+    struct gate *pushed = shared_alloc(sizeof *pushed);
+    struct contributor contributor = {.cluster = cluster, .pushed = pushed};
+    pid_t process = process_start(push_and_hang, &contributor);
+    gate_wait(pushed, 1);
+    canyon_client *client = connect_as(cluster, "heir", "sync");
+    canyon_tensor *tensor = NULL;
+    check_ok(canyon_tensor_open(client, "w", PATIENCE_MS, &tensor));
+    check(clock_of(client) == 1);
+    push_all(tensor, -1.0f);
+    check(clock_of(client) == 2);
+    process_kill(process);
+    check_all(tensor, 2.0f); /* the mean of both */
+    push_all(tensor, -1.0f);
+    check(clock_of(client) == 3);
+    check_all(tensor, 3.0f); /* of one alone */
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    shared_free(pushed, sizeof *pushed);
+    cluster_stop(cluster);
+}
+
+/* ---- the mode ---- */
+
+static void modes_change_from_a_clock_on_and_are_compared(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *client = connect_as(cluster, "w", "ssp:2"), *other = NULL;
+    struct canyon_consistency mode;
+    struct canyon_options options;
+    cluster_client(cluster, &options);
+    options.consistency = "sync";
+    check_status(canyon_connect(&options, &other), CANYON_MISMATCH);
+    check_text("sync");
+    check_text("ssp:2");
+    options.consistency = "nonsense";
+    check_status(canyon_connect(&options, &other), CANYON_INVALID_ARGUMENT);
+    for (uint64_t clock = 1; clock <= 5; clock++)
+        check(clock_of(client) == clock);
+    check_status(canyon_consistency_set(client, "sync", 5, PATIENCE_MS), CANYON_CONFLICT);
+    check_text("sync from clock 5 on");
+    check_ok(canyon_consistency_set(client, "sync", 10, PATIENCE_MS));
+    check_ok(canyon_consistency_set(client, "sync", 10, PATIENCE_MS));
+    check_ok(canyon_consistency_get(client, PATIENCE_MS, &mode));
+    check(mode.set == 1 && strcmp(mode.mode, "ssp:2") == 0 && strcmp(mode.next, "sync") == 0 && mode.from == 10);
+    check(mode.highest == 5 && mode.workers == 1 && mode.lease_ms == 10000);
+    check_ok(canyon_consistency_set(client, "sync:sum", 8, PATIENCE_MS)); /* instead of that which was ahead */
+    canyon_tensor *tensor = client_vector(client, "w", ELEMENTS, "sgd:lr=1");
+    for (uint64_t clock = 6; clock <= 8; clock++)
+        check(clock_of(client) == clock);
+    static float values[ELEMENTS];
+    fill(values, -1.0f);
+    check_ok(canyon_push(tensor, values, PATIENCE_MS));
+    check_all(tensor, 0.0f);
+    check_ok(canyon_consistency_set(client, "async", 9, PATIENCE_MS));
+    check(clock_of(client) == 9);
+    check_all(tensor, 1.0f);
+    check_ok(canyon_push(tensor, values, PATIENCE_MS));
+    check_all(tensor, 2.0f);
+    check_ok(canyon_consistency_get(client, PATIENCE_MS, &mode));
+    check(strcmp(mode.mode, "async") == 0 && mode.next[0] == '\0');
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
+/* ---- staleness ---- */
+
+static void stale_gradients_are_counted_scaled_and_refused(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *one = connect_as(cluster, "one", NULL), *two = connect_as(cluster, "two", NULL);
+    canyon_tensor *mine = client_vector(one, "refuse", ELEMENTS, "sgd:lr=1,staleness=refuse,staleness_bound=1"),
+                  *yours = NULL;
+    static float values[ELEMENTS];
+    check(clock_of(one) == 1 && clock_of(two) == 1);
+    check_ok(canyon_tensor_open(two, "refuse", PATIENCE_MS, &yours));
+    check_all(mine, 0.0f);
+    check_all(yours, 0.0f);
+    push_all(mine, -1.0f);
+    push_all(yours, -1.0f); /* one behind */
+    check_all(mine, 2.0f);
+    push_all(mine, -1.0f);
+    fill(values, -1.0f);
+    check_status(canyon_push(yours, values, PATIENCE_MS), CANYON_STALE);
+    check_text("staleness_bound is 1");
+    check_text("pull, compute, push again");
+    check_all(yours, 3.0f);
+    push_all(yours, -1.0f);
+    check_all(yours, 4.0f);
+    canyon_tensor_close(mine);
+    canyon_tensor_close(yours);
+    mine = client_vector(one, "scale", ELEMENTS, "sgd:lr=1,staleness=scale");
+    check_ok(canyon_tensor_open(two, "scale", PATIENCE_MS, &yours));
+    check_all(mine, 0.0f);
+    check_all(yours, 0.0f);
+    push_all(mine, -1.0f);
+    check_all(mine, 1.0f);
+    push_all(mine, -1.0f);
+    check_all(mine, 2.0f);
+    push_all(mine, -1.0f);
+    push_all(yours, -1.0f); /* three behind: a quarter of a step */
+    check_all(yours, 3.25f);
+    struct canyon_staleness counts;
+    check_ok(canyon_staleness_of(one, "scale", 0, PATIENCE_MS, &counts));
+    check(counts.pushes == 4 * 9 && counts.max == 3 && counts.sum == 3 * 9);
+    check(counts.counts[0] == 3 * 9 && counts.counts[2] == 9);
+    struct canyon_worker *workers = NULL;
+    size_t count = 0;
+    check_ok(canyon_worker_list(one, PATIENCE_MS, &workers, &count));
+    check(count == 2 && strcmp(workers[1].name, "two") == 0 && workers[1].staleness_max == 3);
+    check_ok(canyon_staleness_of(one, NULL, workers[1].tag, PATIENCE_MS, &counts));
+    check(counts.pushes == workers[1].pushes && counts.counts[2] == 9 && counts.sum == workers[1].staleness_sum);
+    check_status(canyon_staleness_of(one, "nothing", 0, PATIENCE_MS, &counts), CANYON_NOT_FOUND);
+    canyon_free(workers);
+    canyon_tensor_close(mine);
+    canyon_tensor_close(yours);
+    canyon_close(one);
+    canyon_close(two);
+    cluster_stop(cluster);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        integration_test(nobody_waits_unless_asked_to),
+        integration_test(a_pull_waits_for_the_slowest_and_names_it),
+        integration_test(a_worker_that_dies_is_waited_for_as_long_as_its_lease),
+        integration_test(by_rank_the_weights_are_those_of_one_worker_with_the_big_batch),
+        integration_test(late_gradients_are_refused_and_the_next_clock_is_the_open_one),
+        integration_test(what_a_dead_worker_pushed_whole_counts),
+        integration_test(modes_change_from_a_clock_on_and_are_compared),
+        integration_test(stale_gradients_are_counted_scaled_and_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

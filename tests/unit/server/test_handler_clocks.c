@@ -1,0 +1,423 @@
+/* Clocks and modes at a handler, in virtual time: pulls that wait and are let go, what they wait for, leases, clocks
+ * that close on several threads, and what is counted. */
+#include "tests/unit/server/handler_fixture.h"
+
+#define ELEMENTS 5000 /* five blocks */
+
+static struct bench bench;
+static struct worker anna, bert;
+static struct tensor_info tensor;
+
+static int setup(void **state) {
+    (void)state;
+    bench_init(&bench, 2, 2, 16, 1024);
+    worker_come(&anna, &bench, 1, "anna");
+    worker_come(&bert, &bench, 2, "bert");
+    const struct tensor_spec spec = fixture_spec("w", ELEMENTS, "sgd:lr=1");
+    tensor = worker_create(&anna, &spec);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    worker_go(&anna);
+    worker_go(&bert);
+    bench_finish(&bench);
+    return 0;
+}
+
+static struct message_entered enter(struct client *client, uint32_t rank) {
+    const struct message_enter message = {.rank = rank};
+    struct message_entered entered;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    uint64_t request = client_ask(client, FRAME_ENTER, bytes, message_pack_enter(&message, bytes), NULL, 0);
+    struct reply *reply = client_take(client, request, FRAME_ENTERED);
+    assert_int_equal(message_unpack_entered(reply->message, reply->header.message_bytes, &entered, NULL), CANYON_OK);
+    reply_free(reply);
+    return entered;
+}
+
+/* On every thread, as shard 0's says which rank. */
+static uint64_t worker_enter(struct worker *worker) {
+    struct message_entered entered = enter(&worker->clients[0], 0);
+    uint64_t clock = entered.clock;
+    for (uint32_t i = 1; i < bench.servers * bench.threads; i++) {
+        const struct message_entered there = enter(&worker->clients[i], entered.rank + 1);
+        assert_int_equal(there.rank, entered.rank);
+        clock = there.clock > clock ? there.clock : clock;
+    }
+    return clock;
+}
+
+static uint64_t ask_clock(struct client *client, uint64_t clock, bool leave) {
+    const struct message_clock message = {.clock = clock, .leave = leave};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    return client_ask(client, FRAME_CLOCK, bytes, message_pack_clock(&message, bytes), NULL, 0);
+}
+
+static struct message_clocked tell(struct client *client, uint64_t clock) {
+    struct message_clocked clocked;
+    uint64_t request = ask_clock(client, clock, false);
+    struct reply *reply = client_take(client, request, FRAME_CLOCKED);
+    assert_int_equal(message_unpack_clocked(reply->message, reply->header.message_bytes, &clocked, NULL), CANYON_OK);
+    reply_free(reply);
+    return clocked;
+}
+
+static void worker_clock(struct worker *worker, uint64_t clock) {
+    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+        (void)tell(&worker->clients[i], clock);
+    }
+}
+
+static uint64_t ask_mode(struct client *client, const char *text, uint64_t from) {
+    struct message_consistency message = {.set = text != NULL, .from = from};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    if (text != NULL) {
+        assert_int_equal(consistency_parse(text, &message.mode, NULL), CANYON_OK);
+    }
+    return client_ask(client, FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0);
+}
+
+static struct message_consistency_is take_mode(struct client *client, uint64_t request) {
+    struct message_consistency_is is;
+    struct reply *reply = client_take(client, request, FRAME_CONSISTENCY_IS);
+    assert_int_equal(message_unpack_consistency_is(reply->message, reply->header.message_bytes, &is, NULL), CANYON_OK);
+    reply_free(reply);
+    return is;
+}
+
+static void set_mode(const char *text, uint64_t from) {
+    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+        struct client *client = &anna.clients[i];
+        const struct message_consistency_is is = take_mode(client, ask_mode(client, text, from));
+        assert_true(is.set && is.from == from);
+    }
+}
+
+static struct client *owner(struct worker *worker, uint32_t block) {
+    return worker_client(worker, "w", block);
+}
+
+static uint32_t length(uint32_t block) {
+    return block < 4 ? 1024 : ELEMENTS - 4 * 1024;
+}
+
+static uint64_t ask_pull(struct worker *worker, uint32_t block, uint64_t clock, uint32_t wait_ms) {
+    const struct message_pieces pieces = {.count = 1,
+                                          .clock = clock,
+                                          .wait_ms = wait_ms,
+                                          .pieces = {{.tensor = tensor.id, .block = block, .elements = length(block)}}};
+    return ask_pieces(owner(worker, block), FRAME_PULL, &pieces, NULL, 0);
+}
+
+static uint64_t ask_push(struct worker *worker, unsigned type, uint32_t block, uint64_t clock, float value) {
+    float values[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        values[i] = value;
+    }
+    const struct message_pieces pieces = {
+        .count = 1, .clock = clock, .pieces = {{.tensor = tensor.id, .block = block, .elements = length(block)}}};
+    return ask_pieces(owner(worker, block), type, &pieces, values, length(block));
+}
+
+/* The first weight that a pull brought. */
+static float take_pulled(struct worker *worker, uint32_t block, uint64_t request) {
+    struct reply *reply = client_take(owner(worker, block), request, FRAME_PULLED);
+    const struct message_piece_results results = results_of(reply);
+    float first;
+    assert_int_equal(results.results[0].status, CANYON_OK);
+    assert_int_equal(reply->header.payload_bytes, length(block) * sizeof(float));
+    memcpy(&first, reply->payload, sizeof first);
+    reply_free(reply);
+    return first;
+}
+
+static struct message_piece_result take_pushed(struct worker *worker, uint32_t block, uint64_t request,
+                                               uint64_t *open) {
+    struct reply *reply = client_take(owner(worker, block), request, FRAME_PUSHED);
+    const struct message_piece_results results = results_of(reply);
+    reply_free(reply);
+    if (open != NULL) {
+        *open = results.clock;
+    }
+    return results.results[0];
+}
+
+/* ---- bounded staleness ---- */
+
+static void a_pull_waits_and_holds_up_nothing_else(void **state) {
+    (void)state;
+    set_mode("ssp:2", 1);
+    assert_true(worker_enter(&anna) == 1 && worker_enter(&bert) == 1);
+    struct client *client = owner(&anna, 0);
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, 3, 0)); /* 1 is not more than 2 behind */
+    worker_clock(&anna, 4);
+    const uint64_t waits = ask_pull(&anna, 0, 4, 1000);
+    assert_int_equal(client->waiting, 0);
+    /* Behind it, on the same connection: a push, a look, a pull at an earlier clock. */
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 4, -1.0f), NULL).status, CANYON_OK);
+    (void)client_statistics(client);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 3, 0));
+    /* Who is behind never waits; neither does push_pull. */
+    (void)take_pulled(&bert, 0, ask_pull(&bert, 0, 1, 0));
+    reply_free(client_take(client, ask_push(&anna, FRAME_PUSH_PULL, 0, 4, -1.0f), FRAME_PUSH_PULLED));
+    bench_pass(&bench, 999);
+    assert_int_equal(client->waiting, 0);
+    (void)tell(owner(&bert, 0), 2);
+    assert_true(take_pulled(&anna, 0, waits) == before + 1.0f); /* the weights of when it was let go */
+}
+
+static void time_names_who_is_waited_for(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 5);
+    const uint64_t none = ask_pull(&anna, 1, 5, 0);
+    client_fails(owner(&anna, 1), none, CANYON_TIMEOUT, "'bert' (rank 1), which is at clock 1");
+    const uint64_t first = ask_pull(&anna, 1, 5, 300), second = ask_pull(&anna, 1, 5, 200);
+    assert_true(handler_wakeup(owner(&anna, 1)->handler) == bench.now + 200 * MS);
+    bench_pass(&bench, 200);
+    client_fails(owner(&anna, 1), second, CANYON_TIMEOUT, "a pull at clock 5 (ssp:0) waits for worker 'bert'");
+    assert_true(handler_wakeup(owner(&anna, 1)->handler) == bench.now + 100 * MS);
+    bench_pass(&bench, 100);
+    client_fails(owner(&anna, 1), first, CANYON_TIMEOUT, "waited 300 ms");
+}
+
+static void leases_and_leaving_let_pulls_go(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 2);
+    uint64_t waits = ask_pull(&anna, 2, 2, 60000);
+    /* Whatever bert sends renews his lease; a pull that waits keeps anna's. */
+    bench_pass(&bench, 9000);
+    (void)client_statistics(owner(&bert, 2));
+    bench_pass(&bench, 9000);
+    assert_int_equal(owner(&anna, 2)->waiting, 0);
+    bench_pass(&bench, 1000);
+    (void)take_pulled(&anna, 2, waits);
+    const struct message_consistency_is is = take_mode(owner(&anna, 2), ask_mode(owner(&anna, 2), NULL, 0));
+    assert_true(is.workers == 1 && is.lease_ms == 10000 && is.highest == 2);
+    /* He comes back and is where she is; then he leaves for good. */
+    assert_int_equal(tell(owner(&bert, 2), 1).clock, 2);
+    (void)tell(owner(&anna, 2), 3);
+    waits = ask_pull(&anna, 2, 3, 60000);
+    assert_int_equal(owner(&anna, 2)->waiting, 0);
+    client_succeeds(owner(&bert, 2), ask_clock(owner(&bert, 2), 0, true), FRAME_CLOCKED);
+    (void)take_pulled(&anna, 2, waits);
+    /* And with the session itself. */
+    assert_int_equal(tell(owner(&bert, 2), 0).clock, 3);
+    (void)tell(owner(&anna, 2), 4);
+    waits = ask_pull(&anna, 2, 4, 60000);
+    client_succeeds(owner(&bert, 2), client_ask(owner(&bert, 2), FRAME_LEAVE, NULL, 0, NULL, 0), FRAME_LEFT);
+    (void)take_pulled(&anna, 2, waits);
+}
+
+static void who_does_not_count_does_not_wait(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)take_pulled(&bert, 0, ask_pull(&bert, 0, 77, 0));
+    /* A peer that goes takes what waits along. */
+    (void)worker_enter(&bert);
+    (void)tell(owner(&bert, 0), 2);
+    (void)ask_pull(&bert, 0, 2, 60000);
+    struct client *client = owner(&bert, 0);
+    client_go(client);
+    (void)tell(owner(&anna, 0), 9);
+    bench_pass(&bench, 70000);
+    client_come(client, client->handler, 2, "bert");
+    assert_int_equal(client->waiting, 0);
+    /* A server that stops answers them. */
+    (void)tell(owner(&anna, 0), 9);
+    (void)tell(client, 9);
+    (void)tell(client, 10);
+    const uint64_t waits = ask_pull(&bert, 0, 10, 60000);
+    handler_stop(client->handler);
+    client_fails(client, waits, CANYON_UNAVAILABLE, "stopping");
+}
+
+static void so_many_may_wait(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 2);
+    struct client *client = owner(&anna, 0);
+    const uint64_t first = ask_pull(&anna, 0, 2, 1000);
+    for (unsigned i = 1; i < HANDLER_WAITS_PER_PEER; i++) {
+        (void)ask_pull(&anna, 0, 2, 1000);
+    }
+    assert_int_equal(client->waiting, 0);
+    client_fails(client, ask_pull(&anna, 0, 2, 1000), CANYON_BUSY, "1024");
+    (void)tell(owner(&bert, 0), 2);
+    for (unsigned i = 0; i < HANDLER_WAITS_PER_PEER; i++) {
+        (void)take_pulled(&anna, 0, first + i); /* in the order in which they came */
+    }
+}
+
+/* ---- synchronous ---- */
+
+static void a_clock_closes_on_each_thread_when_all_have_passed_it(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    uint64_t open = 99;
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), &open).version, 0);
+    assert_int_equal(open, 0);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -3.0f), NULL).version, 0);
+    worker_clock(&anna, 2);
+    const uint64_t waits = ask_pull(&anna, 0, 2, 1000);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 2, -1.0f), &open).status, CANYON_BUSY);
+    assert_int_equal(open, 1);
+    (void)tell(owner(&bert, 0), 2);
+    assert_true(take_pulled(&anna, 0, waits) == before + 2.0f);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -9.0f), &open).status, CANYON_LATE);
+    assert_int_equal(open, 2);
+    /* Another thread has not heard of bert's clock. */
+    uint32_t other = 1;
+    while (owner(&anna, other)->handler == owner(&anna, 0)->handler) {
+        other++;
+    }
+    client_fails(owner(&anna, other), ask_pull(&anna, other, 2, 0), CANYON_TIMEOUT, "'bert'");
+}
+
+static void what_a_dead_worker_sent_whole_counts(void **state) {
+    (void)state;
+    set_mode("sync:sum", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    (void)take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -3.0f), NULL);
+    (void)take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    (void)tell(owner(&anna, 0), 2);
+    const uint64_t waits = ask_pull(&anna, 0, 2, 60000);
+    bench_pass(&bench, 9999);
+    assert_int_equal(owner(&anna, 0)->waiting, 0);
+    bench_pass(&bench, 1);
+    assert_true(take_pulled(&anna, 0, waits) == before + 4.0f);
+}
+
+static void enough_workers_close_a_clock(void **state) {
+    (void)state;
+    set_mode("sync:sum,minimum=1", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    (void)take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    (void)tell(owner(&anna, 0), 4); /* and those between are closed with it */
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, 4, 0));
+    uint64_t open = 0;
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), &open).status, CANYON_LATE);
+    assert_int_equal(open, 4);
+    assert_int_equal(tell(owner(&bert, 0), 1).clock, 4); /* where there is something to do */
+}
+
+static void contributions_count_against_the_limit(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync:rank", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    uint64_t taken = client_statistics(client).state_bytes;
+    assert_true(taken > 0);
+    bench.environment.state_limit = taken + 4096 + 100; /* one block more */
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_NO_MEMORY);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    bench.environment.state_limit = 0;
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+}
+
+static void who_does_not_count_cannot_contribute(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_CONFLICT);
+}
+
+/* ---- modes ---- */
+
+static void a_clock_that_was_reached_cannot_get_another_mode(void **state) {
+    (void)state;
+    struct client *client = &anna.clients[1];
+    (void)worker_enter(&anna);
+    worker_clock(&anna, 6);
+    client_fails(client, ask_mode(client, "sync", 6), CANYON_CONFLICT, "a worker at clock 6 already");
+    client_fails(client, ask_mode(client, "sync", 0), CANYON_INVALID_ARGUMENT, "count from 1");
+    assert_true(take_mode(client, ask_mode(client, "sync", 7)).next.mode == CONSISTENCY_SYNC);
+    (void)tell(client, 8);
+    assert_true(take_mode(client, ask_mode(client, "sync", 7)).open == 8); /* repeated: as it is */
+    assert_true(take_mode(client, ask_mode(client, "ssp:1", 9)).now.mode == CONSISTENCY_SYNC);
+    client->peer.role = ROLE_WORKER;
+    assert_true(take_mode(client, ask_mode(client, NULL, 0)).set);
+    client_fails(client, ask_mode(client, "async", 99), CANYON_DENIED, "needs the role admin");
+    client->peer.role = ROLE_ADMIN;
+}
+
+/* ---- looking ---- */
+
+static void workers_and_staleness_are_shown(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    (void)take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    (void)take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    (void)take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    bench_pass(&bench, 2000);
+    (void)tell(client, 3);
+    bench_pass(&bench, 9000);
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    const struct message_members ask = {.after = 0};
+    struct message_members_are page;
+    uint64_t request = client_ask(client, FRAME_MEMBERS, bytes, message_pack_members(&ask, bytes), NULL, 0);
+    struct reply *reply = client_take(client, request, FRAME_MEMBERS_ARE);
+    assert_int_equal(message_unpack_members_are(reply->message, reply->header.message_bytes, &page, NULL), CANYON_OK);
+    reply_free(reply);
+    assert_true(page.count == 2 && !page.more);
+    assert_string_equal(page.members[0].name, "anna");
+    assert_true(page.members[0].live && page.members[0].clock == 3 && page.members[0].lease_ms == 10000);
+    assert_true(page.members[0].interval_us == 1000000 && page.members[0].pushes == 2);
+    assert_true(page.members[0].staleness_max == 1 && page.members[0].staleness_sum == 1);
+    assert_true(!page.members[1].live && page.members[1].seen_ms == 11000 && page.members[1].staleness_max == 2);
+    assert_true(page.members[0].tag != page.members[1].tag);
+    const struct message_staleness asks[] = {{.tensor = tensor.id}, {.tag = page.members[1].tag}, {.tag = 5}};
+    static const uint64_t expected[3][3] = {{1, 1, 1}, {0, 0, 1}, {0, 0, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        struct staleness counts;
+        request = client_ask(client, FRAME_STALENESS, bytes, message_pack_staleness(&asks[i], bytes), NULL, 0);
+        reply = client_take(client, request, FRAME_STALENESS_IS);
+        assert_int_equal(message_unpack_staleness_is(reply->message, reply->header.message_bytes, &counts, NULL),
+                         CANYON_OK);
+        reply_free(reply);
+        assert_memory_equal(counts.counts, expected[i], sizeof expected[i]);
+    }
+    const struct message_staleness nobody = {.tensor = 99};
+    request = client_ask(client, FRAME_STALENESS, bytes, message_pack_staleness(&nobody, bytes), NULL, 0);
+    client_fails(client, request, CANYON_NOT_FOUND, "0000000000000063");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(a_pull_waits_and_holds_up_nothing_else),
+        TEST(time_names_who_is_waited_for),
+        TEST(leases_and_leaving_let_pulls_go),
+        TEST(who_does_not_count_does_not_wait),
+        TEST(so_many_may_wait),
+        TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
+        TEST(what_a_dead_worker_sent_whole_counts),
+        TEST(enough_workers_close_a_clock),
+        TEST(contributions_count_against_the_limit),
+        TEST(who_does_not_count_cannot_contribute),
+        TEST(a_clock_that_was_reached_cannot_get_another_mode),
+        TEST(workers_and_staleness_are_shown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,201 @@
+/* Members: ranks, clocks, leases, those who come late and come back, and the places of those who are gone. */
+#include "server/members.h"
+#include "tests/unit/server/fixture.h"
+
+#define MS    UINT64_C(1000000)
+#define LEASE 1000u
+
+static struct members *members;
+static unsigned forgotten;
+
+static void forget(void *user, struct member *member) {
+    (void)user;
+    (void)member;
+    forgotten++;
+}
+
+static int setup(void **state) {
+    (void)state;
+    members = members_create(LEASE);
+    forgotten = 0;
+    members_watch(members, forget, NULL);
+    return members == NULL;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    members_destroy(members);
+    return 0;
+}
+
+static struct member *enter_as(unsigned number, uint32_t wanted, bool rules, uint64_t clock, uint64_t ms) {
+    uint8_t session[SESSION_BYTES];
+    struct member *member = NULL;
+    fixture_session(session, number);
+    const struct member_entry entry = {
+        .session = session, .name = "w", .wanted = wanted, .rules = rules, .clock = clock, .now = ms * MS};
+    assert_int_equal(members_enter(members, &entry, &member, NULL), CANYON_OK);
+    assert_ptr_equal(members_find(members, session), member);
+    assert_ptr_equal(members_find_tag(members, member->tag), member);
+    return member;
+}
+
+static struct member *enter(unsigned number, uint64_t ms) {
+    return enter_as(number, 0, false, 0, ms);
+}
+
+static void who_comes_begins_where_the_slowest_is(void **state) {
+    (void)state;
+    assert_int_equal(members_lowest(members), 0);
+    assert_null(members_last(members));
+    struct member *one = enter(1, 0), *two = enter(2, 0);
+    assert_true(one->clock == 1 && two->clock == 1 && one->rank == 0 && two->rank == 1);
+    members_advance(members, one, 9, 10 * MS);
+    members_advance(members, two, 5, 10 * MS);
+    members_advance(members, two, 4, 10 * MS); /* never back */
+    assert_int_equal(two->clock, 5);
+    struct member *three = enter(3, 20);
+    assert_true(three->clock == 5 && three->rank == 2);
+    assert_int_equal(enter(3, 20)->clock, 5); /* again: nothing new */
+    assert_int_equal(members_live(members), 3);
+    assert_true(members_lowest(members) == 5 && members_highest(members) == 9 && members_reached(members) == 9);
+    assert_ptr_equal(members_last(members), two); /* the lower rank of both */
+    /* Nobody else there: where the last ones were. */
+    members_leave(members, one);
+    members_leave(members, two);
+    members_leave(members, three);
+    members_leave(members, three);
+    assert_int_equal(members_live(members), 0);
+    assert_int_equal(enter(4, 30)->clock, 9);
+}
+
+static void a_lease_ends_unless_it_is_renewed(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 100);
+    assert_true(members_wakeup(members) == LEASE * MS);
+    members_heard(members, one, 600 * MS);
+    assert_int_equal(members_expire(members, 999 * MS, NULL, NULL), 0);
+    assert_int_equal(members_expire(members, 1099 * MS, NULL, NULL), 0);
+    assert_true(members_wakeup(members) == 1100 * MS); /* it has looked */
+    assert_int_equal(members_expire(members, 1100 * MS, NULL, NULL), 1);
+    assert_true(one->live && !two->live);
+    assert_true(members_wakeup(members) == 1600 * MS);
+    assert_int_equal(members_expire(members, 5000 * MS, NULL, NULL), 1);
+    assert_true(members_wakeup(members) == UINT64_MAX);
+}
+
+static bool spare_all(void *user, const struct member *member) {
+    (void)member;
+    ++*(unsigned *)user;
+    return true;
+}
+
+static void who_is_spared_has_another_lease(void **state) {
+    (void)state;
+    unsigned asked = 0;
+    struct member *one = enter(1, 0);
+    assert_int_equal(members_expire(members, 1000 * MS, spare_all, &asked), 0);
+    assert_true(one->live && asked == 1 && one->lease_end == 2000 * MS);
+    assert_int_equal(members_expire(members, 2000 * MS, NULL, NULL), 1);
+}
+
+static void who_comes_back_goes_on_with_the_others(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 0);
+    assert_int_equal(members_expire(members, 1000 * MS, NULL, NULL), 2);
+    two = enter_as(2, 2, false, 0, 1000);
+    members_advance(members, two, 50, 1100 * MS);
+    assert_true(one == enter_as(1, 1, false, 3, 1200));
+    assert_true(one->live && one->clock == 50 && one->rank == 0);
+    /* Its rank was given away meanwhile: it gets another. */
+    members_leave(members, one);
+    assert_int_equal(enter(3, 1300)->rank, 0);
+    assert_int_equal(enter_as(1, 1, false, 60, 1300)->rank, 2);
+    assert_int_equal(one->clock, 60); /* further than the others is where it may be */
+}
+
+static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
+    (void)state;
+    struct member *one = enter_as(1, 6, true, 0, 0), *two = enter_as(2, 1, true, 0, 0);
+    assert_true(one->rank == 5 && two->rank == 0);
+    struct member *three = enter_as(3, 6, true, 0, 0);
+    assert_true(three->rank == 5 && three->live && !one->live);
+    assert_int_equal(enter_as(2, 4, true, 0, 0)->rank, 3); /* it has another now */
+    /* Elsewhere a rank that is taken is not given twice. */
+    assert_int_equal(enter_as(4, 6, false, 0, 0)->rank, 0);
+}
+
+static void what_so_many_have_passed(void **state) {
+    (void)state;
+    static const uint64_t clocks[] = {7, 3, 9, 3, 8};
+    assert_int_equal(members_passed_by(members, 1), 0);
+    struct member *five[5];
+    for (unsigned i = 0; i < 5; i++) {
+        five[i] = enter(i, 0);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        members_advance(members, five[i], clocks[i], MS);
+    }
+    members_leave(members, enter(9, 0));
+    static const uint64_t expected[] = {9, 8, 7, 3, 3};
+    for (uint32_t count = 1; count <= 5; count++) {
+        assert_int_equal(members_passed_by(members, count), expected[count - 1]);
+    }
+    assert_int_equal(members_passed_by(members, 6), 3);
+}
+
+static void rates_follow_the_last_clocks(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0);
+    assert_true(one->interval == 0);
+    members_advance(members, one, 2, 100 * MS);
+    assert_true(one->interval == 100 * MS);
+    members_advance(members, one, 4, 200 * MS); /* two clocks in as much time */
+    assert_true(one->interval == 100 * MS - 25 * MS + 50 * MS / 4);
+}
+
+static void places_of_the_gone_are_used_again_and_there_are_so_many(void **state) {
+    (void)state;
+    struct error error;
+    struct member *member = NULL;
+    uint8_t session[SESSION_BYTES];
+    for (unsigned i = 0; i < LIMIT_MEMBERS; i++) {
+        assert_int_equal(enter(i, 0)->rank, i);
+    }
+    fixture_session(session, 60000);
+    const struct member_entry entry = {.session = session, .name = "w"};
+    assert_int_equal(members_enter(members, &entry, &member, &error), CANYON_BUSY);
+    assert_int_equal(members_expire(members, LEASE * MS, NULL, NULL), LIMIT_MEMBERS);
+    for (unsigned i = LIMIT_MEMBERS; i < 2 * LIMIT_MEMBERS; i++) {
+        (void)enter(i, LEASE);
+    }
+    assert_int_equal(forgotten, 0);
+    members_leave(members, enter(LIMIT_MEMBERS, LEASE));
+    (void)enter(50000, LEASE + 1);
+    assert_int_equal(forgotten, 1);
+    fixture_session(session, 0);
+    assert_null(members_find(members, session)); /* the one heard of longest ago */
+    uint64_t serial = 0, count = 0;
+    for (const struct member *next = members_next(members, 0); next != NULL; next = members_next(members, serial)) {
+        assert_true(next->serial > serial);
+        serial = next->serial;
+        count++;
+    }
+    assert_int_equal(count, MEMBERS_ENTRIES);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(who_comes_begins_where_the_slowest_is),
+        TEST(a_lease_ends_unless_it_is_renewed),
+        TEST(who_is_spared_has_another_lease),
+        TEST(who_comes_back_goes_on_with_the_others),
+        TEST(a_thread_that_is_told_ranks_gives_them_as_told),
+        TEST(what_so_many_have_passed),
+        TEST(rates_follow_the_last_clocks),
+        TEST(places_of_the_gone_are_used_again_and_there_are_so_many),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
