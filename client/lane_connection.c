@@ -133,6 +133,7 @@ static void lane_greeted(struct lane *lane) {
     lane->state = LANE_UP;
     lane->wanted = false;
     lane->doubted = false;
+    lane->denials = 0;
     lane->up_since = clock_now();
     lane_returned(lane);
     log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u cipher=%s", lane->address_text,
