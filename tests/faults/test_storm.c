@@ -1,6 +1,9 @@
 /* Several workers push while connections end, stall, lose what comes and hold it back, at random but by a seed. Each
  * push counts once, whether its call waited for the answer or gave up; afterwards all sums are exact.
  *
+ * A call that is given up says OUTCOME_UNKNOWN when any frame of it was begun, and those that were not are not sent any
+ * more. So what gives up has one frame: a small push to a server of one thread.
+ *
  * How many pushes there are is bounded, not how long they take: CANYON_PUSHES says how many each worker makes. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +15,7 @@
 #include "tests/unit/common/seed.h"
 
 #define WORKERS 3u
-#define PUSHES  150u
+#define PUSHES  400u
 #define VECTOR  3000u /* elements: three blocks */
 #define SMALL   100u
 #define ROWS    200u
@@ -22,18 +25,17 @@ struct worker {
     struct subject subjects[SUBJECT_KINDS];
     uint64_t random;
     unsigned pushes;
+    bool gives_up; /* now and then, at a deadline of milliseconds */
     double sums[SUBJECT_KINDS];
     unsigned given_up, withdrawn;
     _Atomic bool over;
 };
 
-/* The large one always waits: of a call that is given up, blocks of which nothing was sent are not sent any more. What
- * fits into one frame is sent or not. */
 static void push_one(struct worker *worker) {
     const enum subject_kind kind = (enum subject_kind)seed_below(&worker->random, SUBJECT_KINDS);
     const float value = 1.0f + (float)seed_below(&worker->random, 5);
     const bool pulls = seed_below(&worker->random, 2) != 0;
-    const bool brief = kind != SUBJECT_VECTOR && seed_below(&worker->random, 3) == 0;
+    const bool brief = seed_below(&worker->random, 3) == 0 && worker->gives_up && kind != SUBJECT_VECTOR;
     enum canyon_status status = subject_push(&worker->subjects[kind], value, pulls,
                                              brief ? 1 + (uint32_t)seed_below(&worker->random, 20) : 3 * PATIENCE_MS);
     if (status == CANYON_OK || (brief && status == CANYON_OUTCOME_UNKNOWN))
@@ -112,9 +114,10 @@ static bool all_over(const struct worker workers[WORKERS]) {
 
 /* ---- The test ---------------------------------------------------------------------------------------------------- */
 
-static void open_all(struct worker *worker, const char *servers, uint64_t seed, unsigned pushes) {
+static void open_all(struct worker *worker, const char *servers, uint64_t seed, unsigned pushes, bool gives_up) {
     static const uint32_t sizes[SUBJECT_KINDS] = {VECTOR, SMALL, ROWS};
-    *worker = (struct worker){.client = client_connect(servers), .random = seed, .pushes = pushes};
+    *worker =
+        (struct worker){.client = client_connect(servers), .random = seed, .pushes = pushes, .gives_up = gives_up};
     for (int kind = 0; kind < SUBJECT_KINDS; kind++)
         subject_open(&worker->subjects[kind], worker->client, (enum subject_kind)kind, sizes[kind]);
 }
@@ -125,7 +128,7 @@ static void close_all(struct worker *worker) {
     canyon_close(worker->client);
 }
 
-static void storm(bool plaintext) {
+static void storm(bool plaintext, unsigned threads_of_server) {
     static struct worker workers[WORKERS];
     struct routes routes;
     pthread_t threads[WORKERS];
@@ -135,9 +138,9 @@ static void storm(bool plaintext) {
     const char *given = getenv("CANYON_PUSHES");
     const unsigned pushes = given ? (unsigned)strtoul(given, NULL, 10) : PUSHES;
     uint64_t random = seed_begin("storm");
-    routes_start(&routes, &(struct cluster_options){.plaintext = plaintext, .threads = 2}, NULL);
+    routes_start(&routes, &(struct cluster_options){.plaintext = plaintext, .threads = threads_of_server}, NULL);
     for (unsigned w = 0; w < WORKERS; w++)
-        open_all(&workers[w], cluster_servers(routes.cluster), seed_next(&random), pushes);
+        open_all(&workers[w], cluster_servers(routes.cluster), seed_next(&random), pushes, threads_of_server == 1);
     for (unsigned w = 0; w < WORKERS; w++)
         check(pthread_create(&threads[w], NULL, work, &workers[w]) == 0);
     for (; !all_over(workers); strikes++)
@@ -174,17 +177,32 @@ static void storm(bool plaintext) {
     routes_stop(&routes);
 }
 
-static void encrypted(void **state) {
+static void encrypted_and_given_up(void **state) {
     (void)state;
-    storm(false);
+    storm(false, 1);
 }
 
-static void plaintext(void **state) {
+static void plaintext_and_given_up(void **state) {
     (void)state;
-    storm(true);
+    storm(true, 1);
+}
+
+static void encrypted_to_two_threads(void **state) {
+    (void)state;
+    storm(false, 2);
+}
+
+static void plaintext_to_two_threads(void **state) {
+    (void)state;
+    storm(true, 2);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {routes_test(encrypted), routes_test(plaintext)};
+    const struct CMUnitTest tests[] = {
+        routes_test(encrypted_and_given_up),
+        routes_test(plaintext_and_given_up),
+        routes_test(encrypted_to_two_threads),
+        routes_test(plaintext_to_two_threads),
+    };
     return cmocka_run_group_tests_name("storm", tests, NULL, NULL);
 }

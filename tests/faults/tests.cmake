@@ -27,6 +27,10 @@ set_tests_properties(faults.program PROPERTIES LABELS quick TIMEOUT 60)
 # Half a minute of waiting.
 set_tests_properties(faults.unread PROPERTIES LABELS full)
 
+# Thirty times as many pushes.
+add_test(NAME faults.storm_long COMMAND faults_storm)
+set_tests_properties(faults.storm_long PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT CANYON_PUSHES=12000)
+
 add_executable(half_open_peer ${CMAKE_CURRENT_LIST_DIR}/half_open_peer.c)
 target_link_libraries(half_open_peer PRIVATE canyon_integration_support)
 add_test(NAME faults.half_open COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/half_open.sh ${CMAKE_BINARY_DIR})
