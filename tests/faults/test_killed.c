@@ -18,9 +18,13 @@
 #define AT     2u  /* pushes before the one that is interrupted */
 #define FAR    13u /* KiB: about as much as a push is long */
 
-/* Shared by the test and its workers. */
+/* Shared by the test and its workers. These are forked before the test has threads, its proxy's among them, for who is
+ * forked from a process with threads may find a lock of malloc's that nobody will ever open. Each waits for its turn.
+ */
 struct plan {
+    _Atomic uint32_t turn;
     char servers[CLUSTER_ADDRESS_BYTES];
+    bool plaintext;
     enum subject_kind kind;
     struct gate ready, go;
     _Atomic uint32_t done;     /* pushes that returned */
@@ -32,10 +36,31 @@ static uint32_t size_of(enum subject_kind kind) {
     return kind == SUBJECT_VECTOR ? SIZES : kind == SUBJECT_STEP ? BLOCK : ROWS;
 }
 
+struct worker {
+    struct plan *plan;
+    uint32_t turn;
+    pid_t process;
+};
+
+static struct worker workers[2 * ROUNDS];
+
+static canyon_client *connect_in_turn(const struct worker *worker) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    for (uint64_t end = now_ms() + 4 * PATIENCE_MS; atomic_load(&worker->plan->turn) != worker->turn; sleep_ms(2))
+        check(now_ms() < end);
+    canyon_options_init(&options);
+    options.servers = worker->plan->servers;
+    options.insecure_plaintext = worker->plan->plaintext;
+    options.connect_ms = PATIENCE_MS;
+    check_ok(canyon_connect(&options, &client));
+    return client;
+}
+
 static int push_until_killed(void *user) {
-    struct plan *plan = user;
+    struct plan *plan = ((struct worker *)user)->plan;
     static struct subject subject;
-    canyon_client *client = client_connect(plan->servers);
+    canyon_client *client = connect_in_turn(user);
     subject_open(&subject, client, plan->kind, size_of(plan->kind));
     for (uint32_t i = 0; i < AT; i++, atomic_fetch_add(&plan->done, 1))
         check_ok(subject_push(&subject, 1, false, PATIENCE_MS));
@@ -62,9 +87,9 @@ static void await_alone(canyon_client *client) {
 
 /* Looks at what the killed one left, and pushes on. */
 static int come_back(void *user) {
-    struct plan *plan = user;
+    struct plan *plan = ((struct worker *)user)->plan;
     static struct subject subject;
-    canyon_client *client = client_connect(plan->servers);
+    canyon_client *client = connect_in_turn(user);
     subject_open(&subject, client, plan->kind, size_of(plan->kind));
     await_alone(client);
     subject_pull(&subject);
@@ -94,12 +119,13 @@ static int come_back(void *user) {
 }
 
 /* One worker killed after `offset` bytes of its push have passed, and the next. */
-static void one_round(struct routes *routes, struct plan *plan, uint64_t offset, bool arrives) {
+static void one_round(struct routes *routes, const struct worker pair[2], uint64_t offset, bool arrives) {
+    struct plan *plan = pair[0].plan;
     char faults[64];
     struct proxy_view view = {0};
     plan->ready.arrived = plan->go.arrived = 0;
     atomic_store(&plan->done, 0);
-    pid_t worker = process_start(push_until_killed, plan);
+    atomic_store(&plan->turn, pair[0].turn);
     gate_wait(&plan->ready, 1);
     const int connection = (int)proxy_count(routes->proxies[0]) - 1;
     check(proxy_look(routes->proxies[0], connection, &view) && view.live);
@@ -114,11 +140,12 @@ static void one_round(struct routes *routes, struct plan *plan, uint64_t offset,
         check(proxy_look(routes->proxies[0], connection, &view));
     }
     check(view.passed[PROXY_UP] >= passed + offset || atomic_load(&plan->done) > AT);
-    process_kill(worker);
+    process_kill(pair[0].process);
     if (!arrives) /* what had not passed is lost with the connection */
         proxy_end(routes->proxies[0], connection, PROXY_SERVER, PROXY_RST);
     proxy_clear(routes->proxies[0]);
-    check(process_wait(process_start(come_back, plan), 3 * PATIENCE_MS) == 0);
+    atomic_store(&plan->turn, pair[1].turn);
+    check(process_wait(pair[1].process, 3 * PATIENCE_MS) == 0);
 }
 
 static void killed_in_a_push(enum subject_kind kind, bool plaintext) {
@@ -126,11 +153,16 @@ static void killed_in_a_push(enum subject_kind kind, bool plaintext) {
     uint64_t random = seed_begin("killed"), none = 0, some = 0;
     struct plan *plan = shared_alloc(sizeof *plan);
     plan->kind = kind;
+    plan->plaintext = plaintext;
+    for (uint32_t w = 0; w < 2 * ROUNDS; w++) {
+        workers[w] = (struct worker){.plan = plan, .turn = w + 1};
+        workers[w].process = process_start(w % 2 == 0 ? push_until_killed : come_back, &workers[w]);
+    }
     routes_start(&routes, &(struct cluster_options){.plaintext = plaintext, .shards = kind == SUBJECT_ROWS ? 1 : 16},
                  NULL);
     snprintf(plan->servers, sizeof plan->servers, "%s", cluster_servers(routes.cluster));
     for (unsigned round = 0; round < ROUNDS; round++) {
-        one_round(&routes, plan, seed_below(&random, FAR * 1024), round % 2 != 0);
+        one_round(&routes, &workers[2 * (size_t)round], seed_below(&random, FAR * 1024), round % 2 != 0);
         none += plan->most == AT;
         some += plan->least < plan->most;
     }
