@@ -19,8 +19,8 @@ enum subject_kind {
 };
 
 #define SUBJECT_TENSORS 5u
-#define SUBJECT_DIM     3u    /* elements of a row */
-#define SUBJECT_MOST    8192u /* elements altogether */
+#define SUBJECT_DIM     3u     /* elements of a row */
+#define SUBJECT_MOST    65536u /* elements altogether */
 
 struct subject {
     enum subject_kind kind;

@@ -10,13 +10,12 @@
 #include "tests/integration/process.h"
 #include "tests/unit/common/seed.h"
 
-#define SIZES  3000u /* elements of a tensor: three blocks */
+#define BLOCK  16384u /* elements: so large that each has a frame of its own */
+#define SMALL  1024u  /* of each tensor of a step */
 #define ROWS   1000u
-#define BLOCK  1024u
 #define ROUNDS 8u
-#define LATER  3u  /* pushes of the one that came back */
-#define AT     2u  /* pushes before the one that is interrupted */
-#define FAR    13u /* KiB: about as much as a push is long */
+#define LATER  3u /* pushes of the one that came back */
+#define AT     2u /* pushes before the one that is interrupted */
 
 /* Shared by the test and its workers. These are forked before the test has threads, its proxy's among them, for who is
  * forked from a process with threads may find a lock of malloc's that nobody will ever open. Each waits for its turn.
@@ -32,9 +31,10 @@ struct plan {
     double least, most;        /* by which the elements moved through the one that was killed */
 };
 
-static uint32_t size_of(enum subject_kind kind) {
-    return kind == SUBJECT_VECTOR ? SIZES : kind == SUBJECT_STEP ? BLOCK : ROWS;
-}
+static const uint32_t sizes[SUBJECT_KINDS] = {3 * BLOCK, SMALL, ROWS};
+/* About how long a push is. */
+static const uint32_t bytes[SUBJECT_KINDS] = {3 * BLOCK * sizeof(float), SUBJECT_TENSORS *SMALL * sizeof(float),
+                                              ROWS *(8 + SUBJECT_DIM * sizeof(float))};
 
 struct worker {
     struct plan *plan;
@@ -61,7 +61,7 @@ static int push_until_killed(void *user) {
     struct plan *plan = ((struct worker *)user)->plan;
     static struct subject subject;
     canyon_client *client = connect_in_turn(user);
-    subject_open(&subject, client, plan->kind, size_of(plan->kind));
+    subject_open(&subject, client, plan->kind, sizes[plan->kind]);
     for (uint32_t i = 0; i < AT; i++, atomic_fetch_add(&plan->done, 1))
         check_ok(subject_push(&subject, 1, false, PATIENCE_MS));
     gate_arrive(&plan->ready);
@@ -90,7 +90,7 @@ static int come_back(void *user) {
     struct plan *plan = ((struct worker *)user)->plan;
     static struct subject subject;
     canyon_client *client = connect_in_turn(user);
-    subject_open(&subject, client, plan->kind, size_of(plan->kind));
+    subject_open(&subject, client, plan->kind, sizes[plan->kind]);
     await_alone(client);
     subject_pull(&subject);
     const uint32_t done = atomic_load(&plan->done);
@@ -158,11 +158,14 @@ static void killed_in_a_push(enum subject_kind kind, bool plaintext) {
         workers[w] = (struct worker){.plan = plan, .turn = w + 1};
         workers[w].process = process_start(w % 2 == 0 ? push_until_killed : come_back, &workers[w]);
     }
-    routes_start(&routes, &(struct cluster_options){.plaintext = plaintext, .shards = kind == SUBJECT_ROWS ? 1 : 16},
-                 NULL);
+    routes_start(
+        &routes,
+        &(struct cluster_options){.plaintext = plaintext, .block = BLOCK, .shards = kind == SUBJECT_ROWS ? 1 : 16},
+        NULL);
     snprintf(plan->servers, sizeof plan->servers, "%s", cluster_servers(routes.cluster));
     for (unsigned round = 0; round < ROUNDS; round++) {
-        one_round(&routes, &workers[2 * (size_t)round], seed_below(&random, FAR * 1024), round % 2 != 0);
+        one_round(&routes, &workers[2 * (size_t)round], seed_below(&random, bytes[kind] + bytes[kind] / 16),
+                  round % 2 != 0);
         none += plan->most == AT;
         some += plan->least < plan->most;
     }
