@@ -1,5 +1,5 @@
 /* Sessions spoken to in frames, on real servers: what comes again is answered with the weights of now, whatever
- * connection it comes over; and a session is that of its key alone. */
+ * connection it comes over; what leaves a gap is not taken; and a session is that of its key alone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +167,27 @@ static void duplicates_bring_fresh_weights_plaintext(void **state) {
     duplicates_bring_fresh_weights(true);
 }
 
+/* Number 3 after number 1: the connection ends, nothing is taken, and after a RESUME number 2 is the next. */
+static void a_gap_ends_the_connection(void **state) {
+    (void)state;
+    struct stand stand;
+    struct error error = {.status = CANYON_OK};
+    struct message_pieces pieces = {.count = 1};
+    const float gradient[ELEMENTS] = {1};
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    float weight = 0;
+    stand_start(&stand, &(struct cluster_options){.shards = 1});
+    check(push(&stand.first, stand.tensor, 1, 1, &weight).applied == 1);
+    pieces.pieces[0] = (struct message_piece){.tensor = stand.tensor, .elements = ELEMENTS, .number = 3};
+    raw_send(&stand.first, FRAME_PUSH, message, message_pack_pieces(&pieces, message), gradient, sizeof gradient);
+    check(raw_ends(&stand.first, &error, PATIENCE_MS) && error.status == CANYON_GAP);
+    raw_close(&stand.first);
+    come(&stand.first, cluster_servers(stand.cluster));
+    check(resume(&stand.first, 0) == 1);
+    check(push(&stand.first, stand.tensor, 2, 1, &weight).applied == 2 && weight == -2);
+    stand_stop(&stand);
+}
+
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 static void copy_file(const char *from, const char *to) {
@@ -244,6 +265,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         routes_test(duplicates_bring_fresh_weights_encrypted),
         routes_test(duplicates_bring_fresh_weights_plaintext),
+        routes_test(a_gap_ends_the_connection),
         routes_test(another_key_is_denied),
     };
     return cmocka_run_group_tests_name("sessions", tests, NULL, NULL);
