@@ -134,6 +134,7 @@ static void lane_greeted(struct lane *lane) {
     lane->state = LANE_UP;
     lane->wanted = false;
     lane->doubted = false;
+    lane->denials = 0;
     lane->up_since = clock_now();
     lane_returned(lane);
     log_event(lane->options.log, LOG_INFO, "connected", "address=%s thread=%u cipher=%s", lane->address_text,
@@ -285,7 +286,13 @@ static void lane_secure(struct lane *lane) {
 
 /* Plaintext, as was asked for: but is that the machine it was asked for? */
 static void lane_go_plain(struct lane *lane) {
-    if (!identity_plaintext_anywhere(lane->options.identity) && !dial_is_loopback(lane->link->descriptor)) {
+    const enum dial_peer peer = dial_peer(lane->link->descriptor);
+    if (peer == DIAL_GONE) {
+        lane_lose(lane, CANYON_UNAVAILABLE, "%s closed the connection at once; is it still running?",
+                  lane->address_text);
+        return;
+    }
+    if (peer == DIAL_FAR && !identity_plaintext_anywhere(lane->options.identity)) {
         lane_lose(lane, CANYON_INVALID_ARGUMENT,
                   "%s is another machine, and plaintext is for this one: use keys (canyon keygen makes one) or, where "
                   "nobody else can listen, --insecure-plaintext-anywhere; no data was sent",
@@ -308,7 +315,7 @@ static void lane_adopt(struct lane *lane, int descriptor) {
     link->poll.data = link;
     lane->link = link;
     if (lane->options.window_bytes == 0)
-        session_limit(lane->session, dial_is_loopback(descriptor) ? LANE_WINDOW_NEAR : LANE_WINDOW_FAR);
+        session_limit(lane->session, dial_peer(descriptor) == DIAL_NEAR ? LANE_WINDOW_NEAR : LANE_WINDOW_FAR);
     if (lane->known != NULL)
         lane_secure(lane);
     else

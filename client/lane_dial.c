@@ -134,11 +134,12 @@ static void dial_set_timer(struct dial *dial) {
     uv_timer_start(&dial->timer, dial_on_timer, left / MILLISECOND + 1, 0);
 }
 
-bool dial_is_loopback(int descriptor) {
+enum dial_peer dial_peer(int descriptor) {
     struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
     socklen_t length = sizeof peer;
-    return getpeername(descriptor, (struct sockaddr *)&peer, &length) == 0 &&
-           address_is_loopback((const struct sockaddr *)&peer);
+    if (getpeername(descriptor, (struct sockaddr *)&peer, &length) != 0)
+        return DIAL_GONE; /* reset as soon as it stood */
+    return address_is_loopback((const struct sockaddr *)&peer) ? DIAL_NEAR : DIAL_FAR;
 }
 
 static void dial_set_options(const struct dial *dial, int descriptor, const struct sockaddr *address) {

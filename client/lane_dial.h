@@ -25,7 +25,9 @@ struct dial *dial_start(uv_loop_t *loop, const struct address *address, const ch
  * lookup that has begun cannot be interrupted. Safe on NULL; not after `done` was called. */
 void dial_stop(struct dial *dial);
 
-/* Whether the other end of a connected socket is this machine. */
-bool dial_is_loopback(int descriptor);
+/* Where the other end of a socket that was connected is: on this machine, on another, or gone before it could be seen.
+ */
+enum dial_peer { DIAL_NEAR, DIAL_FAR, DIAL_GONE };
+enum dial_peer dial_peer(int descriptor);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 
 #define STEADY_MS 1000 /* a connection that stood for this long was a good one, whatever came over it */
+#define DENIALS   6    /* attempts in a row that end so before it is believed of a server that was reached before */
 
 /* ---- the server is back ---- */
 
@@ -31,10 +32,18 @@ void lane_answered(struct lane *lane) {
 
 /* ---- it is gone ---- */
 
+/* Before the welcome, a connection that is cut or damaged on the way looks like one that is refused because of keys. A
+ * server that knew this client before is asked some times more: it would be a pity to give up pushes for that. */
+static bool lane_may_return(struct lane *lane, enum canyon_status status, bool was_up) {
+    if (status == CANYON_UNAUTHENTICATED && !was_up)
+        return ++lane->denials < DENIALS;
+    return lane->damaged || session_may_return(status);
+}
+
 /* Whether what can wait is to wait for another attempt; sets when that is. */
-static bool lane_waits(struct lane *lane, enum canyon_status status, uint64_t now) {
+static bool lane_waits(struct lane *lane, enum canyon_status status, bool was_up, uint64_t now) {
     const uint64_t patience = (uint64_t)lane->options.reconnect_ms * LANE_MILLISECOND;
-    if (lane->closing || !lane->has_boot || patience == 0 || (!lane->damaged && !session_may_return(status)))
+    if (lane->closing || !lane->has_boot || patience == 0 || !lane_may_return(lane, status, was_up))
         return false;
     if (lane->lost_since == 0) {
         lane->lost_since = now;
@@ -59,7 +68,7 @@ void lane_lose(struct lane *lane, enum canyon_status status, const char *format,
     lane->doubted = false;
     if (was_up && now - lane->up_since >= STEADY_MS * (uint64_t)LANE_MILLISECOND)
         lane_recover(lane);
-    if (lane_waits(lane, status, now))
+    if (lane_waits(lane, status, was_up, now))
         session_lose(lane->session, status, lane->failure.text);
     else
         session_fail(lane->session, status, lane->failure.text);

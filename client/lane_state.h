@@ -47,6 +47,7 @@ struct lane {
     bool wanted;       /* somebody wants it connected */
     bool blocked;      /* the socket took less than there is to send */
     bool doubted;      /* the server closed without a word, and is asked once more whether it means it */
+    unsigned denials;  /* attempts in a row, since it was UP last, that ended as if for their keys */
     bool damaged;      /* what came was not sealed by the server: a new connection may do better */
     bool pinned;       /* lane_pin */
     uint64_t up_since; /* monotonic ns */

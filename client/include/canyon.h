@@ -23,8 +23,9 @@
  * connection is lost, the library makes another, at intervals that grow, asks the server what has arrived, and sends
  * the rest again. Calls do not notice, as long as the server is back within their deadline and options.reconnect_ms;
  * canyon_client_counters does. If it is not, a call of which nothing was sent is CANYON_UNAVAILABLE, and after
- * reconnect_ms each further call tries once. Calls about the catalogue and the workers (create, open, drop, set, join,
- * barrier) are not made again by themselves.
+ * reconnect_ms each further call tries once. That the server does not accept this client's key any more, or has
+ * another key itself, is believed when six attempts in a row ended so: one that is cut looks the same. Calls about the
+ * catalogue and the workers (create, open, drop, set, join, barrier) are not made again by themselves.
  *
  * CANYON_OUTCOME_UNKNOWN means that bytes of a call that changes something were sent, and no answer came:
  * - at the call's deadline: a push, assign or erase was not withdrawn. The library keeps a copy of what was not

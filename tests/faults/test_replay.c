@@ -1,4 +1,4 @@
-/* Encrypted connections that are played again by somebody who recorded them, and such as end without a last record.
+/* Connections that are played again by somebody who recorded them, and encrypted ones that end without a last record.
  *
  * sgd with lr=1 and gradients of 1: the negated weight counts the pushes that were applied. */
 #include <stdio.h>
@@ -90,6 +90,91 @@ static void a_recorded_connection_changes_nothing(void **state) {
     routes_stop(&routes);
 }
 
+/* The client's connection is lost in the middle of an answer, so that the next one begins with a RESUME. */
+static void push_over_two_connections(struct routes *routes, canyon_tensor *tensor, const float gradient[ELEMENTS]) {
+    routes_fault(routes, PROXY_LIVE, PROXY_DOWN, "cut=1");
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+    routes_fault(routes, PROXY_EVERY, PROXY_DOWN, "");
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+}
+
+static void replay_all(const struct routes *routes, unsigned connections, bool closes) {
+    for (unsigned c = 0; c < connections; c++) {
+        struct transcript transcript;
+        struct transcript_replay replay;
+        check(proxy_transcript(routes->proxies[0], (int)c, &transcript));
+        check(transcript_replay(&transcript, cluster_direct(routes->cluster, 0), 50, &replay));
+        check(!closes || replay.closed);
+        transcript_finish(&replay.replies);
+        transcript_finish(&transcript);
+    }
+}
+
+/* Encrypted, all that a client sent is sent again while it works, its RESUME too, and then, its LEAVE too, beside
+ * another client: no session is fenced or forgotten, none has to connect again, and nothing counts again. */
+static void a_recorded_session_ends_nobody(void **state) {
+    (void)state;
+    struct routes routes;
+    float gradient[ELEMENTS];
+    uint8_t before[CANYON_DIGEST_BYTES], after[CANYON_DIGEST_BYTES];
+    struct canyon_client_counters counters;
+    routes_start(&routes, NULL, &(struct proxy_options){.record = true});
+    canyon_client *client = client_connect(cluster_servers(routes.cluster));
+    canyon_tensor *tensor = push_some(client, gradient);
+    push_over_two_connections(&routes, tensor, gradient);
+    client_digest(client, before);
+    const unsigned connections = proxy_count(routes.proxies[0]);
+    replay_all(&routes, connections, true);
+    client_digest(client, after);
+    check(memcmp(before, after, sizeof before) == 0 && statistics_of(client).sessions == 1);
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+    expect_pushes(tensor, PUSHES + 3);
+    check_ok(canyon_client_counters(client, &counters));
+    check(counters.reconnects == 1 && proxy_count(routes.proxies[0]) == connections);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+
+    client = client_connect(cluster_servers(routes.cluster));
+    tensor = push_some(client, gradient);
+    check(statistics_of(client).sessions == 1); /* the other has taken its leave */
+    client_digest(client, before);
+    replay_all(&routes, connections, true);
+    client_digest(client, after);
+    check(memcmp(before, after, sizeof before) == 0 && statistics_of(client).sessions == 1);
+    check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+    expect_pushes(tensor, 2 * PUSHES + 4);
+    check_ok(canyon_client_counters(client, &counters));
+    check(counters.reconnects == 0);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    routes_stop(&routes);
+}
+
+/* In plaintext whoever recorded a session is taken for it: its RESUME fences the live connection. The client comes
+ * back, its session is there, and what was played counts no second time. */
+static void in_plaintext_a_session_outlives_its_recording(void **state) {
+    (void)state;
+    struct routes routes;
+    float gradient[ELEMENTS];
+    routes_start(&routes, &(struct cluster_options){.plaintext = true}, &(struct proxy_options){.record = true});
+    canyon_client *client = client_connect(cluster_servers(routes.cluster));
+    canyon_tensor *tensor = push_some(client, gradient);
+    push_over_two_connections(&routes, tensor, gradient);
+    const unsigned connections = proxy_count(routes.proxies[0]);
+    const uint64_t duplicates = statistics_of(client).duplicates;
+    for (unsigned n = 1; n <= REPLAYS; n++) {
+        replay_all(&routes, connections, false);
+        check_ok(canyon_push(tensor, gradient, PATIENCE_MS));
+        expect_pushes(tensor, PUSHES + 2 + n);
+        check(statistics_of(client).sessions == 1);
+    }
+    check(statistics_of(client).duplicates >= duplicates + REPLAYS * PUSHES);
+    check(proxy_count(routes.proxies[0]) >= connections + REPLAYS);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    routes_stop(&routes);
+}
+
 /* An end of the stream that neither side asked for: the server counts an abort, the client says that it was one. */
 static void an_end_without_a_last_record_is_an_abort(void **state) {
     (void)state;
@@ -139,6 +224,8 @@ static void an_end_with_a_last_record_is_none(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         routes_test(a_recorded_connection_changes_nothing),
+        routes_test(a_recorded_session_ends_nobody),
+        routes_test(in_plaintext_a_session_outlives_its_recording),
         routes_test(an_end_without_a_last_record_is_an_abort),
         routes_test(an_end_with_a_last_record_is_none),
     };

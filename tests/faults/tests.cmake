@@ -13,7 +13,8 @@ file(GLOB fault_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/test_*.c)
 foreach(source ${fault_sources})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "^test_" "" name ${name})
-  add_executable(faults_${name} ${source} ${CMAKE_CURRENT_LIST_DIR}/routes.c)
+  add_executable(faults_${name} ${source} ${CMAKE_CURRENT_LIST_DIR}/routes.c ${CMAKE_CURRENT_LIST_DIR}/subject.c
+    ${CMAKE_CURRENT_LIST_DIR}/cutting.c)
   target_link_libraries(faults_${name} PRIVATE canyon_fault_proxy canyon_integration_support)
   add_dependencies(faults_${name} canyon-server)
   add_test(NAME faults.${name} COMMAND faults_${name})
@@ -25,6 +26,10 @@ set_tests_properties(faults.program PROPERTIES LABELS quick TIMEOUT 60)
 
 # Half a minute of waiting.
 set_tests_properties(faults.unread PROPERTIES LABELS full)
+
+# Thirty times as many pushes.
+add_test(NAME faults.storm_long COMMAND faults_storm)
+set_tests_properties(faults.storm_long PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT CANYON_PUSHES=12000)
 
 add_executable(half_open_peer ${CMAKE_CURRENT_LIST_DIR}/half_open_peer.c)
 target_link_libraries(half_open_peer PRIVATE canyon_integration_support)
