@@ -35,6 +35,7 @@ struct run {
     bool done[CREW_HIGH]; /* said NEWS_DONE or NEWS_RESULT */
     uint32_t begun, finished;
     uint64_t steps_planned, began, ended; /* ended: the latest NEWS_DONE */
+    uint64_t lost;                        /* batches that are no steps */
     double staleness_sum, loss, accuracy; /* loss: smoothed; negative before the first */
     enum canyon_status dropped;           /* what dropping the tensors answered: OK, or DENIED */
     enum outcome outcome;                 /* the first failure */
@@ -71,6 +72,17 @@ static const char *member_name(const struct run *run, size_t member, char *name,
     return name;
 }
 
+static uint64_t run_planned(const struct plan *plan) {
+    uint64_t steps = 0;
+    if (plan->pacing.sync) {
+        return plan->workers * sampler_steps(0, 1, plan->batch * plan->workers, plan->epochs);
+    }
+    for (uint32_t i = 0; i < plan->workers; i++) {
+        steps += sampler_steps(i, plan->workers, plan->batch, plan->epochs);
+    }
+    return steps;
+}
+
 static void run_start(struct run *run) {
     char text[CREW_TEXT_BYTES];
     void *context = (void *)(uintptr_t)run->plan; /* tasks take any context; these two only read it */
@@ -80,20 +92,36 @@ static void run_start(struct run *run) {
             run_fail(run, OUTCOME_FAILED, "", text);
         }
     }
-    for (uint32_t i = 0; i < run->plan->workers; i++) {
-        run->steps_planned += sampler_steps(i, run->plan->workers, run->plan->batch, run->plan->epochs);
-    }
+    run->steps_planned = run_planned(run->plan);
 }
 
 static void run_take_step(struct run *run, const struct news *news) {
     struct run_result *result = run->result;
     result->steps++;
+    result->refused += news->refused;
     result->pushes += news->pushes;
     result->clipped += news->clipped;
     run->staleness_sum += (double)news->staleness_sum;
     result->staleness_max = news->staleness_max > result->staleness_max ? news->staleness_max : result->staleness_max;
     run->loss = run->loss < 0.0 ? news->loss : run->loss + SMOOTHING * (news->loss - run->loss);
     curve_add(&result->curve, news->loss);
+}
+
+static void run_take_lost(struct run *run, const struct news *news) {
+    run->lost++;
+    run->result->refused += news->refused;
+    run->result->late += news->late;
+}
+
+/* A point of the way; before all could begin, and when the last was done, there is none. */
+static void run_take_point(struct run *run, uint64_t nanoseconds, uint64_t updates, double accuracy) {
+    struct progression *progression = run->result->progression;
+    if (progression != NULL && nanoseconds >= run->began && nanoseconds <= run->ended &&
+        progression->count < sizeof progression->points / sizeof *progression->points) {
+        uint64_t gradients = run->plan->pacing.sync ? run->plan->workers : 1; /* in an update */
+        progression->points[progression->count++] = (struct progression_point){
+            .seconds = (double)(nanoseconds - run->began) * 1e-9, .steps = updates * gradients, .accuracy = accuracy};
+    }
 }
 
 static void run_take(struct run *run, size_t member, const struct news *news) {
@@ -105,6 +133,12 @@ static void run_take(struct run *run, size_t member, const struct news *news) {
         break;
     case NEWS_STEP:
         run_take_step(run, news);
+        break;
+    case NEWS_LOST:
+        run_take_lost(run, news);
+        break;
+    case NEWS_TRAIL:
+        run_take_point(run, news->nanoseconds, news->updates, news->accuracy);
         break;
     case NEWS_DONE:
         run->ended = news->nanoseconds > run->ended ? news->nanoseconds : run->ended;
@@ -171,7 +205,7 @@ static void run_show(struct run *run) {
         snprintf(text, sizeof text, "%s: loss %.3f, %s%s", run->label, run->loss, accuracy,
                  number_rate(rate, steps, sizeof steps));
     }
-    progress_update(&run->progress, (double)run->result->steps / (double)run->steps_planned, text);
+    progress_update(&run->progress, (double)(run->result->steps + run->lost) / (double)run->steps_planned, text);
 }
 
 /* One turn: waits for news from anyone, for a signal, or for the next tick. */
@@ -236,6 +270,8 @@ static void run_finish(struct run *run) {
     result->optimizer = run->plan->optimizer;
     result->staleness_mean = result->pushes == 0 ? 0.0 : run->staleness_sum / (double)result->pushes;
     result->seconds = (double)(run->ended - run->began) * 1e-9;
+    run_take_point(run, run->ended, result->steps / (run->plan->pacing.sync ? run->plan->workers : 1),
+                   result->test_accuracy);
     snprintf(loss, sizeof loss, "%.4f", result->final_loss);
     snprintf(text, sizeof text, "%s: loss %s, accuracy %.1f %%", run->label, loss, result->test_accuracy * 100.0);
     progress_finish(&run->progress, text);
@@ -251,7 +287,8 @@ enum outcome run_train(const struct plan *plan, struct local *local, const char 
         return outcome;
     }
     assert(plan->workers <= RUN_WORKERS_HIGH);
-    memset(result, 0, sizeof *result);
+    assert(plan->trail_ms == 0 || result->progression != NULL);
+    *result = (struct run_result){.progression = result->progression};
     curve_init(&result->curve);
     *run = (struct run){.plan = plan, .local = local, .label = label, .result = result, .loss = -1.0, .accuracy = -1.0};
     crew_init(&run->crew);
