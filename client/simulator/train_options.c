@@ -136,8 +136,7 @@ static const char *const models[] = {"softmax", "mlp", "lr", NULL};
          .letter = 'o',                                                                                                \
          .value = "NAME[:key=value,...]|all",                                                                          \
          .help = "the servers' optimizer and its hyperparameters, or all that the servers have, one after another; "   \
-                 "may be "                                                                                             \
-                 "given several times, for a run each (default adam)",                                                 \
+                 "may be given several times, for a run each (default adam)",                                          \
          .kind = ARGUMENT_TEXTS,                                                                                       \
          .target = &(o)->optimizers},                                                                                  \
         {.name = "batch",                                                                                              \
