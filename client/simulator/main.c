@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
                    "  surface        let optimizers descend a function of two variables\n"
                    "  load           put a load on servers, measure it, verify that nothing is lost\n"
                    "  embed          learn word vectors from English text, in tables\n"
-                   "  study          what consistency modes are worth, with and without a slow worker\n"
+                   "  study          what consistency modes and a slow worker do to learning\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"

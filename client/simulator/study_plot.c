@@ -45,7 +45,7 @@ static double end_of(const struct picture *picture, bool time) {
             end = fmax(end, time ? last->seconds : (double)last->steps);
         }
     }
-    return end > 0.0 ? end : 1.0;
+    return end > 0.0 ? 1.02 * end : 1.0;
 }
 
 static void plot_panel(FILE *out, const struct picture *picture, bool time) {
@@ -53,7 +53,7 @@ static void plot_panel(FILE *out, const struct picture *picture, bool time) {
     fprintf(out,
             "set lmargin at screen %g\nset rmargin at screen %g\nset title 'test accuracy against %s'\n"
             "set xlabel '%s'\nset xrange [0:%.6g]\n",
-            time ? 0.05 : 0.48, time ? 0.43 : 0.80, time ? "time" : "steps",
+            time ? 0.06 : 0.49, time ? 0.43 : 0.815, time ? "time" : "steps",
             time ? "time (s)" : "steps (batches of all workers that are in the weights)", end_of(picture, time));
     fprintf(out, "plot %g with lines lw 1.2 dt (2,3) lc rgb '#555555' notitle", goal);
     for (size_t i = 0; i < picture->count; i++) {
@@ -80,8 +80,8 @@ static bool write_script(FILE *out, const void *context) {
     }
     fputs("set multiplot\nset bmargin at screen 0.12\nset tmargin at screen 0.91\n"
           "set grid xtics ytics lt 1 lw 1 dt 1 lc rgb '#D8D8D8'\nset border 3\nset tics nomirror\n"
-          "set ylabel 'test accuracy (%)'\nset yrange [50:100]\n"
-          "set key at screen 0.815,0.90 left top vertical reverse Left samplen 3 width 1\n",
+          "set ylabel 'test accuracy (%)' offset 1.5,0\nset yrange [60:100]\n"
+          "set key at screen 0.83,0.90 left top vertical reverse Left samplen 3 width 1\n",
           out);
     plot_panel(out, picture, true);
     plot_panel(out, picture, false);
