@@ -14,6 +14,7 @@
 #define PLAN_PREFIX_BYTES 64
 
 struct plan {
+    const char *program; /* begins what is printed: "canyon-sim train" */
     const struct digits *digits;
     const struct split *split;
     const char *servers;   /* addresses, as canyon_options.servers */

@@ -17,7 +17,6 @@
 #include "client/tools/number.h"
 #include "client/tools/progress.h"
 
-#define PROGRAM      "canyon-sim train"
 #define TICK_MS      200  /* between looks at local servers and the progress bar when nothing comes */
 #define RECORDS_TURN 256  /* read from one member before the next has its turn */
 #define LEAVE_MS     5000 /* a worker that is done closes its connections and ends */
@@ -53,9 +52,9 @@ static void run_fail(struct run *run, enum outcome outcome, const char *who, con
     }
     run->outcome = outcome;
     progress_clear(&run->progress);
-    fprintf(stderr, "%s: %s: %s%s%s\n", PROGRAM, run->label, who, who[0] != '\0' ? ": " : "", text);
+    fprintf(stderr, "%s: %s: %s%s%s\n", run->plan->program, run->label, who, who[0] != '\0' ? ": " : "", text);
     if (run->local != NULL && !local_check(run->local, why, sizeof why)) {
-        fprintf(stderr, "%s: %s\n", PROGRAM, why);
+        fprintf(stderr, "%s: %s\n", run->plan->program, why);
     }
 }
 
@@ -256,8 +255,8 @@ static void run_abort(struct run *run) {
         crew_end(&run->crew, cleaner, CLEANER_MS);
     }
     if (!added || run->crew.members[cleaner].status != 0) {
-        fprintf(stderr, "%s: tensors named %s... may be left on the servers: canyon drop takes them off\n", PROGRAM,
-                run->plan->prefix);
+        fprintf(stderr, "%s: tensors named %s... may be left on the servers: canyon drop takes them off\n",
+                run->plan->program, run->plan->prefix);
     }
 }
 
@@ -276,14 +275,14 @@ static void run_finish(struct run *run) {
     snprintf(text, sizeof text, "%s: loss %s, accuracy %.1f %%", run->label, loss, result->test_accuracy * 100.0);
     progress_finish(&run->progress, text);
     snprintf(text, sizeof text, "what is named %s...", run->plan->prefix);
-    place_leave(PROGRAM, text, run->dropped);
+    place_leave(run->plan->program, text, run->dropped);
 }
 
 enum outcome run_train(const struct plan *plan, struct local *local, const char *label, struct run_result *result) {
     enum outcome outcome = OUTCOME_FAILED;
     struct run *run = calloc(1, sizeof *run);
     if (run == NULL) {
-        fprintf(stderr, "%s: no memory for a run\n", PROGRAM);
+        fprintf(stderr, "%s: no memory for a run\n", plan->program);
         return outcome;
     }
     assert(plan->workers <= RUN_WORKERS_HIGH);

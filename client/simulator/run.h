@@ -34,7 +34,7 @@ struct run_result {
 
 /* Trains. `local` are the servers when they are this program's own, so that the death of one can be explained; else
  * NULL. Progress goes to standard error under the name `label`. On OUTCOME_DONE *result is filled in; otherwise what
- * went wrong was printed to standard error as "canyon-sim train: ...". Either way no process and no tensor is left.
+ * went wrong was printed to standard error after the plan's program. Either way no process and no tensor is left.
  * When interrupt_signal() is set afterwards, that is why it failed. */
 enum outcome run_train(const struct plan *plan, struct local *local, const char *label, struct run_result *result);
 

@@ -32,7 +32,8 @@ static bool study_prepare(struct study *study) {
         return false;
     }
     split_make(&study->digits, &study->split);
-    study->plan = (struct plan){.digits = &study->digits,
+    study->plan = (struct plan){.program = PROGRAM,
+                                .digits = &study->digits,
                                 .split = &study->split,
                                 .optimizer = options->optimizer,
                                 .workers = (uint32_t)options->workers,

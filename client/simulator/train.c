@@ -98,6 +98,7 @@ static enum outcome train_prepare(struct train *train) {
     }
     split_make(&train->digits, &train->split);
     model_init(&train->plan.model, strcmp(options->model, "mlp") == 0 ? MODEL_MLP : MODEL_SOFTMAX, options->hidden);
+    train->plan.program = PROGRAM;
     train->plan.digits = &train->digits;
     train->plan.split = &train->split;
     train->plan.workers = (uint32_t)options->workers;

@@ -134,8 +134,9 @@ static void late_batches_are_lost(void **state) {
     (void)state;
     json_t *object = run(TRAIN("--local", "2", "-e", "4", "--consistency", "sync:minimum=3", "--straggle", "0:40"));
     double steps = number_of(object, "steps"), late = number_of(object, "late");
-    /* 11 clocks an epoch, of which the slow one skips those that closed while it was late. */
-    assert_true(late > 0 && steps >= 3 * 11 * 4 && steps + late <= 4 * 11 * 4);
+    /* 11 clocks an epoch, of which the slow one skips those that closed while it was late. The machine may hold up
+     * another one of them for a while, too. */
+    assert_true(late > 0 && steps >= 2 * 11 * 4 && steps + late <= 4 * 11 * 4);
     assert_true(number_of(object, "test_accuracy") > 0.3);
     json_decref(object);
     program_run(&program, NULL, 0,
