@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "client/simulator/news.h"
 #include "client/simulator/pacing.h"
 #include "client/simulator/study_report.h"
 #include "client/simulator/trail.h"
@@ -81,6 +82,16 @@ static void stragglers_are_lists_that_add_up(void **state) {
     }
 }
 
+/* However busy the machine is, a sleep is not shorter than it was to be. */
+static void stragglers_sleep(void **state) {
+    const struct pacing pacing = {.delay_ms = {0, 30}};
+    (void)state;
+    uint64_t before = news_clock();
+    pacing_sleep(&pacing, 0);
+    pacing_sleep(&pacing, 1);
+    assert_true(news_clock() - before >= 30000000);
+}
+
 /* Three weights that are the point's number. */
 static void keep(struct trail *trail, uint64_t nanoseconds, uint64_t updates) {
     const struct trail_point point = {.nanoseconds = nanoseconds, .updates = updates};
@@ -149,6 +160,7 @@ int main(void) {
         cmocka_unit_test(modes_are_read_as_a_whole),
         cmocka_unit_test(policies_become_settings),
         cmocka_unit_test(stragglers_are_lists_that_add_up),
+        cmocka_unit_test(stragglers_sleep),
         cmocka_unit_test(a_trail_thins_out_when_it_is_full),
         cmocka_unit_test(the_goal_is_reached_by_the_first_point_that_is_there),
         cmocka_unit_test(rows_have_means_and_errors),
