@@ -7,7 +7,7 @@ int cleaner_task(void *context, uint32_t index, int news, int orders) {
     (void)index;
     (void)news;
     (void)orders;
-    enum canyon_status status = parameters_connect(&parameters, context, "canyon-sim cleaner");
+    enum canyon_status status = parameters_connect(&parameters, context, "canyon-sim cleaner", NULL);
     if (status == CANYON_OK) {
         status = parameters_drop(&parameters);
     }

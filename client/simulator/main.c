@@ -7,6 +7,7 @@
 #include "client/simulator/embed.h"
 #include "client/simulator/interrupt.h"
 #include "client/simulator/load.h"
+#include "client/simulator/study.h"
 #include "client/simulator/surface.h"
 #include "client/simulator/trace.h"
 #include "client/simulator/train.h"
@@ -16,11 +17,8 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"train", train_main},
-                {"trace", trace_main},
-                {"surface", surface_main},
-                {"load", load_main},
-                {"embed", embed_main}};
+} commands[] = {{"train", train_main}, {"trace", trace_main}, {"surface", surface_main},
+                {"load", load_main},   {"embed", embed_main}, {"study", study_main}};
 #define COMMANDS (sizeof commands / sizeof *commands)
 
 static int run_command(const struct command_line *line, int argc, char **argv) {
@@ -71,11 +69,13 @@ int main(int argc, char **argv) {
                    "  surface        let optimizers descend a function of two variables\n"
                    "  load           put a load on servers, measure it, verify that nothing is lost\n"
                    "  embed          learn word vectors from English text, in tables\n"
+                   "  study          what consistency modes and a slow worker do to learning\n"
                    "  help COMMAND   what a command does and its options",
         .examples = "  canyon-sim train --local 2 --optimizer all --plot loss.png\n"
                     "  canyon-sim surface --function saddle --plot saddle.png\n"
                     "  canyon-sim load --local 2 --workers 1000 --size 8K --verify\n"
                     "  canyon-sim embed --local 2 --neighbours river,red,physics\n"
+                    "  canyon-sim study --plot study.png\n"
                     "  echo 0.1 -0.2 | canyon-sim trace --optimizer adam --init 1,2",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, &used);
@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
         return OUTCOME_DONE;
     }
     if (used >= argc) {
-        arguments_wrong(&line, "a command is missing: train, trace, surface, load or embed");
+        arguments_wrong(&line, "a command is missing: train, trace, surface, load, embed or study");
         return OUTCOME_USAGE;
     }
     argc -= used;

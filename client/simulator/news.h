@@ -10,9 +10,12 @@
 
 enum news_kind {
     NEWS_BEGUN,    /* a worker: the barrier opened, at `nanoseconds` */
-    NEWS_STEP,     /* a worker: one step is done: loss, pushes, clipped, staleness_sum, staleness_max */
+    NEWS_STEP,     /* a worker: one step is done: loss, pushes, clipped, refused, staleness_sum, staleness_max */
+    NEWS_LOST,     /* a worker: a step's gradient counts for nothing: refused, late */
     NEWS_DONE,     /* a worker: all its steps are, at `nanoseconds`: sent, received, single */
     NEWS_ACCURACY, /* the observer: test accuracy on the way */
+    NEWS_TRAIL,    /* the observer, before its result: the accuracy that the weights had at `nanoseconds`, after
+                      `updates` */
     NEWS_RESULT,   /* the observer: loss, accuracy, rate and servers at the end; the tensors are dropped */
     NEWS_FAILED    /* any: status and text; nothing follows */
 };
@@ -25,6 +28,9 @@ struct news {
     uint32_t servers;
     uint32_t pushes;
     uint32_t clipped;                      /* 1: the step's gradients were longer than plan->clip_norm */
+    uint32_t refused;                      /* times that the step's gradient was too stale, in part or as a whole */
+    uint32_t late;                         /* 1: its clock was closed without it */
+    uint64_t updates;                      /* of the block that had fewest */
     uint64_t staleness_sum, staleness_max; /* over the tensors pushed */
     uint64_t sent, received;               /* bytes of gradients and weights in all steps, as they travelled, */
     uint64_t single;                       /* and both together as float32 */

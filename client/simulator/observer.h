@@ -1,5 +1,6 @@
 /* The observer: one more process of a run, which never pushes. It measures the model on the test images on the way,
- * scores it at the end, and drops its tensors, so that nothing of a run stays on the servers. */
+ * or where the plan has trail_ms keeps its weights and measures them afterwards, scores it at the end, and drops its
+ * tensors, so that nothing of a run stays on the servers. */
 #ifndef CANYON_SIMULATOR_OBSERVER_H
 #define CANYON_SIMULATOR_OBSERVER_H
 

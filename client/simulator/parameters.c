@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPTIMIZER_BYTES 1024 /* an optimizer with all its settings, as text */
+
 static enum canyon_status fail(struct parameters *parameters, enum canyon_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -22,7 +24,8 @@ static enum canyon_status fail(struct parameters *parameters, enum canyon_status
     return status;
 }
 
-enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name) {
+enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name,
+                                      const char *mode) {
     struct canyon_options options;
     memset(parameters, 0, sizeof *parameters);
     parameters->plan = plan;
@@ -35,6 +38,7 @@ enum canyon_status parameters_connect(struct parameters *parameters, const struc
     canyon_options_init(&options);
     options.servers = plan->servers;
     options.name = name;
+    options.consistency = mode;
     options.timeout_ms = plan->timeout_ms;
     options.connect_ms = plan->timeout_ms;
     keys_apply(&plan->keys, &options);
@@ -47,8 +51,15 @@ static enum canyon_status parameters_spec(const struct parameters *parameters, s
                                           struct canyon_tensor_spec *spec) {
     const struct plan *plan = parameters->plan;
     const struct model_tensor *tensor = &plan->model.tensors[t];
+    char optimizer[OPTIMIZER_BYTES];
+    const char *staleness = plan->pacing.staleness;
     canyon_tensor_spec_init(spec);
-    enum canyon_status status = canyon_tensor_spec_optimizer(spec, plan->optimizer);
+    snprintf(optimizer, sizeof optimizer, "%s%s%s", plan->optimizer,
+             staleness[0] == '\0'                   ? ""
+             : strchr(plan->optimizer, ':') == NULL ? ":"
+                                                    : ",",
+             staleness);
+    enum canyon_status status = canyon_tensor_spec_optimizer(spec, optimizer);
     if (status != CANYON_OK) {
         return status;
     }
@@ -77,44 +88,72 @@ enum canyon_status parameters_create(struct parameters *parameters) {
     return CANYON_OK;
 }
 
-/* Fills in the items of `count` tensors from `first` on. */
-static void parameters_fill(struct parameters *parameters, size_t first, size_t count, bool push) {
+/* Fills in the items that push the gradients of `count` tensors from `first` on. */
+static void parameters_fill(struct parameters *parameters, size_t first, size_t count) {
     const struct model *model = &parameters->plan->model;
+    bool pull = parameters->plan->pacing.mode == NULL;
     for (size_t t = first; t < first + count; t++) {
         size_t offset = model->tensors[t].offset;
         parameters->items[t] = (struct canyon_item){.tensor = parameters->tensors[t],
-                                                    .gradient = push ? parameters->gradient + offset : NULL,
-                                                    .weights = parameters->weights + offset};
+                                                    .gradient = parameters->gradient + offset,
+                                                    .weights = pull ? parameters->weights + offset : NULL};
     }
 }
 
-static enum canyon_status parameters_exchange(struct parameters *parameters, bool push) {
+enum canyon_status parameters_pull(struct parameters *parameters) {
     const struct model *model = &parameters->plan->model;
-    struct canyon_step_options options;
-    canyon_step_options_init(&options);
-    options.clip_norm = push ? parameters->plan->clip_norm : 0.0;
-    parameters_fill(parameters, 0, model->tensor_count, push);
-    enum canyon_status status =
-        canyon_step_with(parameters->client, parameters->items, model->tensor_count, &options, 0);
-    parameters->clipped = options.clipped != 0;
+    struct canyon_item items[MODEL_TENSORS]; /* the last push's are kept */
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        items[t] = (struct canyon_item){.tensor = parameters->tensors[t],
+                                        .weights = parameters->weights + model->tensors[t].offset};
+    }
+    enum canyon_status status = canyon_step(parameters->client, items, model->tensor_count, 0);
     if (status != CANYON_OK) {
-        return fail(parameters, status, push ? "push a gradient" : "pull the weights");
+        return fail(parameters, status, "pull the weights");
+    }
+    parameters->updates = UINT64_MAX;
+    for (size_t t = 0; t < model->tensor_count; t++) {
+        parameters->updates = items[t].version < parameters->updates ? items[t].version : parameters->updates;
     }
     return CANYON_OK;
 }
 
-enum canyon_status parameters_pull(struct parameters *parameters) {
-    return parameters_exchange(parameters, false);
+enum canyon_status parameters_step(struct parameters *parameters) {
+    const struct model *model = &parameters->plan->model;
+    struct canyon_step_options options;
+    canyon_step_options_init(&options);
+    options.clip_norm = parameters->plan->clip_norm;
+    parameters_fill(parameters, 0, model->tensor_count);
+    enum canyon_status status =
+        canyon_step_with(parameters->client, parameters->items, model->tensor_count, &options, 0);
+    parameters->clipped = options.clipped != 0;
+    return status == CANYON_OK ? CANYON_OK : fail(parameters, status, "push a gradient");
 }
 
-enum canyon_status parameters_step(struct parameters *parameters) {
-    return parameters_exchange(parameters, true);
+enum canyon_status parameters_again(struct parameters *parameters) {
+    struct canyon_item again[MODEL_TENSORS];
+    size_t places[MODEL_TENSORS], count = 0;
+    struct canyon_step_options options;
+    canyon_step_options_init(&options);
+    options.clip_norm = parameters->plan->clip_norm;
+    for (size_t t = 0; t < parameters->plan->model.tensor_count; t++) {
+        if (parameters->items[t].refused > 0) {
+            parameters_fill(parameters, t, 1);
+            places[count] = t;
+            again[count++] = parameters->items[t];
+        }
+    }
+    enum canyon_status status = canyon_step_with(parameters->client, again, count, &options, 0);
+    for (size_t i = 0; i < count; i++) {
+        parameters->items[places[i]] = again[i];
+    }
+    return status == CANYON_OK ? CANYON_OK : fail(parameters, status, "push a gradient again");
 }
 
 enum canyon_status parameters_begin(struct parameters *parameters, size_t layer) {
     size_t first = 2 * layer;
     assert(parameters->under_way < MODEL_LAYERS && first + 2 <= parameters->plan->model.tensor_count);
-    parameters_fill(parameters, first, 2, true);
+    parameters_fill(parameters, first, 2);
     enum canyon_status status = canyon_step_async(parameters->client, &parameters->items[first], 2, 0,
                                                   &parameters->futures[parameters->under_way]);
     if (status != CANYON_OK) {
@@ -125,7 +164,7 @@ enum canyon_status parameters_begin(struct parameters *parameters, size_t layer)
 }
 
 enum canyon_status parameters_end(struct parameters *parameters, size_t layer) {
-    parameters_fill(parameters, 2 * layer, 2, true);
+    parameters_fill(parameters, 2 * layer, 2);
     enum canyon_status status = canyon_step(parameters->client, &parameters->items[2 * layer], 2, 0);
     if (status != CANYON_OK) {
         fail(parameters, status, "push a gradient");

@@ -16,7 +16,8 @@ struct parameters {
     const struct plan *plan;
     canyon_client *client;
     canyon_tensor *tensors[MODEL_TENSORS];
-    struct canyon_item items[MODEL_TENSORS]; /* of the last step: versions and staleness */
+    struct canyon_item items[MODEL_TENSORS]; /* of the last pushes: staleness, and what was refused */
+    uint64_t updates;                        /* of the block that had fewest when the weights were last pulled */
     canyon_future *futures[MODEL_LAYERS];    /* of the layers that parameters_begin began, `under_way` of them */
     size_t under_way;
     bool clipped;               /* the last step's gradients were */
@@ -24,17 +25,25 @@ struct parameters {
     char text[NEWS_TEXT_BYTES]; /* of the last failure */
 };
 
-/* Connects under the name `name`. The plan must outlive it; parameters_close in every case. */
-enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name);
+/* Connects under the name `name`; `mode` is the consistency mode it asks for, NULL for none. The plan must outlive it;
+ * parameters_close in every case. */
+enum canyon_status parameters_connect(struct parameters *parameters, const struct plan *plan, const char *name,
+                                      const char *mode);
 
 /* Creates the tensors "PREFIX OPTIMIZER.TENSOR" (without the blank), or opens them when another process was first. */
 enum canyon_status parameters_create(struct parameters *parameters);
 
-/* Fetches the weights. */
+/* Fetches the weights; of a worker that counts clocks, when its clock and the mode allow. */
 enum canyon_status parameters_pull(struct parameters *parameters);
 
-/* Pushes the gradient of all tensors in one step, clipped to plan->clip_norm, and receives the weights it made. */
+/* A gradient's weights come back with its push; or, where the plan has a consistency mode, the weights stay as they are
+ * until they are pulled.
+ *
+ * Pushes the gradient of all tensors in one step, clipped to plan->clip_norm, and receives the weights it made. */
 enum canyon_status parameters_step(struct parameters *parameters);
+
+/* Pushes the gradient of those tensors again of which the last push was refused, in part or as a whole, clipped. */
+enum canyon_status parameters_again(struct parameters *parameters);
 
 /* Begins to push the gradient of one layer's two tensors and to receive the weights it makes, while the caller computes
  * the next layer's. Each layer once before parameters_await; gradients are not clipped, because the norm of all of them

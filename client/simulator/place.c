@@ -61,7 +61,7 @@ enum outcome place_open(struct place *place, const struct place_options *options
     }
     place->servers = local_servers(place->local);
     place->keys = *local_keys(place->local);
-    if (!local.plaintext) {
+    if (!local.plaintext && !options->quiet) {
         fprintf(stderr, "%s: connections are encrypted, with keys made for this run\n", program);
     }
     return OUTCOME_DONE;

@@ -2,6 +2,7 @@
 #ifndef CANYON_SIMULATOR_PLACE_H
 #define CANYON_SIMULATOR_PLACE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "client/simulator/plan.h"
@@ -17,6 +18,7 @@ struct place_options {
     const char *servers;
     struct keys keys; /* plaintext is for local servers too, the files are not */
     uint64_t local, threads, shards, block, timeout_ms;
+    bool quiet; /* do not say that connections are encrypted: it was said before */
 };
 
 /* Its options, for a table of arguments; `o` is a struct place_options, `block_default` what help says of --block. */

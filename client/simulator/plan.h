@@ -6,6 +6,7 @@
 
 #include "client/simulator/digits.h"
 #include "client/simulator/model.h"
+#include "client/simulator/pacing.h"
 #include "client/simulator/split.h"
 #include "client/tools/coding.h"
 #include "client/tools/keys.h"
@@ -13,6 +14,7 @@
 #define PLAN_PREFIX_BYTES 64
 
 struct plan {
+    const char *program; /* begins what is printed: "canyon-sim train" */
     const struct digits *digits;
     const struct split *split;
     const char *servers;   /* addresses, as canyon_options.servers */
@@ -26,6 +28,8 @@ struct plan {
     uint64_t seed;
     double clip_norm;     /* most of the norm of a step's gradients; 0: any */
     struct coding coding; /* how workers' gradients and weights travel */
+    struct pacing pacing; /* how the workers keep together */
+    uint32_t trail_ms;    /* how often the observer keeps the weights, to score them at the end; 0: not at all */
     uint32_t timeout_ms;  /* of every call */
 };
 

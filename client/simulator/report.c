@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "client/tools/number.h"
 #include "client/tools/record.h"
@@ -31,6 +32,15 @@ static double saved_share(const struct run_result *result) {
     return whole > 0.0 ? (whole - moved) / whole : 0.0;
 }
 
+/* Whether gradients could be refused, and come too late. */
+static bool reports_refused(const struct plan *plan) {
+    return strncmp(plan->pacing.policy, "refuse", 6) == 0;
+}
+
+static bool reports_late(const struct plan *plan) {
+    return plan->pacing.sync && strstr(plan->pacing.mode, "minimum=") != NULL;
+}
+
 static void report_row(struct table *table, const struct plan *plan, const struct run_result *results, size_t count,
                        size_t which) {
     static const char *const marks[BEST] = {"1st", "2nd", "3rd"};
@@ -56,6 +66,12 @@ static void report_row(struct table *table, const struct plan *plan, const struc
         table_cell(table, "%s", number_bytes((double)result->bytes_received, number, sizeof number));
         table_cell(table, "%.1f %%", saved_share(result) * 100.0);
     }
+    if (reports_refused(plan)) {
+        table_cell(table, "%s", number_grouped(result->refused, number, sizeof number));
+    }
+    if (reports_late(plan)) {
+        table_cell(table, "%s", number_grouped(result->late, number, sizeof number));
+    }
     table_cell(table, "%.2f", result->staleness_mean);
     table_cell(table, "%" PRIu64, result->staleness_max);
     table_cell(table, "%.2f", result->seconds);
@@ -80,6 +96,12 @@ bool report_table(FILE *out, const struct plan *plan, const struct run_result *r
         table_column(table, "received", TABLE_RIGHT);
         table_column(table, "saved", TABLE_RIGHT);
     }
+    if (reports_refused(plan)) {
+        table_column(table, "refused", TABLE_RIGHT);
+    }
+    if (reports_late(plan)) {
+        table_column(table, "late", TABLE_RIGHT);
+    }
     table_column(table, "stale", TABLE_RIGHT);
     table_column(table, "max", TABLE_RIGHT);
     table_column(table, "seconds", TABLE_RIGHT);
@@ -95,15 +117,28 @@ bool report_json(FILE *out, const struct plan *plan, const struct run_result *re
     json_t *batch = plan->batch == 0 ? json_string("full") : record_unsigned(plan->batch);
     char codec[2 * CODING_BYTES];
     snprintf(codec, sizeof codec, "%s/%s", plan->coding.gradient, plan->coding.weights);
-    json_t *object =
-        json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "optimizer",
-                  result->optimizer, "batch", batch, "workers", record_unsigned(plan->workers), "servers",
-                  record_unsigned(result->servers), "epochs", record_unsigned(plan->epochs), "codec", codec, "steps",
-                  record_unsigned(result->steps), "pushes", record_unsigned(result->pushes), "clipped_steps",
-                  record_unsigned(result->clipped), "final_loss", record_number(result->final_loss), "test_accuracy",
-                  record_number(result->test_accuracy), "staleness_mean", record_number(result->staleness_mean),
-                  "staleness_max", record_unsigned(result->staleness_max), "bytes_sent",
-                  record_unsigned(result->bytes_sent), "bytes_received", record_unsigned(result->bytes_received),
-                  "saved", record_number(saved_share(result)), "seconds", record_number(result->seconds));
-    return record_print(out, object);
+    const struct record_field fields[] = {
+        {"optimizer", json_string(result->optimizer)},
+        {"batch", batch},
+        {"workers", record_unsigned(plan->workers)},
+        {"servers", record_unsigned(result->servers)},
+        {"epochs", record_unsigned(plan->epochs)},
+        {"codec", json_string(codec)},
+        {"consistency", plan->pacing.mode == NULL ? json_null() : json_string(plan->pacing.mode)},
+        {"staleness_policy", plan->pacing.policy[0] == '\0' ? json_null() : json_string(plan->pacing.policy)},
+        {"steps", record_unsigned(result->steps)},
+        {"pushes", record_unsigned(result->pushes)},
+        {"clipped_steps", record_unsigned(result->clipped)},
+        {"refused", record_unsigned(result->refused)},
+        {"late", record_unsigned(result->late)},
+        {"final_loss", record_number(result->final_loss)},
+        {"test_accuracy", record_number(result->test_accuracy)},
+        {"staleness_mean", record_number(result->staleness_mean)},
+        {"staleness_max", record_unsigned(result->staleness_max)},
+        {"bytes_sent", record_unsigned(result->bytes_sent)},
+        {"bytes_received", record_unsigned(result->bytes_received)},
+        {"saved", record_number(saved_share(result))},
+        {"seconds", record_number(result->seconds)},
+    };
+    return record_print(out, record_object(fields, sizeof fields / sizeof *fields));
 }

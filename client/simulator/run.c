@@ -17,7 +17,6 @@
 #include "client/tools/number.h"
 #include "client/tools/progress.h"
 
-#define PROGRAM      "canyon-sim train"
 #define TICK_MS      200  /* between looks at local servers and the progress bar when nothing comes */
 #define RECORDS_TURN 256  /* read from one member before the next has its turn */
 #define LEAVE_MS     5000 /* a worker that is done closes its connections and ends */
@@ -35,6 +34,7 @@ struct run {
     bool done[CREW_HIGH]; /* said NEWS_DONE or NEWS_RESULT */
     uint32_t begun, finished;
     uint64_t steps_planned, began, ended; /* ended: the latest NEWS_DONE */
+    uint64_t lost;                        /* batches that are no steps */
     double staleness_sum, loss, accuracy; /* loss: smoothed; negative before the first */
     enum canyon_status dropped;           /* what dropping the tensors answered: OK, or DENIED */
     enum outcome outcome;                 /* the first failure */
@@ -52,9 +52,9 @@ static void run_fail(struct run *run, enum outcome outcome, const char *who, con
     }
     run->outcome = outcome;
     progress_clear(&run->progress);
-    fprintf(stderr, "%s: %s: %s%s%s\n", PROGRAM, run->label, who, who[0] != '\0' ? ": " : "", text);
+    fprintf(stderr, "%s: %s: %s%s%s\n", run->plan->program, run->label, who, who[0] != '\0' ? ": " : "", text);
     if (run->local != NULL && !local_check(run->local, why, sizeof why)) {
-        fprintf(stderr, "%s: %s\n", PROGRAM, why);
+        fprintf(stderr, "%s: %s\n", run->plan->program, why);
     }
 }
 
@@ -71,6 +71,17 @@ static const char *member_name(const struct run *run, size_t member, char *name,
     return name;
 }
 
+static uint64_t run_planned(const struct plan *plan) {
+    uint64_t steps = 0;
+    if (plan->pacing.sync) {
+        return plan->workers * sampler_steps(0, 1, plan->batch * plan->workers, plan->epochs);
+    }
+    for (uint32_t i = 0; i < plan->workers; i++) {
+        steps += sampler_steps(i, plan->workers, plan->batch, plan->epochs);
+    }
+    return steps;
+}
+
 static void run_start(struct run *run) {
     char text[CREW_TEXT_BYTES];
     void *context = (void *)(uintptr_t)run->plan; /* tasks take any context; these two only read it */
@@ -80,20 +91,36 @@ static void run_start(struct run *run) {
             run_fail(run, OUTCOME_FAILED, "", text);
         }
     }
-    for (uint32_t i = 0; i < run->plan->workers; i++) {
-        run->steps_planned += sampler_steps(i, run->plan->workers, run->plan->batch, run->plan->epochs);
-    }
+    run->steps_planned = run_planned(run->plan);
 }
 
 static void run_take_step(struct run *run, const struct news *news) {
     struct run_result *result = run->result;
     result->steps++;
+    result->refused += news->refused;
     result->pushes += news->pushes;
     result->clipped += news->clipped;
     run->staleness_sum += (double)news->staleness_sum;
     result->staleness_max = news->staleness_max > result->staleness_max ? news->staleness_max : result->staleness_max;
     run->loss = run->loss < 0.0 ? news->loss : run->loss + SMOOTHING * (news->loss - run->loss);
     curve_add(&result->curve, news->loss);
+}
+
+static void run_take_lost(struct run *run, const struct news *news) {
+    run->lost++;
+    run->result->refused += news->refused;
+    run->result->late += news->late;
+}
+
+/* A point of the way; before all could begin, and when the last was done, there is none. */
+static void run_take_point(struct run *run, uint64_t nanoseconds, uint64_t updates, double accuracy) {
+    struct progression *progression = run->result->progression;
+    if (progression != NULL && nanoseconds >= run->began && nanoseconds <= run->ended &&
+        progression->count < sizeof progression->points / sizeof *progression->points) {
+        uint64_t gradients = run->plan->pacing.sync ? run->plan->workers : 1; /* in an update */
+        progression->points[progression->count++] = (struct progression_point){
+            .seconds = (double)(nanoseconds - run->began) * 1e-9, .steps = updates * gradients, .accuracy = accuracy};
+    }
 }
 
 static void run_take(struct run *run, size_t member, const struct news *news) {
@@ -105,6 +132,12 @@ static void run_take(struct run *run, size_t member, const struct news *news) {
         break;
     case NEWS_STEP:
         run_take_step(run, news);
+        break;
+    case NEWS_LOST:
+        run_take_lost(run, news);
+        break;
+    case NEWS_TRAIL:
+        run_take_point(run, news->nanoseconds, news->updates, news->accuracy);
         break;
     case NEWS_DONE:
         run->ended = news->nanoseconds > run->ended ? news->nanoseconds : run->ended;
@@ -171,7 +204,7 @@ static void run_show(struct run *run) {
         snprintf(text, sizeof text, "%s: loss %.3f, %s%s", run->label, run->loss, accuracy,
                  number_rate(rate, steps, sizeof steps));
     }
-    progress_update(&run->progress, (double)run->result->steps / (double)run->steps_planned, text);
+    progress_update(&run->progress, (double)(run->result->steps + run->lost) / (double)run->steps_planned, text);
 }
 
 /* One turn: waits for news from anyone, for a signal, or for the next tick. */
@@ -222,8 +255,8 @@ static void run_abort(struct run *run) {
         crew_end(&run->crew, cleaner, CLEANER_MS);
     }
     if (!added || run->crew.members[cleaner].status != 0) {
-        fprintf(stderr, "%s: tensors named %s... may be left on the servers: canyon drop takes them off\n", PROGRAM,
-                run->plan->prefix);
+        fprintf(stderr, "%s: tensors named %s... may be left on the servers: canyon drop takes them off\n",
+                run->plan->program, run->plan->prefix);
     }
 }
 
@@ -236,22 +269,25 @@ static void run_finish(struct run *run) {
     result->optimizer = run->plan->optimizer;
     result->staleness_mean = result->pushes == 0 ? 0.0 : run->staleness_sum / (double)result->pushes;
     result->seconds = (double)(run->ended - run->began) * 1e-9;
+    run_take_point(run, run->ended, result->steps / (run->plan->pacing.sync ? run->plan->workers : 1),
+                   result->test_accuracy);
     snprintf(loss, sizeof loss, "%.4f", result->final_loss);
     snprintf(text, sizeof text, "%s: loss %s, accuracy %.1f %%", run->label, loss, result->test_accuracy * 100.0);
     progress_finish(&run->progress, text);
     snprintf(text, sizeof text, "what is named %s...", run->plan->prefix);
-    place_leave(PROGRAM, text, run->dropped);
+    place_leave(run->plan->program, text, run->dropped);
 }
 
 enum outcome run_train(const struct plan *plan, struct local *local, const char *label, struct run_result *result) {
     enum outcome outcome = OUTCOME_FAILED;
     struct run *run = calloc(1, sizeof *run);
     if (run == NULL) {
-        fprintf(stderr, "%s: no memory for a run\n", PROGRAM);
+        fprintf(stderr, "%s: no memory for a run\n", plan->program);
         return outcome;
     }
     assert(plan->workers <= RUN_WORKERS_HIGH);
-    memset(result, 0, sizeof *result);
+    assert(plan->trail_ms == 0 || result->progression != NULL);
+    *result = (struct run_result){.progression = result->progression};
     curve_init(&result->curve);
     *run = (struct run){.plan = plan, .local = local, .label = label, .result = result, .loss = -1.0, .accuracy = -1.0};
     crew_init(&run->crew);

@@ -31,7 +31,17 @@ void sampler_init(struct sampler *sampler, const struct split *split, uint32_t w
     sampler->workers = workers;
     sampler->share = sampler_share(worker, workers);
     sampler->batch = batch_of(sampler->share, batch);
+    sampler->part = 0;
+    sampler->parts = 1;
     sampler->at = sampler->share; /* as if an epoch had just ended */
+}
+
+void sampler_init_together(struct sampler *sampler, const struct split *split, uint32_t worker, uint32_t workers,
+                           uint64_t batch, uint64_t epochs, uint64_t seed) {
+    assert(workers >= 1 && worker < workers && batch <= SPLIT_TRAIN);
+    sampler_init(sampler, split, 0, 1, batch * workers, epochs, seed);
+    sampler->part = worker;
+    sampler->parts = workers;
 }
 
 /* Begins from the split's order each time, so that an epoch's order does not depend on the ones before. */
@@ -45,16 +55,23 @@ static void sampler_begin_epoch(struct sampler *sampler) {
     sampler->at = 0;
 }
 
-size_t sampler_next(struct sampler *sampler, const uint32_t **indices) {
+bool sampler_next_part(struct sampler *sampler, const uint32_t **indices, size_t *count, size_t *whole) {
     if (sampler->at == sampler->share) {
         if (sampler->epoch == sampler->epochs) {
-            return 0;
+            return false;
         }
         sampler_begin_epoch(sampler);
     }
     size_t left = sampler->share - sampler->at;
-    size_t count = left < sampler->batch ? left : sampler->batch;
-    *indices = sampler->order + sampler->at;
-    sampler->at += count;
-    return count;
+    *whole = left < sampler->batch ? left : sampler->batch;
+    size_t from = *whole * sampler->part / sampler->parts, to = *whole * (sampler->part + 1) / sampler->parts;
+    *indices = sampler->order + sampler->at + from;
+    *count = to - from;
+    sampler->at += *whole;
+    return true;
+}
+
+size_t sampler_next(struct sampler *sampler, const uint32_t **indices) {
+    size_t count = 0, whole = 0;
+    return sampler_next_part(sampler, indices, &count, &whole) ? count : 0;
 }

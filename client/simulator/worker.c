@@ -1,23 +1,12 @@
 #include "client/simulator/worker.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/simulator/parameters.h"
-#include "client/simulator/sampler.h"
+#include "client/simulator/worker_state.h"
 
 #define BARRIER_MS 60000u /* the slowest worker to connect; the parent ends all of them when one fails */
-
-struct worker {
-    const struct plan *plan;
-    uint32_t index;
-    int news;
-    struct parameters parameters;
-    struct sampler sampler;
-    float *dhidden; /* of model_pass, for the largest batch */
-};
 
 /* False when the parent is gone: there is nobody to work for. */
 static bool worker_tell(const struct worker *worker, enum news_kind kind) {
@@ -31,26 +20,39 @@ static void worker_tell_failure(const struct worker *worker, enum canyon_status 
     news_write(worker->news, &news);
 }
 
-static bool worker_tell_step(const struct worker *worker, double loss) {
-    struct news news = {.kind = NEWS_STEP,
-                        .loss = loss,
-                        .pushes = (uint32_t)worker->plan->model.tensor_count,
-                        .clipped = worker->parameters.clipped};
-    for (size_t t = 0; t < worker->plan->model.tensor_count; t++) {
-        uint64_t staleness = worker->parameters.items[t].staleness;
-        news.staleness_sum += staleness;
-        news.staleness_max = staleness > news.staleness_max ? staleness : news.staleness_max;
+/* Meets the others before the first clock, so that none of them has passed it when another comes. */
+static enum canyon_status worker_meet(struct worker *worker) {
+    struct parameters *parameters = &worker->parameters;
+    char name[CANYON_NAME_BYTES];
+    uint32_t count = 0, workers = worker->plan->workers;
+    enum canyon_status status = canyon_join(parameters->client, 0, &worker->part, &count);
+    if (status == CANYON_OK && worker->plan->pacing.mode != NULL) {
+        status = canyon_clock(parameters->client, &worker->first);
+        status = status == CANYON_OK ? canyon_rank(parameters->client, &worker->part) : status;
     }
-    return news_write(worker->news, &news);
+    if (status == CANYON_OK && worker->plan->pacing.sync && worker->part >= workers) {
+        snprintf(parameters->text, sizeof parameters->text,
+                 "rank %u of %u workers: others train on this job too, and a synchronous clock waits for all of them",
+                 worker->part, workers);
+        return CANYON_CONFLICT;
+    }
+    if (status == CANYON_OK) {
+        worker->clock = worker->first;
+        snprintf(name, sizeof name, "%sstart", worker->plan->prefix);
+        status = canyon_barrier(parameters->client, name, workers, BARRIER_MS);
+    }
+    if (status != CANYON_OK) {
+        snprintf(parameters->text, sizeof parameters->text, "cannot meet the other workers: %s", canyon_error_text());
+    }
+    return status;
 }
 
 /* Everything before the first step; when it returns all workers stand at the same weights. */
 static enum canyon_status worker_begin(struct worker *worker) {
     struct parameters *parameters = &worker->parameters;
     char name[CANYON_NAME_BYTES];
-    uint32_t rank = 0, count = 0;
     snprintf(name, sizeof name, "canyon-sim worker %u", worker->index);
-    enum canyon_status status = parameters_connect(parameters, worker->plan, name);
+    enum canyon_status status = parameters_connect(parameters, worker->plan, name, worker->plan->pacing.mode);
     if (status != CANYON_OK) {
         return status;
     }
@@ -64,51 +66,7 @@ static enum canyon_status worker_begin(struct worker *worker) {
     if ((status = parameters_create(parameters)) != CANYON_OK || (status = parameters_pull(parameters)) != CANYON_OK) {
         return status;
     }
-    status = canyon_join(parameters->client, 0, &rank, &count);
-    if (status == CANYON_OK) {
-        snprintf(name, sizeof name, "%sstart", worker->plan->prefix);
-        status = canyon_barrier(parameters->client, name, worker->plan->workers, BARRIER_MS);
-    }
-    if (status != CANYON_OK) {
-        snprintf(parameters->text, sizeof parameters->text, "cannot meet the other workers: %s", canyon_error_text());
-    }
-    return status;
-}
-
-/* Pushes the gradient layer by layer, the last one's while the first one's is computed. */
-static enum canyon_status worker_push_layers(struct worker *worker, struct model_pass *pass) {
-    struct parameters *parameters = &worker->parameters;
-    enum canyon_status status = CANYON_OK;
-    while (status == CANYON_OK && pass->layer > 0) {
-        status = parameters_begin(parameters, pass->layer);
-        model_pass_next(pass);
-    }
-    return status == CANYON_OK ? parameters_end(parameters, 0) : status;
-}
-
-/* Pushes the gradient of all layers at once: to be clipped, it must be known as a whole. */
-static enum canyon_status worker_push_whole(struct worker *worker, struct model_pass *pass) {
-    while (model_pass_next(pass)) {
-    }
-    return parameters_step(&worker->parameters);
-}
-
-/* One batch. *told becomes false when the parent is gone. */
-static enum canyon_status worker_step(struct worker *worker, const uint32_t *indices, size_t count, bool *told) {
-    struct parameters *parameters = &worker->parameters;
-    struct model_pass pass;
-    double loss = model_pass_begin(&pass, &worker->plan->model, parameters->weights, worker->plan->digits, indices,
-                                   count, parameters->gradient, worker->dhidden);
-    if (!isfinite(loss)) {
-        snprintf(parameters->text, sizeof parameters->text,
-                 "the loss is not a finite number any more: training with '%s' diverged; use a smaller lr",
-                 worker->plan->optimizer);
-        return CANYON_NOT_FINITE;
-    }
-    enum canyon_status status =
-        worker->plan->clip_norm > 0.0 ? worker_push_whole(worker, &pass) : worker_push_layers(worker, &pass);
-    *told = status != CANYON_OK || worker_tell_step(worker, loss);
-    return status;
+    return worker_meet(worker);
 }
 
 /* With the bytes of values that moved since `before`. */
@@ -123,25 +81,65 @@ static bool worker_tell_done(const struct worker *worker, const struct canyon_cl
     return news_write(worker->news, &news);
 }
 
+/* The next clock. One that was left behind by a synchronous job finds that batches are over without it. */
+static enum canyon_status worker_clock(struct worker *worker) {
+    enum canyon_status status = CANYON_OK;
+    if (worker->plan->pacing.mode != NULL && worker->batches > 0) { /* the first one began before the barrier */
+        status = canyon_clock(worker->parameters.client, &worker->clock);
+    }
+    if (status != CANYON_OK) {
+        snprintf(worker->parameters.text, sizeof worker->parameters.text, "cannot go on to the next clock: %s",
+                 canyon_error_text());
+    }
+    return status;
+}
+
+/* False when all epochs are through. */
+static bool worker_next(struct worker *worker, struct worker_batch *batch) {
+    bool more = sampler_next_part(&worker->sampler, &batch->indices, &batch->count, &batch->whole);
+    worker->batches++;
+    while (more && worker->plan->pacing.sync && worker->batches <= worker->clock - worker->first) {
+        more = sampler_next_part(&worker->sampler, &batch->indices, &batch->count, &batch->whole);
+        worker->batches++;
+    }
+    return more;
+}
+
+static enum canyon_status worker_batches(struct worker *worker, bool *told) {
+    struct worker_batch batch;
+    enum canyon_status status = CANYON_OK;
+    while (*told && status == CANYON_OK && (status = worker_clock(worker)) == CANYON_OK &&
+           worker_next(worker, &batch)) {
+        status = worker_step(worker, &batch, told);
+    }
+    /* The last synchronous clock is applied when all have passed it, as this one has; a pull waits for that. */
+    if (*told && status == CANYON_OK && worker->plan->pacing.sync) {
+        status = parameters_pull(&worker->parameters);
+    }
+    return status;
+}
+
 static enum canyon_status worker_train(struct worker *worker) {
     const struct plan *plan = worker->plan;
-    const uint32_t *indices = NULL;
     struct canyon_client_counters before;
-    size_t count = 0;
-    enum canyon_status begun = parameters_encode(&worker->parameters);
-    if (begun == CANYON_OK) {
-        begun = canyon_client_counters(worker->parameters.client, &before);
+    enum canyon_status status = parameters_encode(&worker->parameters);
+    if (status == CANYON_OK) {
+        status = canyon_client_counters(worker->parameters.client, &before);
     }
-    if (begun != CANYON_OK) {
-        return begun;
+    if (status != CANYON_OK) {
+        return status;
     }
-    sampler_init(&worker->sampler, plan->split, worker->index, plan->workers, plan->batch, plan->epochs, plan->seed);
+    if (plan->pacing.sync) {
+        sampler_init_together(&worker->sampler, plan->split, worker->part, plan->workers, plan->batch, plan->epochs,
+                              plan->seed);
+    } else {
+        sampler_init(&worker->sampler, plan->split, worker->index, plan->workers, plan->batch, plan->epochs,
+                     plan->seed);
+    }
     bool told = worker_tell(worker, NEWS_BEGUN);
-    while (told && (count = sampler_next(&worker->sampler, &indices)) > 0) {
-        enum canyon_status status = worker_step(worker, indices, count, &told);
-        if (status != CANYON_OK) {
-            return status;
-        }
+    status = worker_batches(worker, &told);
+    if (status != CANYON_OK) {
+        return status;
     }
     return told && worker_tell_done(worker, &before) ? CANYON_OK : CANYON_CLOSED;
 }

@@ -35,6 +35,7 @@ options canyon-sim 'bin/canyon-sim embed' embed --help
 options canyon-sim 'bin/canyon-sim trace' trace --help
 options canyon-sim 'bin/canyon-sim surface' surface --help
 options canyon-sim 'bin/canyon-sim load' load --help
+options canyon-sim 'bin/canyon-sim study' study --help
 options canyon 'bin/canyon keygen' keygen --help
 options canyon 'bin/canyon [^k]' --help
 exit $failures

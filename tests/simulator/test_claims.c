@@ -354,7 +354,7 @@ static struct noise noise_of(const struct digits *digits, const struct split *sp
     static struct sampler sampler;
     model_init(&plan.model, MODEL_SOFTMAX, 0);
     sampler_init(&sampler, split, 0, 1, batch, STEPS, 1);
-    assert_int_equal(parameters_connect(&parameters, &plan, "noise"), CANYON_OK);
+    assert_int_equal(parameters_connect(&parameters, &plan, "noise", NULL), CANYON_OK);
     assert_int_equal(parameters_create(&parameters), CANYON_OK);
     assert_int_equal(parameters_pull(&parameters), CANYON_OK);
     losses[0] = model_evaluate(&plan.model, parameters.weights, digits, split->train, SPLIT_TRAIN).loss;

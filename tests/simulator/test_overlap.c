@@ -65,7 +65,7 @@ static void train_step_by_step(const struct plan *plan) {
     size_t count = 0;
     float *dhidden = calloc(model_pass_floats(&plan->model, BATCH) + 1, sizeof *dhidden);
     assert_non_null(dhidden);
-    assert_int_equal(parameters_connect(&parameters, plan, "plain"), CANYON_OK);
+    assert_int_equal(parameters_connect(&parameters, plan, "plain", NULL), CANYON_OK);
     assert_int_equal(parameters_create(&parameters), CANYON_OK);
     assert_int_equal(parameters_pull(&parameters), CANYON_OK);
     sampler_init(&sampler, &split, 0, 1, plan->batch, plan->epochs, plan->seed);
@@ -105,7 +105,7 @@ static float *state_of(const struct plan *plan, const char *slot, size_t *bytes)
     size_t parameter_count = plan->model.parameters;
     float *state = calloc(2 * parameter_count, sizeof *state);
     assert_non_null(state);
-    assert_int_equal(parameters_connect(&parameters, plan, "reader"), CANYON_OK);
+    assert_int_equal(parameters_connect(&parameters, plan, "reader", NULL), CANYON_OK);
     assert_int_equal(parameters_create(&parameters), CANYON_OK);
     assert_int_equal(parameters_pull(&parameters), CANYON_OK);
     memcpy(state, parameters.weights, parameter_count * sizeof *state);

@@ -136,6 +136,37 @@ static void orders_depend_on_seed_worker_and_epoch_only(void **state) {
     assert_memory_not_equal(first, indices, sizeof first);
 }
 
+/* Parts of all workers, put together, are the batches of one worker that are as many times as large; 5 does not divide
+ * 100, nor 1,297 anything. */
+static void together_they_have_the_batches_of_one(void **state) {
+    enum { WORKERS = 5 };
+    static struct sampler parts[WORKERS];
+    static const uint64_t batches[] = {20, 1, 0};
+    (void)state;
+    for (size_t b = 0; b < 3; b++) {
+        const uint32_t *indices = NULL, *part = NULL;
+        size_t count = 0, of = 0, whole = 0;
+        sampler_init(&sampler, &split, 0, 1, WORKERS * batches[b], 2, 3);
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            sampler_init_together(&parts[w], &split, w, WORKERS, batches[b], 2, 3);
+        }
+        while ((count = sampler_next(&sampler, &indices)) > 0) {
+            size_t at = 0;
+            for (uint32_t w = 0; w < WORKERS; w++) {
+                assert_true(sampler_next_part(&parts[w], &part, &of, &whole));
+                assert_int_equal(whole, count);
+                assert_true(of == count / WORKERS || of == count / WORKERS + 1);
+                assert_memory_equal(part, indices + at, of * sizeof *part);
+                at += of;
+            }
+            assert_int_equal(at, count);
+        }
+        for (uint32_t w = 0; w < WORKERS; w++) {
+            assert_false(sampler_next_part(&parts[w], &part, &of, &whole));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mixing_is_splitmix64),
@@ -145,6 +176,7 @@ int main(void) {
         cmocka_unit_test(shares_partition_the_images),
         cmocka_unit_test(steps_are_counted),
         cmocka_unit_test(orders_depend_on_seed_worker_and_epoch_only),
+        cmocka_unit_test(together_they_have_the_batches_of_one),
     };
     return cmocka_run_group_tests(tests, make_split, NULL);
 }

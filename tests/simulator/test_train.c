@@ -58,9 +58,10 @@ static double number_of(const json_t *object, const char *key) {
 
 static void json_has_its_keys_and_numbers(void **state) {
     static const char *const keys[] = {
-        "optimizer", "batch",         "workers",    "servers",        "epochs",         "steps",
-        "pushes",    "clipped_steps", "final_loss", "test_accuracy",  "staleness_mean", "staleness_max",
-        "seconds",   "codec",         "bytes_sent", "bytes_received", "saved"};
+        "optimizer", "batch",         "workers",         "servers",        "epochs",         "steps",
+        "pushes",    "clipped_steps", "final_loss",      "test_accuracy",  "staleness_mean", "staleness_max",
+        "seconds",   "codec",         "bytes_sent",      "bytes_received", "saved",          "refused",
+        "late",      "consistency",   "staleness_policy"};
     struct program program;
     (void)state;
     /* Long and slow enough that a worker which the machine holds up for a while, and which is stale then, spoils
@@ -69,8 +70,8 @@ static void json_has_its_keys_and_numbers(void **state) {
                 WORDS("train", "--local", "2", "--workers", "4", "--model", "mlp", "--optimizer", "adam:lr=0.002",
                       "--batch", "32", "--epochs", "20", "--seed", "3", "--json"));
     json_t *object = object_of(&program, 0);
-    assert_int_equal(json_object_size(object), 17);
-    for (size_t i = 0; i < 17; i++) {
+    assert_int_equal(json_object_size(object), 21);
+    for (size_t i = 0; i < 21; i++) {
         assert_non_null(json_object_get(object, keys[i]));
     }
     assert_string_equal(json_string_value(json_object_get(object, "optimizer")), "adam:lr=0.002");
