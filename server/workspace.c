@@ -81,16 +81,20 @@ bool workspace_floats(struct workspace *workspace, size_t floats) {
 
 float *workspace_row(struct workspace *workspace, size_t dim) {
     if (dim > workspace->row_floats) {
+        float *row = malloc(dim * sizeof *row);
+        if (row == NULL) {
+            return NULL;
+        }
         free(workspace->row);
-        workspace->row = malloc(dim * sizeof *workspace->row);
-        workspace->row_floats = workspace->row == NULL ? 0 : dim;
+        workspace->row = row;
+        workspace->row_floats = dim;
     }
     return workspace->row;
 }
 
 struct prepared *workspace_prepared(struct workspace *workspace, const struct optimizer *optimizer,
                                     const double *hyper) {
-    size_t oldest = 0;
+    size_t oldest = 0, displaced = 0; /* the latter of those that are there */
     workspace->uses++;
     for (size_t i = 0; i < WORKSPACE_PREPARED; i++) {
         struct prepared *prepared = workspace->prepared[i];
@@ -103,10 +107,14 @@ struct prepared *workspace_prepared(struct workspace *workspace, const struct op
             return prepared;
         }
         oldest = prepared->used < workspace->prepared[oldest]->used ? i : oldest;
+        displaced = oldest;
     }
     struct prepared **place = &workspace->prepared[oldest];
     if (*place == NULL) {
         *place = aligned_alloc(MEMORY_ALIGNMENT, sizeof **place);
+    }
+    if (*place == NULL && oldest > 0) {
+        place = &workspace->prepared[displaced]; /* whoever had one before gets one again */
     }
     if (*place != NULL) {
         prepared_init(*place, optimizer, hyper);
