@@ -62,6 +62,29 @@ static enum canyon_status step(struct shard *shard, unsigned number, struct erro
         return shard_apply(shard, &command, &reply, error);
     case 7:
         return shard_growth(shard, &command, true, &bytes, error);
+    case 12:
+    case 17:
+        command = (struct command){
+            .kind = COMMAND_CONSISTENCY,
+            .clock = number == 12 ? 13 : 18,
+            .turns = number == 17,
+            .mode = {.mode = CONSISTENCY_SYNC, .order = number == 12 ? CONSISTENCY_RANK : CONSISTENCY_ARRIVAL}};
+        return shard_apply(shard, &command, &reply, error);
+    case 13:
+    case 14:
+    case 15:
+    case 18:
+    case 19: { /* kept until a clock is closed, the second time reserved first */
+        command.kind = COMMAND_TABLE_CONTRIBUTE;
+        command.clock = number < 16 ? 13 : 18;
+        command.rank = 20 - number;
+        enum canyon_status status = number % 5 == 4 ? shard_reserve(shard, &command, error) : CANYON_OK;
+        return status == CANYON_OK ? shard_apply(shard, &command, &reply, error) : status;
+    }
+    case 16:
+    case 20: /* which cannot fail */
+        command = (struct command){.kind = COMMAND_CLOSE, .clock = number == 16 ? 17 : 18};
+        return shard_apply(shard, &command, &reply, error);
     default:
         return shard_apply(shard, &command, &reply, error);
     }
@@ -73,7 +96,7 @@ static void life(size_t nth) {
     bool refused = false;
     assert_non_null(shard);
     fail_begin(nth);
-    for (unsigned number = 0; number < 12; number++) {
+    for (unsigned number = 0; number < 21; number++) {
         struct error error = {.text = ""};
         shard_digest(shard, before);
         fail_arm();

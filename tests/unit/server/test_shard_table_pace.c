@@ -9,7 +9,8 @@
 #define DIM     5
 #define ID      77u
 #define WORKERS 4
-#define ROWS    150 /* of each worker: more than one piece */
+#define MANY    9000 /* for which the memory of a shard has to grow */
+#define ROWS    150  /* of each worker: more than one piece */
 
 /* Memory that runs out after so many pieces. */
 struct purse {
@@ -176,7 +177,7 @@ static void a_closed_clock_is_one_big_batch(void **state) {
     static const unsigned arrival[WORKERS] = {2, 0, 3, 1}, ranks[WORKERS] = {0, 1, 2, 3};
     static const char *const modes[] = {"sync:sum", "sync:sum,rank", "sync", "sync:rank"};
     static const char *const optimizers[] = {"adam:lr=0.1", "nadam:lr=0.1,steps=shard", "rowwise_adagrad:lr=0.1",
-                                             "sgd:lr=0.1,nonfinite=clip,schedule=cosine,schedule_total=9"};
+                                             "sgd:lr=0.1,nonfinite=clip,schedule=cosine,T_max=9"};
     static uint64_t all[WORKERS * ROWS];
     static float sums[WORKERS * ROWS * DIM];
     for (size_t m = 0; m < 16; m++) {
@@ -331,16 +332,22 @@ static void the_first_contribution_decides_on_the_order(void **state) {
 static void memory_is_taken_before_anything_changes(void **state) {
     (void)state;
     static const char *const modes[] = {"sync", "sync:rank"};
+    static uint64_t many[MANY];
+    static float values[MANY * DIM];
     unsigned refused = 0;
+    for (size_t i = 0; i < MANY * DIM; i++) {
+        values[i] = fixture_float(&seed);
+    }
     for (size_t m = 0; m < 2; m++) {
         struct place place, other;
         place_init(&place, "adam:lr=0.1", 0, 1, modes[m]);
         place_init(&other, "adam:lr=0.1", 0, 1, modes[m]);
         for (uint64_t clock = 1; clock <= 3; clock++) {
-            draw();
             for (uint32_t w = 0; w < WORKERS; w++) {
-                const struct command command =
-                    rows_command(COMMAND_TABLE_CONTRIBUTE, clock, w, ids[w], ROWS, gradients[w]);
+                for (uint64_t i = 0; i < MANY; i++) {
+                    many[i] = i + w * (MANY / 3);
+                }
+                const struct command command = rows_command(COMMAND_TABLE_CONTRIBUTE, clock, w, many, MANY, values);
                 const uint64_t had = shard_table_bytes(place.shard, ID);
                 uint64_t most = 0, exact = 0;
                 unsigned pieces = 0;
@@ -383,7 +390,7 @@ static void memory_is_taken_before_anything_changes(void **state) {
         place_finish(&place);
         place_finish(&other);
     }
-    assert_true(refused > 4);
+    assert_true(refused >= 2); /* pieces are large; tests/allocation has every small one fail */
 }
 
 /* Numbered contributions, duplicates and refusals among them, as byte strings, to a shard with another secret: after
