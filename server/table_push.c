@@ -174,8 +174,8 @@ static void copy_out(const struct table *table, const struct table_batch *batch,
     }
 }
 
-/* Everything a push needs beside its rows. */
-static enum canyon_status prepare(struct table *table, const struct table_batch *batch, uint64_t clock,
+/* Everything a push needs beside its rows. Where it closes a clock, it can be had: contributing saw to that. */
+static enum canyon_status prepare(struct table *table, const struct table_batch *batch, uint64_t clock, bool closes,
                                   struct push *push, struct error *error) {
     double hyper[OPTIMIZER_HYPERPARAMETERS];
     struct workspace *workspace = table->workspace;
@@ -186,6 +186,9 @@ static enum canyon_status prepare(struct table *table, const struct table_batch 
         .rows = table->rule.nonfinite == NONFINITE_REFUSE ? table->rule.optimizer->rows[optimizer_set_chosen()] : NULL,
         .prepared = workspace_prepared(workspace, table->rule.optimizer, hyper),
         .clock = saturated(clock)};
+    if (push->prepared == NULL && closes) {
+        push->prepared = workspace_displace(workspace, table->rule.optimizer, hyper);
+    }
     if (table->rule.nonfinite != NONFINITE_REFUSE) {
         push->tamed = workspace_row(workspace, table->dim);
     }
@@ -215,7 +218,7 @@ enum canyon_status table_push(struct table *table, const uint64_t *ids, size_t c
     if (status != CANYON_OK) {
         return status;
     }
-    status = prepare(table, &batch, clock, &push, error);
+    status = prepare(table, &batch, clock, false, &push, error);
     if (status == CANYON_OK) {
         status = batch_create(table, &batch, &made, error);
     }
@@ -258,7 +261,7 @@ void table_close(struct table *table, uint64_t clock, enum consistency_combine c
     size_t count;
     if (contributions != NULL && contributions->contributed > 0) {
         table->staleness = 0;
-        enum canyon_status status = prepare(table, &none, clock, &push, NULL);
+        enum canyon_status status = prepare(table, &none, clock, true, &push, NULL);
         assert(status == CANYON_OK);
         (void)status;
         begin_push(&push, clock);

@@ -94,7 +94,7 @@ float *workspace_row(struct workspace *workspace, size_t dim) {
 
 struct prepared *workspace_prepared(struct workspace *workspace, const struct optimizer *optimizer,
                                     const double *hyper) {
-    size_t oldest = 0, displaced = 0; /* the latter of those that are there */
+    size_t oldest = 0;
     workspace->uses++;
     for (size_t i = 0; i < WORKSPACE_PREPARED; i++) {
         struct prepared *prepared = workspace->prepared[i];
@@ -107,18 +107,27 @@ struct prepared *workspace_prepared(struct workspace *workspace, const struct op
             return prepared;
         }
         oldest = prepared->used < workspace->prepared[oldest]->used ? i : oldest;
-        displaced = oldest;
     }
     struct prepared **place = &workspace->prepared[oldest];
     if (*place == NULL) {
         *place = aligned_alloc(MEMORY_ALIGNMENT, sizeof **place);
-    }
-    if (*place == NULL && oldest > 0) {
-        place = &workspace->prepared[displaced]; /* whoever had one before gets one again */
     }
     if (*place != NULL) {
         prepared_init(*place, optimizer, hyper);
         (*place)->used = workspace->uses;
     }
     return *place;
+}
+
+struct prepared *workspace_displace(struct workspace *workspace, const struct optimizer *optimizer,
+                                    const double *hyper) {
+    struct prepared *oldest = workspace->prepared[0];
+    for (size_t i = 1; i < WORKSPACE_PREPARED && workspace->prepared[i] != NULL; i++) {
+        oldest = workspace->prepared[i]->used < oldest->used ? workspace->prepared[i] : oldest;
+    }
+    if (oldest != NULL) {
+        prepared_init(oldest, optimizer, hyper);
+        oldest->used = ++workspace->uses;
+    }
+    return oldest;
 }
