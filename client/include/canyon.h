@@ -743,8 +743,8 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open.
  *
  * All this holds for rows of tables, each by itself: a row's mean is divided by the workers whose gradients came for
- * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for them,
- * so caps and limits refuse then, not when the clock is over; erasing a row takes along what was kept for it.
+ * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for
+ * them, so caps and limits refuse then, not when the clock is over; erasing a row takes along what was kept for it.
  *
  * HOW STALE. A push names the version that its weights had; how many others came between is its staleness. What is done
  * about it is a setting of a tensor or table: staleness=accept (the default), staleness=scale (the learning rate of
