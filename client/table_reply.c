@@ -130,6 +130,8 @@ static enum canyon_status take_reply(struct table_frame *frame, const struct fra
         return status;
     }
     count_bytes(frame, done.rows);
+    if (done.clock > 0)
+        pace_catch_up(transfer->batch.client->pace, done.clock);
     take_results(frame, reply->payload, done.text);
     return CANYON_OK;
 }

@@ -129,6 +129,7 @@ struct message_rows {
 struct message_rows_done {
     uint32_t runs, rows;
     char text[ERROR_TEXT_BYTES]; /* of the first refused run, else "" */
+    uint64_t clock;              /* where one was LATE or too early: the synchronous clock that is open; else 0 */
 };
 
 /* TABLE_INFO, TABLE_INFO_IS. */

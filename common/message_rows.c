@@ -42,6 +42,7 @@ size_t message_pack_rows_done(const struct message_rows_done *message, uint8_t b
     wire.runs = message->runs;
     wire.rows = message->rows;
     wire.text = message_give_text(message->text);
+    wire.clock = message->clock;
     return message_pack(&wire.base, bytes);
 }
 
@@ -57,6 +58,7 @@ enum canyon_status message_unpack_rows_done(const uint8_t *bytes, size_t count, 
     message->runs = (uint32_t)message_take_number(&unpacking, "runs", wire->runs, 0, LIMIT_RUNS);
     message->rows = (uint32_t)message_take_number(&unpacking, "rows", wire->rows, 0, LIMIT_BATCH_ROWS);
     message_take_prose(wire->text, message->text, sizeof message->text);
+    message->clock = wire->clock;
     return unpacking.status;
 }
 

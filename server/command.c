@@ -31,6 +31,8 @@ static const struct fields fields_of[] = {
         {.tensor = true, .block = true, .version = true, .values = true, .clock = true, .number = true, .pace = true},
     [COMMAND_CLOSE] = {.clock = true},
     [COMMAND_CONSISTENCY] = {.clock = true, .pace = true},
+    [COMMAND_TABLE_CONTRIBUTE] =
+        {.tensor = true, .version = true, .values = true, .rows = true, .clock = true, .number = true, .pace = true},
 };
 
 static bool kind_known(unsigned kind) {
@@ -335,9 +337,9 @@ enum canyon_status command_decode(const uint8_t *bytes, size_t count, struct ten
     command->rows = rows;
     command->version = load_u64(bytes + 32);
     command->count = values;
-    /* The head is a multiple of eight bytes, so ids and values are aligned when the string is. */
+    /* Head and pace are multiples of eight bytes, so ids and values are aligned when the string is. */
     if (rows > 0) {
-        command->ids = (const uint64_t *)(const void *)(bytes + COMMAND_HEAD_BYTES);
+        command->ids = (const uint64_t *)(const void *)(bytes + COMMAND_HEAD_BYTES + pace);
     }
     if (values > 0) {
         command->values = (const float *)(const void *)(bytes + COMMAND_HEAD_BYTES + pace + rows * sizeof(uint64_t));

@@ -35,7 +35,9 @@ enum command_kind {
                                * its clock is closed */
     COMMAND_CLOSE = 18,       /* any shard: clock: what was contributed is applied, and the clock after it is open */
     COMMAND_CONSISTENCY = 19, /* any shard: mode, clock (the first it is for), turns */
-    COMMAND_LAST = COMMAND_CONSISTENCY
+    COMMAND_TABLE_CONTRIBUTE = 20, /* any shard: tensor, version, clock, rank, ids, values: as TABLE_PUSH, but it is
+                                    * kept until its clock is closed */
+    COMMAND_LAST = COMMAND_TABLE_CONTRIBUTE
 };
 
 struct table_found;
@@ -48,21 +50,22 @@ struct command {
     enum canyon_status verdict;     /* REFUSE: why; not OK */
     const struct tensor_spec *spec; /* borrowed; canonical: every setting filled in, in descriptor order */
     uint32_t block;
-    uint8_t slot;        /* ASSIGN: enum slot, or between */
-    uint64_t version;    /* PUSH, TABLE_PUSH: the version the gradient's weights had; SET, ADJUST: the epoch */
+    uint8_t slot; /* ASSIGN: enum slot, or between */
+    uint64_t
+        version; /* PUSH, TABLE_PUSH, contributions: the version the gradient's weights had; SET, ADJUST: the epoch */
     const float *values; /* borrowed; where the slot is a number for the block, its 8 bytes */
     size_t count;        /* of values: 4-byte words */
-    uint64_t clock;      /* TABLE_PUSH, TABLE_TOUCH, CONTRIBUTE: the worker's; CLOSE, CONSISTENCY */
-    uint32_t rank;       /* CONTRIBUTE: the worker's */
+    uint64_t clock;      /* TABLE_PUSH, TABLE_TOUCH, CONTRIBUTE, TABLE_CONTRIBUTE: the worker's; CLOSE, CONSISTENCY */
+    uint32_t rank;       /* CONTRIBUTE, TABLE_CONTRIBUTE: the worker's */
     bool turns; /* CONSISTENCY: the mode that was set before is in force already, where this one begins later */
     struct consistency mode; /* CONSISTENCY */
     const uint64_t *ids;     /* borrowed; of rows, any number of times each */
     size_t rows;             /* of ids */
-    float *out; /* TABLE_PUSH, TABLE_TOUCH: receives the rows of the ids, in their order, as they are after it;
-                 * or NULL. No part of the command's string */
+    float *out; /* TABLE_PUSH, TABLE_TOUCH, TABLE_CONTRIBUTE: receives the rows of the ids, in their order, as they are
+                 * after it; or NULL. No part of the command's string */
     struct table_found
-        *found; /* TABLE_PUSH, TABLE_TOUCH: where the rows of the ids are, when shard_find_rows looked them
-                 * up already and the table was not changed since; or NULL. Likewise no part of it */
+        *found; /* TABLE_PUSH, TABLE_TOUCH, TABLE_CONTRIBUTE: where the rows of the ids are, when shard_find_rows looked
+                 * them up already and the table was not changed since; or NULL. Likewise no part of it */
 };
 
 /* The canonical string, integers little-endian, doubles as their IEEE-754 bits:
@@ -83,7 +86,8 @@ struct command {
  *       64      what the kind has of: pace, spec, ids (u64 each), values (float32; where the slot is a number of the
  *               block, a u64 or a double)
  *
- * a pace, of CONTRIBUTE and CONSISTENCY: u32 rank, u32 staleness, u8 mode, u8 combine, u8 order, u8 turns, u32 minimum;
+ * a pace, of CONTRIBUTE, TABLE_CONTRIBUTE and CONSISTENCY: u32 rank, u32 staleness, u8 mode, u8 combine, u8 order, u8
+ * turns, u32 minimum;
  *
  * and a spec: its name (u16 length, bytes), u32 rank, rank dims of u64, the optimizer's name, u32 settings, each its
  * name and a double, u32 initializer, u64 seed, double a, double b, u32 kind, u64 row cap, u64 capacity.

@@ -64,9 +64,14 @@ static bool is_there(const struct contribution_set *set, uint32_t rank) {
     return at < set->count && set->entries[at].rank == rank;
 }
 
+/* The order of a block's first contribution is that of all of the clock, whatever is set meanwhile. */
+static enum consistency_order order_of(const struct contribution_set *set, enum consistency_order order) {
+    return set->count == 0 ? order : set->by_rank ? CONSISTENCY_RANK : CONSISTENCY_ARRIVAL;
+}
+
 /* Whether the next entry must have values that it has not got. */
 static bool wants_values(const struct contribution_set *set, enum consistency_order order) {
-    bool needs = order == CONSISTENCY_RANK || set->count == 0;
+    bool needs = order_of(set, order) == CONSISTENCY_RANK || set->count == 0;
     return needs && (set->count == set->room || set->entries[set->count].values == NULL);
 }
 
@@ -118,6 +123,7 @@ void contributions_add(struct contributions *contributions, size_t place, uint32
     bool first = set->count == 0, there = is_there(set, rank);
     float *one = first ? NULL : set->entries[0].values; /* the sum, where there is one for all */
     size_t at = find(set, rank);
+    order = order_of(set, order);
     set->by_rank = order == CONSISTENCY_RANK;
     if (!there) {
         /* The entry that was made ready moves to where the rank belongs. */

@@ -21,7 +21,10 @@ struct batch {
     struct rows_layout layout;
     const uint8_t *payload;
     struct message_rows_done done;
-    size_t row_bytes;  /* of a row's gradient as it came */
+    size_t row_bytes; /* of a row's gradient as it came */
+    bool gathers;     /* gradients are kept until `clock` is closed; */
+    uint64_t clock;   /* then that of the contribution, and whose it is */
+    uint32_t rank;
     struct error pace; /* why gradients are not taken at all; only its status is set where they are */
 };
 
@@ -105,19 +108,6 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
     return CANYON_OK;
 }
 
-/* Rows are not gathered until a clock is closed. */
-static void check_mode(const struct handler *handler, struct batch *batch) {
-    uint64_t clock = batch->message.clock;
-    uint32_t rank = 0;
-    bool gathers = false;
-    batch->pace.status = CANYON_OK;
-    if (clocks_gathers(handler, batch->request, &clock, &rank, &gathers, &batch->pace) == CANYON_OK && gathers) {
-        error_set(&batch->pace, CANYON_UNSUPPORTED,
-                  "table '%s': pushes to tables are not synchronous in this version; clock %" PRIu64 " of this job is",
-                  batch->table->key.name, clock);
-    }
-}
-
 static bool changes(const struct batch *batch) {
     return batch->type != FRAME_TABLE_PULL || batch->message.create;
 }
@@ -143,12 +133,16 @@ static const uint64_t *ids_of(const struct batch *batch) {
 /* A run's command, but for its gradients. */
 static struct command command_of(const struct batch *batch, const struct rows_run *run, const uint64_t *ids) {
     const bool pushes = rows_push(batch->type);
-    struct command command = {.kind = pushes                             ? COMMAND_TABLE_PUSH
+    struct command command = {.kind = batch->gathers                     ? COMMAND_TABLE_CONTRIBUTE
+                                      : pushes                           ? COMMAND_TABLE_PUSH
                                       : batch->type == FRAME_TABLE_ERASE ? COMMAND_TABLE_ERASE
                                                                          : COMMAND_TABLE_TOUCH,
                               .tensor = batch->message.table,
                               .version = pushes ? run->version : 0,
-                              .clock = pushes || batch->message.create ? batch->message.clock : 0,
+                              .clock = batch->gathers                    ? batch->clock
+                                       : pushes || batch->message.create ? batch->message.clock
+                                                                         : 0,
+                              .rank = batch->rank,
                               .count = pushes ? (size_t)run->rows * batch->message.dim : 0,
                               .ids = ids,
                               .rows = run->rows,
@@ -223,7 +217,8 @@ static enum canyon_status check_memory(const struct handler *handler, const stru
     if (status == CANYON_OK && limit > 0) {
         status =
             error_set(error, CANYON_NO_MEMORY,
-                      "the new rows may take %" PRIu64 " bytes; %" PRIu64 " of at most %" PRIu64 " are taken already",
+                      "the new rows%s may take %" PRIu64 " bytes; %" PRIu64 " of at most %" PRIu64 " are taken already",
+                      command->kind == COMMAND_TABLE_CONTRIBUTE ? " and what is kept until the clock is closed" : "",
                       bytes, handler->state_bytes, limit);
     }
     return status;
@@ -232,7 +227,7 @@ static enum canyon_status check_memory(const struct handler *handler, const stru
 static enum canyon_status apply_run(struct handler *handler, struct batch *batch, struct shard *shard,
                                     struct command *command, struct shard_reply *reply, struct error *error) {
     enum canyon_status status = CANYON_OK;
-    if (command->found != NULL && command->found->missing == 0) {
+    if (command->found != NULL && command->found->missing == 0 && !batch->gathers) {
         return shard_apply(shard, command, reply, error); /* the table stays as large as it is */
     }
     const uint64_t before = shard_table_bytes(shard, command->tensor);
@@ -362,6 +357,9 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
         } else {
             result->code = (uint32_t)status;
             handler->counters.refused += !reply.duplicate;
+            if (status == CANYON_LATE || status == CANYON_BUSY) {
+                batch->done.clock = clocks_open(handler);
+            }
             handler->counters.not_finite += status == CANYON_NOT_FINITE && !reply.duplicate;
             if (batch->done.text[0] == '\0') {
                 memcpy(batch->done.text, error.text, sizeof error.text);
@@ -422,7 +420,8 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     batch.row_bytes = rows_push(batch.type) ? rows_row_bytes(batch.message.codec, batch.message.dim) : 0;
     batch.pace.status = CANYON_OK;
     if (rows_push(batch.type)) {
-        check_mode(handler, &batch);
+        batch.clock = batch.message.clock;
+        (void)clocks_gathers(handler, request, &batch.clock, &batch.rank, &batch.gathers, &batch.pace);
     }
     batch.done.runs = batch.message.runs;
     execute_runs(handler, &batch);

@@ -308,6 +308,7 @@ static enum canyon_status carry_out(struct shard *shard, const struct command *c
     case COMMAND_TABLE_PUSH:
     case COMMAND_TABLE_TOUCH:
     case COMMAND_TABLE_ERASE:
+    case COMMAND_TABLE_CONTRIBUTE:
         status = shard_apply_rows(shard, command, reply, &changed, error);
         shard->sequence += changed;
         break;
@@ -362,7 +363,8 @@ static enum canyon_status apply_numbered(struct shard *shard, const struct comma
 }
 
 static bool has_rows(enum command_kind kind) {
-    return kind == COMMAND_TABLE_PUSH || kind == COMMAND_TABLE_TOUCH || kind == COMMAND_TABLE_ERASE;
+    return kind == COMMAND_TABLE_PUSH || kind == COMMAND_TABLE_TOUCH || kind == COMMAND_TABLE_ERASE ||
+           kind == COMMAND_TABLE_CONTRIBUTE;
 }
 
 enum canyon_status shard_apply(struct shard *shard, const struct command *command, struct shard_reply *reply,

@@ -30,7 +30,7 @@ struct shard_reply {
     const float
         *weights; /* ASSIGN, PUSH: the block's weights, borrowed until a command changes this block or its tensor */
     size_t elements;
-    uint64_t rows; /* TABLE_PUSH, TABLE_TOUCH: made by it; TABLE_ERASE: gone */
+    uint64_t rows; /* TABLE_PUSH, TABLE_TOUCH, TABLE_CONTRIBUTE: made by it; TABLE_ERASE: gone */
     /* Of a numbered command: */
     uint64_t applied;           /* the session's last number here, after it */
     bool duplicate;             /* its number had been taken before: nothing changed */
@@ -140,8 +140,11 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  *
  *   CONTRIBUTE  as PUSH; UNSUPPORTED where the mode of its clock is not synchronous; LATE for a clock that is closed,
  *             BUSY for one that is not open yet; NO_MEMORY. The block is as before until the clock is closed
+ *   TABLE_CONTRIBUTE as TABLE_PUSH and CONTRIBUTE: the table's weights and version are as before until the clock is
+ *             closed, but new rows come to be at once
  *   CLOSE     for a clock that is closed already: OK, no sequence number. What was contributed to the open clock is
- *             applied, block by block; the clock after the command's is open then
+ *             applied, block by block, and to each table as one push of
+ *             that clock; the clock after the command's is open then
  *   CONSISTENCY the mode that is set already, from the same clock: OK, no sequence number
  *
  * NO_MEMORY from CREATE, a DEFINE that was not reserved, and commands of tables that were not; from these BUSY, too,
@@ -168,10 +171,10 @@ typedef void shard_watcher(void *user, const struct command *command);
 void shard_watch(struct shard *shard, shard_watcher *watch, void *user);
 
 /* Takes the memory that this DEFINE will need, so that of several shards all define a tensor or none; or makes room for
- * the new rows of a TABLE_PUSH or TABLE_TOUCH, so that it cannot fail for anything that is not in the state or the
- * command; of one whose number is not the next, nothing is needed. Errors as of shard_apply, which is to follow at once
- * when every shard is ready; if it does not, shard_release gives the memory back. Neither changes the state; nothing is
- * to be read in between. */
+ * the new rows of a TABLE_PUSH, TABLE_CONTRIBUTE or TABLE_TOUCH, so that it cannot fail for anything that is not in the
+ * state or the command; of one whose number is not the next, nothing is needed. Errors as of shard_apply, which is to
+ * follow at once when every shard is ready; if it does not, shard_release gives the memory back. Neither changes the
+ * state; nothing is to be read in between. */
 enum canyon_status shard_reserve(struct shard *shard, const struct command *command, struct error *error);
 void shard_release(struct shard *shard);
 
@@ -180,8 +183,9 @@ void shard_release(struct shard *shard);
 const struct consistency_plan *shard_consistency(const struct shard *shard);
 uint64_t shard_open_clock(const struct shard *shard);
 
-/* Bytes that contributions to a tensor take here, and by how many the next CONTRIBUTE can let them grow; 0 where the
- * command cannot be applied. Gives memory back that no contribution needs: nothing when there are some. */
+/* Bytes that contributions to a tensor or table take here, and, of a tensor, by how many the next CONTRIBUTE can let
+ * them grow; 0 where the command cannot be applied. Gives memory back that no contribution needs: nothing when there
+ * are some. */
 uint64_t shard_contributed(const struct shard *shard, uint64_t tensor);
 uint64_t shard_contribution_growth(const struct shard *shard, const struct command *command);
 void shard_trim_contributions(struct shard *shard, uint64_t tensor);
@@ -191,15 +195,15 @@ void shard_trim_contributions(struct shard *shard, uint64_t tensor);
 enum canyon_status shard_read(const struct shard *shard, uint64_t tensor, uint32_t block, uint32_t slot,
                               struct shard_block *view, struct error *error);
 
-/* Whether a TABLE_PUSH or TABLE_TOUCH, or a read by shard_pull_rows, is about a table that is here and about as many
- * gradients as it must be: errors as of shard_apply. *found then has the table, ids and count; with keys and room for
- * rows put in by the caller, table_find (server/table_found.h) looks up those of several commands to as many shards at
- * once, and each may go into its command. */
+/* Whether a TABLE_PUSH, TABLE_CONTRIBUTE or TABLE_TOUCH, or a read by shard_pull_rows, is about a table that is here
+ * and about as many gradients as it must be: errors as of shard_apply. *found then has the table, ids and count; with
+ * keys and room for rows put in by the caller, table_find (server/table_found.h) looks up those of several commands to
+ * as many shards at once, and each may go into its command. */
 enum canyon_status shard_find_rows(const struct shard *shard, const struct command *command, struct table_found *found,
                                    struct error *error);
 
-/* The most bytes by which a TABLE_PUSH or TABLE_TOUCH can let the table grow: as if all its ids were new, or with
- * `exact` for those that are. Errors as of shard_apply, but nothing about gradients. */
+/* The most bytes by which a TABLE_PUSH, TABLE_CONTRIBUTE or TABLE_TOUCH can let the table grow: as if all its ids were
+ * new, or with `exact` for those that are. Errors as of shard_apply, but nothing about gradients. */
 enum canyon_status shard_growth(const struct shard *shard, const struct command *command, bool exact, uint64_t *bytes,
                                 struct error *error);
 

@@ -1,11 +1,17 @@
 /* The job's mode in a shard, and its synchronous clocks: CONTRIBUTE, CLOSE, CONSISTENCY. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "server/shard_state.h"
 
 static struct dense *dense_at(const struct shard *shard, size_t index) {
     struct part *part = (struct part *)(void *)shard->parts.by_name[index];
     return part->spec.kind == TENSOR_DENSE ? (struct dense *)(void *)part : NULL;
+}
+
+static struct table *table_at(const struct shard *shard, size_t index) {
+    struct part *part = (struct part *)(void *)shard->parts.by_name[index];
+    return part->spec.kind == TENSOR_TABLE ? (struct table *)(void *)part : NULL;
 }
 
 static struct dense *find_dense(const struct shard *shard, uint64_t tensor) {
@@ -15,30 +21,31 @@ static struct dense *find_dense(const struct shard *shard, uint64_t tensor) {
 
 /* ---- CONTRIBUTE ---- */
 
-static enum canyon_status judge_clock(const struct shard *shard, const struct dense *part,
-                                      const struct command *command, struct error *error) {
-    if (consistency_at(&shard->plan, command->clock)->mode != CONSISTENCY_SYNC) {
-        return error_set(error, CANYON_UNSUPPORTED, "clock %" PRIu64 " is not synchronous in shard %u", command->clock,
+enum canyon_status shard_judge_clock(const struct shard *shard, const char *what, uint64_t clock, struct error *error) {
+    if (consistency_at(&shard->plan, clock)->mode != CONSISTENCY_SYNC) {
+        return error_set(error, CANYON_UNSUPPORTED, "clock %" PRIu64 " is not synchronous in shard %u", clock,
                          shard->index);
     }
-    if (command->clock < shard->open) {
+    if (clock < shard->open) {
         return error_set(error, CANYON_LATE,
-                         "block %u of tensor '%s': clock %" PRIu64 " is closed, clock %" PRIu64
+                         "%s: clock %" PRIu64 " is closed, clock %" PRIu64
                          " is open now: this gradient was not applied",
-                         command->block, part->key.name, command->clock, shard->open);
+                         what, clock, shard->open);
     }
-    if (command->clock > shard->open) {
+    if (clock > shard->open) {
         return error_set(error, CANYON_BUSY,
-                         "block %u of tensor '%s': clock %" PRIu64 " is not open yet, clock %" PRIu64
+                         "%s: clock %" PRIu64 " is not open yet, clock %" PRIu64
                          " is: pull before a push, which waits for it",
-                         command->block, part->key.name, command->clock, shard->open);
+                         what, clock, shard->open);
     }
     return CANYON_OK;
 }
 
 enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
                                     const struct command *command, struct error *error) {
-    enum canyon_status status = judge_clock(shard, part, command, error);
+    char what[LIMIT_NAME_BYTES + 48];
+    snprintf(what, sizeof what, "block %u of tensor '%s'", command->block, part->key.name);
+    enum canyon_status status = shard_judge_clock(shard, what, command->clock, error);
     if (status != CANYON_OK) {
         return status;
     }
@@ -58,7 +65,11 @@ enum canyon_status shard_contribute(struct shard *shard, struct dense *part, siz
 
 uint64_t shard_contributed(const struct shard *shard, uint64_t tensor) {
     const struct dense *part = find_dense(shard, tensor);
-    return part != NULL ? contributions_bytes(part->contributions) : 0;
+    struct table *table = NULL;
+    if (part == NULL) {
+        return shard_find_table(shard, tensor, &table, NULL) == CANYON_OK ? table_contributed(table) : 0;
+    }
+    return contributions_bytes(part->contributions);
 }
 
 uint64_t shard_contribution_growth(const struct shard *shard, const struct command *command) {
@@ -76,6 +87,10 @@ uint64_t shard_contribution_growth(const struct shard *shard, const struct comma
 
 void shard_trim_contributions(struct shard *shard, uint64_t tensor) {
     struct dense *part = find_dense(shard, tensor);
+    struct table *table = NULL;
+    if (part == NULL && shard_find_table(shard, tensor, &table, NULL) == CANYON_OK) {
+        table_trim(table);
+    }
     for (size_t place = 0; part != NULL && place < part->count; place++) {
         if (contributions_count(part->contributions, place) > 0) {
             return;
@@ -113,6 +128,9 @@ bool shard_close(struct shard *shard, const struct command *command) {
         struct dense *part = dense_at(shard, i);
         if (part != NULL && part->contributions != NULL) {
             close_part(part, mode->combine);
+        }
+        if (table_at(shard, i) != NULL) {
+            table_close(table_at(shard, i), shard->open, mode->combine);
         }
     }
     shard->open = command->clock + 1;

@@ -90,6 +90,7 @@ enum canyon_status shard_answer_again(struct shard *shard, const struct command 
     case COMMAND_TABLE_PUSH:
     case COMMAND_TABLE_TOUCH:
     case COMMAND_TABLE_ERASE:
+    case COMMAND_TABLE_CONTRIBUTE:
         return read_rows(shard, command, reply, error);
     default:
         return CANYON_OK;
@@ -101,8 +102,8 @@ void shard_watch(struct shard *shard, shard_watcher *watch, void *user) {
     shard->watcher = user;
 }
 
-/* A refusal is told as such, so that whoever applies it again refuses too, whatever made it be refused. What was lent to
- * the command for this shard is not part of it. */
+/* A refusal is told as such, so that whoever applies it again refuses too, whatever made it be refused. What was lent
+ * to the command for this shard is not part of it. */
 void shard_tell(const struct shard *shard, const struct command *command, enum canyon_status status) {
     if (status != CANYON_OK && MUTANT(refusal_not_logged)) {
         return;

@@ -54,6 +54,8 @@ enum canyon_status shard_apply_catalogue(struct shard *shard, const struct comma
 /* CONTRIBUTE, with the place of its block found and its gradient judged; CLOSE; CONSISTENCY. (shard_pace.c) */
 enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
                                     const struct command *command, struct error *error);
+/* Whether contributions to a clock are taken now: UNSUPPORTED, LATE, BUSY. `what` they are to is for the text. */
+enum canyon_status shard_judge_clock(const struct shard *shard, const char *what, uint64_t clock, struct error *error);
 bool shard_close(struct shard *shard, const struct command *command);
 bool shard_set_consistency(struct shard *shard, const struct command *command);
 /* Mode and open clock, where there was ever any. */
@@ -79,7 +81,7 @@ enum canyon_status shard_find_table(const struct shard *shard, uint64_t tensor, 
 /* Makes the part of a DEFINE. NULL when memory cannot be had. */
 struct part *shard_make_table(struct shard *shard, const struct command *command);
 
-/* Reserves, applies: TABLE_PUSH, TABLE_TOUCH, TABLE_ERASE. Apply says whether the state changed. */
+/* Reserves, applies: TABLE_PUSH, TABLE_TOUCH, TABLE_ERASE, TABLE_CONTRIBUTE. Apply says whether the state changed. */
 enum canyon_status shard_reserve_rows(struct shard *shard, const struct command *command, struct error *error);
 enum canyon_status shard_apply_rows(struct shard *shard, const struct command *command, struct shard_reply *reply,
                                     bool *changed, struct error *error);

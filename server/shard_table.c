@@ -47,7 +47,8 @@ static enum canyon_status check_rows(const struct command *command, const struct
         return error_set(error, CANYON_TOO_LARGE, "table '%s': %zu ids at once are more than %d", table->key.name,
                          command->rows, LIMIT_BATCH_ROWS);
     }
-    if (command->kind == COMMAND_TABLE_PUSH && command->count != command->rows * table->dim) {
+    const bool gives = command->kind == COMMAND_TABLE_PUSH || command->kind == COMMAND_TABLE_CONTRIBUTE;
+    if (gives && command->count != command->rows * table->dim) {
         return error_set(error, CANYON_INVALID_ARGUMENT,
                          "table '%s' has rows of %zu elements: gradients of %zu rows are %zu values, not %zu",
                          table->key.name, table->dim, command->rows, command->rows * table->dim, command->count);
@@ -81,14 +82,45 @@ static enum canyon_status admit(const struct table *table, struct error *error) 
     return rule_admit(&table->rule.staleness, table->staleness, what, error);
 }
 
+static struct giving giving_of(const struct shard *shard, const struct command *command) {
+    return (struct giving){.rank = command->rank, .order = consistency_at(&shard->plan, command->clock)->order};
+}
+
 enum canyon_status shard_reserve_rows(struct shard *shard, const struct command *command, struct error *error) {
     struct table *table = NULL;
     enum canyon_status status = find(shard, command, &table, error);
     if (status == CANYON_OK && command->kind != COMMAND_TABLE_ERASE) {
         shard->workspace->found = command->found;
-        status = table_reserve(table, command->ids, command->rows, error);
+        if (command->kind == COMMAND_TABLE_CONTRIBUTE) {
+            const struct giving giving = giving_of(shard, command);
+            status = table_reserve_contribution(table, command->ids, command->rows, &giving, error);
+        } else {
+            status = table_reserve(table, command->ids, command->rows, error);
+        }
         shard->workspace->found = NULL;
         shard->filled = status == CANYON_OK ? table : NULL;
+    }
+    return status;
+}
+
+/* TABLE_PUSH and TABLE_CONTRIBUTE. */
+static enum canyon_status take_gradients(const struct shard *shard, struct table *table, const struct command *command,
+                                         struct shard_reply *reply, struct error *error) {
+    const uint64_t version = table->version;
+    reply->staleness = version > command->version ? version - command->version : 0;
+    table->staleness = reply->staleness;
+    enum canyon_status status = admit(table, error);
+    if (status == CANYON_OK && command->kind == COMMAND_TABLE_PUSH) {
+        return table_push(table, command->ids, command->rows, command->values, command->clock, command->out, error);
+    }
+    if (status == CANYON_OK) {
+        char what[LIMIT_NAME_BYTES + 48];
+        snprintf(what, sizeof what, "rows of table '%s' in shard %u", table->key.name, table->shard);
+        status = shard_judge_clock(shard, what, command->clock, error);
+    }
+    if (status == CANYON_OK) {
+        const struct giving giving = giving_of(shard, command);
+        status = table_contribute(table, command->ids, command->rows, command->values, &giving, command->out, error);
     }
     return status;
 }
@@ -104,16 +136,10 @@ enum canyon_status shard_apply_rows(struct shard *shard, const struct command *c
     if (status != CANYON_OK) {
         return status;
     }
-    uint64_t version = table->version, rows = table_rows(table) - table->reserved_count;
+    uint64_t rows = table_rows(table) - table->reserved_count;
     shard->workspace->found = command->kind == COMMAND_TABLE_ERASE ? NULL : command->found;
-    if (command->rows > 0 && command->kind == COMMAND_TABLE_PUSH) {
-        reply->staleness = version > command->version ? version - command->version : 0;
-        table->staleness = reply->staleness;
-        status = admit(table, error);
-        if (status == CANYON_OK) {
-            status =
-                table_push(table, command->ids, command->rows, command->values, command->clock, command->out, error);
-        }
+    if (command->rows > 0 && (command->kind == COMMAND_TABLE_PUSH || command->kind == COMMAND_TABLE_CONTRIBUTE)) {
+        status = take_gradients(shard, table, command, reply, error);
         *changed = status == CANYON_OK;
     } else if (command->rows > 0 && command->kind == COMMAND_TABLE_TOUCH) {
         status = table_touch(table, command->ids, command->rows, command->clock, command->out, changed, error);
@@ -143,6 +169,12 @@ enum canyon_status shard_growth(const struct shard *shard, const struct command 
     }
     if (status == CANYON_OK && rows > 0 && command->kind != COMMAND_TABLE_ERASE) {
         *bytes = table_room(table, rows);
+    }
+    if (status == CANYON_OK && command->kind == COMMAND_TABLE_CONTRIBUTE) {
+        const struct giving giving = giving_of(shard, command);
+        uint64_t kept = 0;
+        status = table_contribution_room(table, command->ids, command->rows, &giving, exact, &kept, error);
+        *bytes += kept;
     }
     return status;
 }

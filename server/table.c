@@ -39,6 +39,10 @@ struct table *table_create(const struct job *job, uint32_t shard, uint64_t id, c
 
 void table_destroy(struct table *table) {
     if (table != NULL) {
+        if (table->contributions != NULL) {
+            row_contributions_finish(table->contributions);
+            free(table->contributions);
+        }
         free(table->reserved);
         row_store_finish(&table->store);
         row_index_finish(&table->index);
@@ -61,7 +65,7 @@ uint64_t table_value_bytes(const struct table *table) {
 }
 
 uint64_t table_bytes(const struct table *table) {
-    return row_index_bytes(&table->index) + row_store_bytes(&table->store);
+    return row_index_bytes(&table->index) + row_store_bytes(&table->store) + table_contributed(table);
 }
 
 uint64_t table_room(const struct table *table, uint64_t rows) {
@@ -88,4 +92,7 @@ void table_digest(const struct table *table, struct hash *hash) {
     hash_u64(hash, table_rows(table));
     table_sum(table, sum);
     hash_update(hash, sum, sizeof sum);
+    if (table->contributions != NULL) {
+        row_contributions_digest(table->contributions, hash);
+    }
 }

@@ -26,6 +26,7 @@
 #include "common/tensor.h"
 #include "server/directory.h"
 #include "server/initializer.h"
+#include "server/row_contributions.h"
 #include "server/row_index.h"
 #include "server/row_store.h"
 #include "server/rule.h"
@@ -51,7 +52,8 @@ struct table {
     struct row_index index;
     struct row_store store;
     uint64_t staleness; /* of the push that comes next: of its gradient's weights; no part of the state */
-    uint64_t *reserved; /* keys of rows that were made by table_reserve; no part of the state */
+    struct row_contributions *contributions; /* of the clock that is open; made for the first one; NULL before */
+    uint64_t *reserved;                      /* keys of rows that were made by table_reserve; no part of the state */
     size_t reserved_count;
 };
 
@@ -95,8 +97,33 @@ enum canyon_status table_push(struct table *table, const uint64_t *ids, size_t c
 enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t count, uint64_t clock, float *out,
                                bool *changed, struct error *error);
 
-/* Removes rows; *erased receives how many were there. Their places are used again; their ids begin anew when they come
- * again. NO_MEMORY, when nothing has changed. */
+/* Whose contribution, and how those of a clock are added up. */
+struct giving {
+    uint32_t rank;
+    enum consistency_order order;
+};
+
+/* As table_push and table_reserve, but the gradients are kept until table_close; the rows that are not there are made
+ * now, with a step of 0. Errors of table_push, and NO_MEMORY where the gradients cannot be kept. After it closing needs
+ * no memory. (table_contribute.c) */
+enum canyon_status table_contribute(struct table *table, const uint64_t *ids, size_t count, const float *gradients,
+                                    const struct giving *giving, float *out, struct error *error);
+enum canyon_status table_reserve_contribution(struct table *table, const uint64_t *ids, size_t count,
+                                              const struct giving *giving, struct error *error);
+
+/* Bytes that contributions take, which are among table_bytes; the most by which one can let them grow, `exact` as of
+ * shard_growth (NO_MEMORY). Gives them back where nothing is contributed. */
+uint64_t table_contributed(const struct table *table);
+enum canyon_status table_contribution_room(struct table *table, const uint64_t *ids, size_t count,
+                                           const struct giving *giving, bool exact, uint64_t *bytes,
+                                           struct error *error);
+void table_trim(struct table *table);
+
+/* Applies what is contributed as one push of this clock, which has each row once: nothing where there is none. */
+void table_close(struct table *table, uint64_t clock, enum consistency_combine combine);
+
+/* Removes rows, and what was contributed to them; *erased receives how many were there. Their places are used again;
+ * their ids begin anew when they come again. NO_MEMORY, when nothing has changed. */
 enum canyon_status table_erase(struct table *table, const uint64_t *ids, size_t count, uint64_t *erased,
                                struct error *error);
 

@@ -38,6 +38,9 @@ enum canyon_status batch_create(struct table *table, struct table_batch *batch, 
 /* Says of the rows that were missing where they were made; the batch began with what was found. */
 void batch_tell(const struct table_batch *batch, struct table_found *found);
 
+/* What was reserved is the table's from now on. */
+void batch_keep(struct table *table);
+
 /* Removes a row. False when it is not there. */
 bool batch_unmake(struct table *table, uint64_t key);
 

@@ -20,6 +20,9 @@ struct cursor {
 };
 
 static void prefetch_table(const struct table_found *found) {
+    if (found->table == NULL) {
+        return; /* an operation that will be refused, without rows */
+    }
     __builtin_prefetch(&found->table->index);
     __builtin_prefetch(&found->table->index.front);
     __builtin_prefetch(&found->table->store);

@@ -1,4 +1,5 @@
 /* The operations that change a table: see server/table.h. */
+#include <assert.h>
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
@@ -37,7 +38,7 @@ enum canyon_status table_reserve(struct table *table, const uint64_t *ids, size_
     return status;
 }
 
-static void forget_reserved(struct table *table) {
+void batch_keep(struct table *table) {
     free(table->reserved);
     table->reserved = NULL;
     table->reserved_count = 0;
@@ -47,7 +48,7 @@ void table_release(struct table *table) {
     for (size_t i = table->reserved_count; i > 0; i--) {
         (void)batch_unmake(table, table->reserved[i - 1]);
     }
-    forget_reserved(table);
+    batch_keep(table);
 }
 
 /* ---- A push ---- */
@@ -173,8 +174,8 @@ static void copy_out(const struct table *table, const struct table_batch *batch,
     }
 }
 
-/* Everything a push needs beside its rows. */
-static enum canyon_status prepare(struct table *table, const struct table_batch *batch, uint64_t clock,
+/* Everything a push needs beside its rows. Where it closes a clock, it can be had: contributing saw to that. */
+static enum canyon_status prepare(struct table *table, const struct table_batch *batch, uint64_t clock, bool closes,
                                   struct push *push, struct error *error) {
     double hyper[OPTIMIZER_HYPERPARAMETERS];
     struct workspace *workspace = table->workspace;
@@ -185,6 +186,9 @@ static enum canyon_status prepare(struct table *table, const struct table_batch 
         .rows = table->rule.nonfinite == NONFINITE_REFUSE ? table->rule.optimizer->rows[optimizer_set_chosen()] : NULL,
         .prepared = workspace_prepared(workspace, table->rule.optimizer, hyper),
         .clock = saturated(clock)};
+    if (push->prepared == NULL && closes) {
+        push->prepared = workspace_displace(workspace, table->rule.optimizer, hyper);
+    }
     if (table->rule.nonfinite != NONFINITE_REFUSE) {
         push->tamed = workspace_row(workspace, table->dim);
     }
@@ -193,6 +197,16 @@ static enum canyon_status prepare(struct table *table, const struct table_batch 
                          table->key.name);
     }
     return CANYON_OK;
+}
+
+/* From here on nothing can fail. */
+static void begin_push(struct push *push, uint64_t clock) {
+    struct table *table = push->table;
+    table->version++;
+    table->clock = clock > table->clock ? clock : table->clock;
+    if (table->rule.steps == STEPS_SHARD) {
+        push->common = prepared_at(push->prepared, saturated(table->version), table->scalars);
+    }
 }
 
 enum canyon_status table_push(struct table *table, const uint64_t *ids, size_t count, const float *gradients,
@@ -204,25 +218,60 @@ enum canyon_status table_push(struct table *table, const uint64_t *ids, size_t c
     if (status != CANYON_OK) {
         return status;
     }
-    status = prepare(table, &batch, clock, &push, error);
+    status = prepare(table, &batch, clock, false, &push, error);
     if (status == CANYON_OK) {
         status = batch_create(table, &batch, &made, error);
     }
     if (status != CANYON_OK) {
         return status;
     }
-    forget_reserved(table);
-    table->version++;
-    table->clock = clock > table->clock ? clock : table->clock;
-    if (table->rule.steps == STEPS_SHARD) {
-        uint32_t step = saturated(table->version);
-        push.common = prepared_at(push.prepared, step, table->scalars);
-    }
+    batch_keep(table);
+    begin_push(&push, clock);
     update_rows(&push, &batch, out);
     if (out != NULL && batch.which != NULL) {
         copy_out(table, &batch, out);
     }
     return CANYON_OK;
+}
+
+/* ---- Many pushes at once ---- */
+
+/* Finds the rows of a piece, which contributing made and only erasing would take away, and updates them. */
+static void close_piece(const struct push *push, size_t count, const uint64_t *ids, const uint64_t *keys) {
+    struct table *table = push->table;
+    struct row_at rows[ROW_CONTRIBUTIONS_PIECE];
+    struct table_found found = {.table = table, .ids = ids, .keys = keys, .rows = rows, .count = count};
+    table_find(&found, 1);
+    assert(found.missing == 0);
+    const struct table_batch batch = {.count = count,
+                                      .ids = ids,
+                                      .keys = keys,
+                                      .rows = rows,
+                                      .gradients = table->contributions->piece,
+                                      .given = count};
+    update_rows(push, &batch, NULL);
+}
+
+void table_close(struct table *table, uint64_t clock, enum consistency_combine combine) {
+    struct row_contributions *contributions = table->contributions;
+    uint64_t ids[ROW_CONTRIBUTIONS_PIECE], keys[ROW_CONTRIBUTIONS_PIECE];
+    const struct table_batch none = {.count = 0};
+    struct push push;
+    uint32_t at = 0;
+    size_t count;
+    if (contributions != NULL && contributions->contributed > 0) {
+        table->staleness = 0;
+        enum canyon_status status = prepare(table, &none, clock, true, &push, NULL);
+        assert(status == CANYON_OK);
+        (void)status;
+        begin_push(&push, clock);
+        while ((count = row_contributions_take(contributions, &at, combine, ids, keys)) > 0) {
+            close_piece(&push, count, ids, keys);
+        }
+    }
+    if (contributions != NULL) {
+        row_contributions_clear(contributions);
+    }
 }
 
 /* ---- The others ---- */
@@ -242,7 +291,7 @@ enum canyon_status table_touch(struct table *table, const uint64_t *ids, size_t 
         return status;
     }
     *changed = made > 0 || table->reserved_count > 0;
-    forget_reserved(table);
+    batch_keep(table);
     for (size_t i = 0; i < batch.count && i < BATCH_AHEAD_ROWS && !batch.asked; i++) {
         batch_prefetch_touch(table, batch.rows[i]);
     }
@@ -273,6 +322,9 @@ enum canyon_status table_erase(struct table *table, const uint64_t *ids, size_t 
     *erased = batch.count - batch.missing;
     for (size_t i = 0; i < batch.count; i++) {
         (void)batch_unmake(table, batch.keys[i]);
+        if (table->contributions != NULL) {
+            row_contributions_forget(table->contributions, batch.keys[i]);
+        }
     }
     return CANYON_OK;
 }

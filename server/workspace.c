@@ -81,9 +81,13 @@ bool workspace_floats(struct workspace *workspace, size_t floats) {
 
 float *workspace_row(struct workspace *workspace, size_t dim) {
     if (dim > workspace->row_floats) {
+        float *row = malloc(dim * sizeof *row);
+        if (row == NULL) {
+            return NULL;
+        }
         free(workspace->row);
-        workspace->row = malloc(dim * sizeof *workspace->row);
-        workspace->row_floats = workspace->row == NULL ? 0 : dim;
+        workspace->row = row;
+        workspace->row_floats = dim;
     }
     return workspace->row;
 }
@@ -113,4 +117,17 @@ struct prepared *workspace_prepared(struct workspace *workspace, const struct op
         (*place)->used = workspace->uses;
     }
     return *place;
+}
+
+struct prepared *workspace_displace(struct workspace *workspace, const struct optimizer *optimizer,
+                                    const double *hyper) {
+    struct prepared *oldest = workspace->prepared[0];
+    for (size_t i = 1; i < WORKSPACE_PREPARED && workspace->prepared[i] != NULL; i++) {
+        oldest = workspace->prepared[i]->used < oldest->used ? workspace->prepared[i] : oldest;
+    }
+    if (oldest != NULL) {
+        prepared_init(oldest, optimizer, hyper);
+        oldest->used = ++workspace->uses;
+    }
+    return oldest;
 }

@@ -50,12 +50,18 @@ void workspace_destroy(struct workspace *workspace);
 bool workspace_rows(struct workspace *workspace, size_t rows);
 bool workspace_floats(struct workspace *workspace, size_t floats);
 
-/* Room for one more row of so many numbers, valid until it is asked for again. NULL when memory cannot be had. */
+/* Room for one more row of so many numbers, valid until it is asked for again. NULL when memory cannot be had;
+ * for what there was room before there is again. */
 float *workspace_row(struct workspace *workspace, size_t dim);
 
 /* The set for an optimizer under these hyperparameters (OPTIMIZER_HYPERPARAMETERS of them, zeros behind), perhaps made
  * anew in place of the one used longest ago. NULL when memory cannot be had. */
 struct prepared *workspace_prepared(struct workspace *workspace, const struct optimizer *optimizer,
+                                    const double *hyper);
+
+/* The same without taking memory, in place of the set used longest ago, which may be equal to what is asked for. NULL
+ * where no set was made yet. */
+struct prepared *workspace_displace(struct workspace *workspace, const struct optimizer *optimizer,
                                     const double *hyper);
 
 #endif

@@ -599,8 +599,9 @@ struct canyon_batch {
     float *weights;         /* likewise; may be the same memory as gradients; or NULL */
     size_t values;          /* how many floats gradients and weights have, each: checked against count x dim of the
                                table. 0: not told */
-    uint64_t clock; /* this worker's step, for schedules and for what rows note of when they were touched last; 0: as
-                       many batches as this handle has pushed, this one counted */
+    uint64_t clock; /* this worker's step, for schedules and for what rows note of when they were touched last; 0: that
+                       of canyon_clock, or, where it was never called, as many batches as this handle has pushed, this
+                       one counted. In a synchronous job the clock that gradients are for */
     int create;     /* 1: a pull makes the rows that are not there */
     /* Filled in when it is done: */
     uint64_t rows;      /* different ids */
@@ -618,6 +619,7 @@ CANYON_API void canyon_batch_init(struct canyon_batch *batch);
  * - TOO_LARGE: more than CANYON_MAX_BATCH ids. Nothing was sent
  * - NOT_FINITE, TOO_LARGE, NO_MEMORY, BUSY, DENIED, REFUSED: rows were refused for that reason, batch.refused says how
  *   many
+ * - LATE, STALE, CONFLICT: likewise; see canyon_clock
  * - NOT_FOUND, STATE_LOST: as for tensors */
 CANYON_API enum canyon_status canyon_table_step(canyon_table *table, struct canyon_batch *batch, uint32_t timeout_ms);
 
@@ -739,8 +741,11 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * comes back goes on at the lowest clock of the others, as one that comes late begins there.
  *
  * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
- * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open. Pushes to tables
- * are UNSUPPORTED in a synchronous job; their pulls wait like others.
+ * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open.
+ *
+ * All this holds for rows of tables, each by itself: a row's mean is divided by the workers whose gradients came for
+ * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for
+ * them, so caps and limits refuse then, not when the clock is over; erasing a row takes along what was kept for it.
  *
  * HOW STALE. A push names the version that its weights had; how many others came between is its staleness. What is done
  * about it is a setting of a tensor or table: staleness=accept (the default), staleness=scale (the learning rate of

@@ -409,9 +409,9 @@ def command_spec(name, dims, optimizer, settings, kind=0, cap=0, capacity=0, ini
 
 
 def one_command(kind, tensor=1, block=0, session=0, version=0, spec=b"", numbers=b"", slot=0, clock=0, number=0,
-                verdict=0, ids=()):
+                verdict=0, ids=(), pace=b""):
     body = (struct.pack("<BBBBIQ", 2, kind, slot, verdict, len(ids) or block, tensor) + bytes([session] * 16)
-            + struct.pack("<QIIQQ", version, len(spec), len(numbers) // 4, clock, number) + spec
+            + struct.pack("<QIIQQ", version, len(spec), len(numbers) // 4, clock, number) + pace + spec
             + b"".join(struct.pack("<Q", i) for i in ids) + numbers)
     return struct.pack("<H", len(body)) + body
 
@@ -484,6 +484,22 @@ def table():
                       + table_command(14, [2], **by(4)) + table_command(12, [1], make.floats(nan), **by(6))
                       + table_command(12, [1], make.floats(1), **by(9)) + table_command(13, [8], **by(2, 5)) + refuse(5, 1, 9)
                       + evict(4) + table_command(12, [1], make.floats(1), **by(7)) + table_command(12, [], b"", **by(1)))
+    mode = lambda clock, combine=0, order=0, kind=2: one_command(
+        19, tensor=0, clock=clock, pace=struct.pack("<IIBBBBI", 0, 0, kind, combine, order, 0, 0))
+    close = lambda clock: one_command(18, tensor=0, clock=clock)
+    give = lambda clock, rank, ids, *floats, **more: table_command(
+        20, ids, make.floats(*floats), clock, pace=struct.pack("<IIBBBBI", rank, 0, 0, 0, 0, 0, 0), **more)
+    for name, order in (("arrival", 0), ("rank", 1)):
+        yield "together-" + name, (
+            one_command(6, spec=plain) + give(1, 0, [1], 1, 2) + mode(2, 0, order) + give(2, 3, [1, 2], 1, 2, 3, 4)
+            + give(2, 0, [2, 1, 2], 1, 2, 3, 4, 5, 6) + give(2, 3, [2], 1, 1) + give(2, 1, [3], nan, 1) + give(3, 1, [3], 1, 1)
+            + table_command(14, [1]) + give(2, 1, [1], 7, 7) + mode(2, 1, 1 - order) + give(2, 1, [1, 3], 1, 1, 1, 1)
+            + close(2) + give(2, 1, [1], 1, 1) + give(3, 1, [1], 1, 1, **by(1)) + give(3, 1, [1], 1, 1, **by(1))
+            + give(2, 1, [1], 1, 1, **by(2)) + table_command(14, [1]) + close(4) + give(5, 0, [], **by(3)) + one_command(7))
+    yield "together-cap", (one_command(6, spec=capped) + mode(1) + give(1, 0, [1, 2], 1, 1) + give(1, 1, [3, 4], 1, 1)
+                           + give(1, 1, [3, 3], 3e38, 3e38) + give(1, 1, [3], 3e38) + give(1, 2, [3], 3e38) + close(1))
+    yield "together-skip", (one_command(6, spec=shard) + mode(1) + give(1, 0, [1, 2], 1, nan, 1, inf)
+                            + give(1, 1, [2], 1, 1) + close(1) + close(1))
     yield "confused", (one_command(6, spec=plain) + one_command(9, numbers=make.floats(1, 1)) + table_command(12, [], b"")
                        + table_command(12, [1], make.floats(1)) + table_command(13, [1], tensor=2)
                        + one_command(6, tensor=2, spec=command_spec("u", [2], "sgd", [("lr", 0.1)] + common))

@@ -44,7 +44,8 @@ static bool is_large(const struct shard *shard, const struct command *command) {
 }
 
 static bool takes_rows(const struct command *command) {
-    return command->kind == COMMAND_TABLE_PUSH || command->kind == COMMAND_TABLE_TOUCH;
+    return command->kind == COMMAND_TABLE_PUSH || command->kind == COMMAND_TABLE_TOUCH ||
+           command->kind == COMMAND_TABLE_CONTRIBUTE;
 }
 
 static enum canyon_status apply(struct side *side, struct command command, struct shard_reply *reply) {

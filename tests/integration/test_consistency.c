@@ -284,6 +284,153 @@ static void late_gradients_are_refused_and_the_next_clock_is_the_open_one(void *
     cluster_stop(cluster);
 }
 
+/* ---- the same of a table's rows ---- */
+
+#define KEYS 700 /* of each worker */
+#define DIM  6
+#define ALL  1200 /* rows there may be */
+
+/* Of the same size for all, and with all their digits: nearly every sum of three depends on the order. */
+static float rough(unsigned worker, uint64_t step, size_t i) {
+    return noise(worker, step, i) / (worker == 1 ? 7e4f : 7e-3f);
+}
+
+static canyon_table *table_of(canyon_client *client, const char *optimizer) {
+    struct canyon_table_spec spec;
+    canyon_table *table = NULL;
+    canyon_table_spec_init(&spec);
+    snprintf(spec.name, sizeof spec.name, "t");
+    spec.dim = DIM;
+    check_ok(canyon_table_spec_optimizer(&spec, optimizer));
+    check_ok(canyon_table_create(client, &spec, PATIENCE_MS, &table));
+    return table;
+}
+
+/* Some rows are of one worker, some of two, some of all. */
+static uint64_t key(unsigned worker, uint64_t step, size_t i) {
+    return (i * 7 + worker * 300 + step * 13) % ALL;
+}
+
+static void take_rows(canyon_table *table, float *weights) {
+    static uint64_t ids[ALL];
+    for (uint64_t i = 0; i < ALL; i++)
+        ids[i] = i;
+    check_ok(canyon_table_pull(table, ids, ALL, weights, PATIENCE_MS));
+}
+
+static void give_rows(canyon_table *table, const uint64_t *ids, size_t count, const float *gradients) {
+    check_ok(canyon_table_push(table, ids, count, gradients, PATIENCE_MS));
+}
+
+static void rows_together(const char *mode, bool backwards, float *weights) {
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *clients[CREW];
+    canyon_table *tables[CREW];
+    static uint64_t ids[KEYS];
+    static float gradients[KEYS * DIM];
+    char name[16];
+    for (unsigned w = 0; w < CREW; w++) {
+        snprintf(name, sizeof name, "w%u", w);
+        clients[w] = connect_as(cluster, name, mode);
+        tables[w] = table_of(clients[w], "adam:lr=0.1");
+        check(clock_of(clients[w]) == 1);
+    }
+    for (uint64_t step = 1; step <= 3; step++) {
+        for (unsigned turn = 0; turn < CREW; turn++) {
+            const unsigned w = backwards ? CREW - 1 - turn : turn;
+            take_rows(tables[w], weights); /* which waits for the clock before */
+            for (size_t i = 0; i < KEYS; i++)
+                ids[i] = key(w, step, i);
+            for (size_t i = 0; i < (size_t)KEYS * DIM; i++)
+                gradients[i] = rough(w, step, i);
+            /* In two halves, of which a row has at most one. */
+            give_rows(tables[w], ids, KEYS / 2, gradients);
+            give_rows(tables[w], ids + KEYS / 2, KEYS - KEYS / 2, gradients + KEYS / 2 * DIM);
+        }
+        for (unsigned w = 0; w < CREW; w++)
+            check(clock_of(clients[w]) == step + 1);
+    }
+    take_rows(tables[0], weights);
+    for (unsigned w = 0; w < CREW; w++) {
+        canyon_table_close(tables[w]);
+        canyon_close(clients[w]);
+    }
+    cluster_stop(cluster);
+}
+
+/* One worker, who pushes each row once with what all had of it, in the order of ranks. */
+static void rows_alone(bool mean, float *weights) {
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *client = client_connect(cluster_servers(cluster));
+    canyon_table *table = table_of(client, "adam:lr=0.1");
+    static uint64_t ids[ALL];
+    static float sums[ALL * DIM];
+    for (uint64_t step = 1; step <= 3; step++) {
+        unsigned givers[ALL] = {0};
+        size_t count = 0;
+        for (unsigned w = 0; w < CREW; w++)
+            for (size_t i = 0; i < KEYS; i++) {
+                const uint64_t id = key(w, step, i);
+                for (size_t k = 0; k < DIM; k++) {
+                    const float g = rough(w, step, i * DIM + k);
+                    sums[id * DIM + k] = givers[id] == 0 ? g : sums[id * DIM + k] + g;
+                }
+                givers[id]++;
+            }
+        for (uint64_t id = 0; id < ALL; id++) {
+            if (givers[id] == 0)
+                continue;
+            for (size_t k = 0; k < DIM; k++)
+                sums[count * DIM + k] = mean ? sums[id * DIM + k] / (float)givers[id] : sums[id * DIM + k];
+            ids[count++] = id;
+        }
+        check(count > KEYS);
+        give_rows(table, ids, count, sums);
+    }
+    take_rows(table, weights);
+    canyon_table_close(table);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
+static void rows_pushed_together_are_those_of_one_worker(void **state) {
+    (void)state;
+    static float alone[ALL * DIM], forwards[ALL * DIM], backwards[ALL * DIM];
+    rows_alone(true, alone);
+    rows_together("sync:rank", false, forwards);
+    rows_together("sync:rank", true, backwards);
+    check(memcmp(alone, forwards, sizeof alone) == 0);
+    check(memcmp(alone, backwards, sizeof alone) == 0);
+    rows_alone(false, alone);
+    rows_together("sync:sum", false, backwards); /* which arrive in the order of ranks */
+    check(memcmp(alone, backwards, sizeof alone) == 0);
+    rows_together("sync:sum", true, backwards); /* and which do not */
+    check(memcmp(alone, backwards, sizeof alone) != 0);
+}
+
+static void late_rows_are_refused_and_the_next_clock_is_the_open_one(void **state) {
+    (void)state;
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *fast = connect_as(cluster, "fast", "sync:sum,minimum=1"), *slow = connect_as(cluster, "slow", NULL);
+    canyon_table *one = table_of(fast, "sgd:lr=1"), *two = table_of(slow, "sgd:lr=1");
+    const uint64_t ids[2] = {3, 4};
+    const float ones[2 * DIM] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    check(clock_of(fast) == 1 && clock_of(slow) == 1);
+    for (uint64_t step = 1; step <= 3; step++) {
+        give_rows(one, ids, 2, ones);
+        check(clock_of(fast) == step + 1);
+    }
+    check_status(canyon_table_push(two, ids, 2, ones, PATIENCE_MS), CANYON_LATE);
+    check_text("clock 1 is closed");
+    check(clock_of(slow) == 4);
+    give_rows(two, ids, 2, ones);
+    canyon_table_close(one);
+    canyon_table_close(two);
+    canyon_close(fast);
+    canyon_close(slow);
+    cluster_stop(cluster);
+}
+
 struct contributor {
     const struct cluster *cluster;
     struct gate *pushed;
@@ -433,6 +580,8 @@ int main(void) {
         integration_test(a_worker_that_dies_is_waited_for_as_long_as_its_lease),
         integration_test(by_rank_the_weights_are_those_of_one_worker_with_the_big_batch),
         integration_test(late_gradients_are_refused_and_the_next_clock_is_the_open_one),
+        integration_test(rows_pushed_together_are_those_of_one_worker),
+        integration_test(late_rows_are_refused_and_the_next_clock_is_the_open_one),
         integration_test(what_a_dead_worker_pushed_whole_counts),
         integration_test(modes_change_from_a_clock_on_and_are_compared),
         integration_test(stale_gradients_are_counted_scaled_and_refused),

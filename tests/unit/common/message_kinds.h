@@ -241,6 +241,7 @@ static inline void fill_rows_done(struct filling *f, union any_message *m) {
     m->rows_done.runs = fill_u32(f, 0, LIMIT_RUNS);
     m->rows_done.rows = fill_u32(f, 0, LIMIT_BATCH_ROWS);
     fill_text(f, m->rows_done.text, sizeof m->rows_done.text);
+    m->rows_done.clock = fill_number(f, 0, UINT64_MAX);
 }
 
 static inline void fill_table_query(struct filling *f, union any_message *m) {

@@ -28,7 +28,7 @@ static struct command full_command(enum command_kind kind) {
     if (kind >= COMMAND_CONTRIBUTE) {
         command.clock = 0x010203040506u; /* there are no later ones than LIMIT_CLOCK */
     }
-    if (kind == COMMAND_CONTRIBUTE) {
+    if (kind == COMMAND_CONTRIBUTE || kind == COMMAND_TABLE_CONTRIBUTE) {
         command.rank = 0x0abc;
     } else if (kind == COMMAND_CONSISTENCY) {
         command.turns = true;
@@ -207,14 +207,15 @@ static void every_kind_comes_back(void **state) {
         assert_int_equal(command_decode(bytes, count, &back_spec, &back, NULL), CANYON_OK);
         bool adjusts = kind == COMMAND_SET || kind == COMMAND_ADJUST;
         bool has_spec = kind == COMMAND_CREATE || kind == COMMAND_DEFINE || adjusts;
-        bool has_rows = kind >= COMMAND_TABLE_PUSH && kind <= COMMAND_TABLE_ERASE,
+        bool keeps = kind == COMMAND_TABLE_CONTRIBUTE;
+        bool has_rows = (kind >= COMMAND_TABLE_PUSH && kind <= COMMAND_TABLE_ERASE) || keeps,
              has_clock = (has_rows && kind != COMMAND_TABLE_ERASE) || kind >= COMMAND_CONTRIBUTE;
-        bool gives = kind == COMMAND_CONTRIBUTE, sets = kind == COMMAND_CONSISTENCY;
-        bool has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH || gives;
+        bool gives = kind == COMMAND_CONTRIBUTE || keeps, sets = kind == COMMAND_CONSISTENCY;
+        bool has_block = kind == COMMAND_ASSIGN || kind == COMMAND_PUSH || kind == COMMAND_CONTRIBUTE;
         bool has_number = has_block || has_rows || kind == COMMAND_REFUSE,
              has_tensor = kind <= COMMAND_TABLE_ERASE || gives;
         bool has_session = kind <= COMMAND_COMPLETE || has_number || kind == COMMAND_EVICT;
-        bool has_values = has_block || kind == COMMAND_TABLE_PUSH;
+        bool has_values = has_block || kind == COMMAND_TABLE_PUSH || keeps;
         bool has_version = adjusts || kind == COMMAND_PUSH || kind == COMMAND_TABLE_PUSH || gives;
         uint8_t none[SESSION_BYTES] = {0};
         assert_int_equal(back.kind, kind);
@@ -242,7 +243,7 @@ static void every_kind_comes_back(void **state) {
         assert_true(consistency_equal(&back.mode, &command.mode));
         if (has_rows) {
             assert_memory_equal(back.ids, ids, sizeof ids);
-            assert_ptr_equal(back.ids, bytes + COMMAND_HEAD_BYTES);
+            assert_ptr_equal(back.ids, bytes + COMMAND_HEAD_BYTES + (keeps ? COMMAND_PACE_BYTES : 0));
         }
         free(bytes);
     }

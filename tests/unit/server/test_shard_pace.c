@@ -337,6 +337,32 @@ static void a_log_gives_the_same_bits_again(void **state) {
     shard_destroy(again);
 }
 
+/* A mode may be replaced while its first clock is ahead of all members, and contributions to it have come already. */
+static void the_first_contribution_decides_on_the_order(void **state) {
+    (void)state;
+    static const char *const modes[] = {"sync:sum", "sync:sum,rank"};
+    for (size_t m = 0; m < 2; m++) {
+        struct shard *shard = make("sgd:lr=1"), *other = make("sgd:lr=1");
+        draw();
+        set_mode(shard, modes[m], 1, false);
+        set_mode(other, modes[m], 1, false);
+        for (uint32_t rank = 0; rank < 3; rank++) {
+            assert_int_equal(contribute(shard, 1, rank, 0, gradients[rank], NULL), CANYON_OK);
+            assert_int_equal(contribute(other, 1, rank, 0, gradients[rank], NULL), CANYON_OK);
+        }
+        set_mode(shard, modes[1 - m], 1, false);
+        for (uint32_t rank = 4; rank > 1; rank--) {
+            assert_int_equal(contribute(shard, 1, rank, 0, gradients[rank], NULL), CANYON_OK);
+            assert_int_equal(contribute(other, 1, rank, 0, gradients[rank], NULL), CANYON_OK);
+        }
+        close_clock(shard, 1);
+        close_clock(other, 1);
+        assert_true(same_weights(shard, other));
+        shard_destroy(shard);
+        shard_destroy(other);
+    }
+}
+
 static void a_dropped_tensor_takes_its_contributions_along(void **state) {
     (void)state;
     struct shard *shard = make("sgd:lr=1");
@@ -417,6 +443,7 @@ int main(void) {
         TEST(without_memory_nothing_changes),
         TEST(modes_take_their_turns),
         TEST(a_log_gives_the_same_bits_again),
+        TEST(the_first_contribution_decides_on_the_order),
         TEST(a_dropped_tensor_takes_its_contributions_along),
         TEST(a_stale_gradient_takes_a_shorter_step),
         TEST(a_gradient_beyond_the_bound_is_refused),
