@@ -26,7 +26,7 @@ void sparse_destroy(struct sparse *sparse);
  * and sparse.bytes_ratio, all of it over what the formula says. */
 void sparse_repeat(struct sparse *sparse, struct figures *figures);
 
-/* Adds what the limit programs chose. */
+/* Adds what the limit programs chose, and as rows_T what the worker says of a round. */
 void sparse_json(const struct sparse *sparse, json_t *object);
 
 /* The slowest pushes while a table doubles: a server and a worker of its own. */
