@@ -87,7 +87,7 @@ struct sparse *sparse_create(const struct plan *plan, const char *name, unsigned
         words[count++] = "--core", words[count++] = core;
     words[count] = NULL;
     sparse->table = runner_launch("limit_table", words);
-    sparse->server = subject_server(plan, SERVED_PLAINTEXT, threads, 0);
+    sparse->server = subject_server(plan, SERVED_PLAINTEXT, threads, 0, 0);
     warm_up(plan, sparse->server, threads);
     sparse->before = served_memory_kib(sparse->server, "VmRSS");
     if (first >= 0)
@@ -185,6 +185,10 @@ void sparse_json(const struct sparse *sparse, json_t *object) {
 
 /* ---- growth ---- */
 
+uint64_t growth_bytes(const struct plan *plan) {
+    return 2 * plan->growth_rows * (uint64_t)(ROW_BYTES + ROW_BEYOND + 1);
+}
+
 struct growth {
     struct served *server;
     struct runner *worker;
@@ -195,7 +199,8 @@ struct growth *growth_create(const struct plan *plan) {
     struct plan few = *plan;
     bench_must(growth != NULL, "memory");
     few.rows = plan->growth_rows;
-    growth->server = subject_server(plan, SERVED_PLAINTEXT, 1, 0);
+    /* In one shard, whose index then is large: what it costs to grow shows in a push. */
+    growth->server = subject_server(plan, SERVED_PLAINTEXT, 1, 1, 0);
     growth->worker = launch_worker(&few, growth->server, 1, "rows", plan->growth_rows);
     runner_await(growth->worker);
     return growth;
