@@ -553,9 +553,9 @@ CANYON_API void canyon_table_spec_init(struct canyon_table_spec *spec);
  * steps=shard, see above. */
 CANYON_API enum canyon_status canyon_table_spec_optimizer(struct canyon_table_spec *spec, const char *text);
 
-/* Creates the table, or opens it when it exists with the same dim, optimizer, settings, initializer and caps. On
- * success *table is owned: canyon_table_close it. Outcomes as of canyon_tensor_create; MISMATCH also when there is a
- * tensor of that name. */
+/* Creates the table, or opens it when it exists with the same dim, optimizer, settings and row cap. Its capacity, which
+ * is a hint, and its initializer stay as whoever created it gave them. On success *table is owned: canyon_table_close
+ * it. Outcomes as of canyon_tensor_create; MISMATCH also when there is a tensor of that name. */
 CANYON_API enum canyon_status canyon_table_create(canyon_client *client, const struct canyon_table_spec *spec,
                                                   uint32_t timeout_ms, canyon_table **table);
 
@@ -599,8 +599,9 @@ struct canyon_batch {
     float *weights;         /* likewise; may be the same memory as gradients; or NULL */
     size_t values;          /* how many floats gradients and weights have, each: checked against count x dim of the
                                table. 0: not told */
-    uint64_t clock; /* this worker's step, for schedules and for what rows note of when they were touched last; 0: as
-                       many batches as this handle has pushed, this one counted */
+    uint64_t clock; /* this worker's step, for schedules and for what rows note of when they were touched last; 0: the
+                       clock that canyon_clock gave last or, where it was never called, as many batches as this
+                       handle has pushed, this one counted */
     int create;     /* 1: a pull makes the rows that are not there */
     /* Filled in when it is done: */
     uint64_t rows;      /* different ids */
@@ -657,13 +658,15 @@ CANYON_API enum canyon_status canyon_table_digest(canyon_table *table, uint32_t 
                                                   uint8_t digest[CANYON_DIGEST_BYTES]);
 
 /* The `room` rows of the lowest ids from `from` on, in order of their ids; *count says how many there are. `ids` has
- * room for `room` ids, `weights` for as many rows, or is NULL. Asks every shard: for a look, not for reading all.
+ * room for `room` ids, `weights` for as many rows, or is NULL. Asks every shard, each of which walks through its index
+ * of the table: for a look, not for reading all.
  * TOO_LARGE for a room above 65,536. */
 CANYON_API enum canyon_status canyon_table_rows(canyon_table *table, uint64_t from, size_t room, uint32_t timeout_ms,
                                                 uint64_t *ids, float *weights, size_t *count);
 
 /* A cursor reads all rows, page by page: shard after shard, in each in order of ids. Rows that come or go meanwhile may
- * or may not be met, and each page is of its own moment; no row is met twice. */
+ * or may not be met, and each page is of its own moment; no row is met twice. Each page costs the server one walk
+ * through its index of the table in that shard, so pages are as large as a frame takes. */
 struct canyon_page {
     size_t count;        /* rows; 0: that was all */
     const uint64_t *ids; /* borrowed, like all below, until the next call on the cursor */
