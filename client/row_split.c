@@ -49,8 +49,7 @@ static void *carve(uint8_t **at, size_t bytes) {
 /* ---- merging ---- */
 
 /* Slots hold the number of a row's first item, plus one; tails, for a first item that has others, the last of them. A
- * hash's upper bits say where it is looked for, since the
- * lower ones are the same for all rows of a shard. */
+ * hash's upper bits say where it is looked for, since the lower ones are the same for all rows of a shard. */
 static void merge_rows(struct row_merge *merge, const struct shard_order *order, uint32_t *slots, uint32_t *tails) {
     const unsigned bits = slot_bits(merge->count), shift = 64 - bits;
     const size_t mask = ((size_t)1 << bits) - 1;

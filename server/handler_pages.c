@@ -73,29 +73,29 @@ static void put_row(uint8_t *page, const struct rows_page_layout *layout, const 
     memcpy(page + layout->values + index * form->values * sizeof(float), row->values, form->values * sizeof(float));
 }
 
-/* The rows from `from` on: their number in `page`, themselves in the handler's room for weights. */
+/* The rows from `from` on: their number in `page`, themselves in the handler's room for weights. What a row is like is
+ * the table's to say, so that the index is walked once. */
 static enum canyon_status fill_page(struct handler *handler, const struct shard *shard,
                                     const struct handler_tensor *table, const struct message_row_query *query,
                                     struct message_row_page *page, size_t *bytes, struct error *error) {
     uint64_t *ids = handler->tables.numbers;
     struct shard_row row = {.id = 0};
-    size_t count = 0;
+    size_t count = 0, values = 0, scalars = 0;
     uint8_t *memory = (uint8_t *)handler->tables.weights;
-    enum canyon_status status = shard_next_rows(shard, query->table, query->from, 1, ids, &count, error);
+    enum canyon_status status = shard_row_numbers(shard, query->table, &values, &scalars, error);
     *bytes = 0;
-    page->values = (uint32_t)table->spec.shape.dims[0];
-    if (status == CANYON_OK && count > 0) {
-        status = shard_row(shard, query->table, ids[0], &row, error);
-        page->values = query->state ? (uint32_t)row.value_count : page->values;
-        page->scalars = query->state ? (uint32_t)row.scalar_count : 0;
-    }
-    if (status != CANYON_OK || count == 0 || query->most == 0) {
+    page->values = query->state ? (uint32_t)values : (uint32_t)table->spec.shape.dims[0];
+    page->scalars = query->state ? (uint32_t)scalars : 0;
+    if (status != CANYON_OK || query->most == 0) {
         return status;
     }
     page->rows = page_rows(handler, query->most, page, query->state);
     status = shard_next_rows(shard, query->table, query->from, (size_t)page->rows + 1, ids, &count, error);
     page->more = count > page->rows;
     page->rows = count < page->rows ? (uint32_t)count : page->rows;
+    if (page->rows == 0) {
+        return status;
+    }
     const struct rows_page_layout layout = rows_page_layout(page, query->state);
     memset(memory, 0, layout.values);
     for (uint32_t i = 0; i < page->rows && status == CANYON_OK; i++) {

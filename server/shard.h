@@ -100,7 +100,8 @@ enum canyon_status shard_canonical_spec(struct tensor_spec *spec, struct error *
 enum canyon_status shard_merge_settings(struct tensor_spec *spec, const struct setting *settings, uint32_t count,
                                         struct error *error);
 
-/* OK when two canonical specs are equal; otherwise MISMATCH, with a text that names both. Pure. */
+/* OK when two canonical specs are equal but for a table's capacity, which is a hint; otherwise MISMATCH, with a text
+ * that names both. Pure. */
 enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct tensor_spec *asked,
                                    struct error *error);
 
@@ -219,7 +220,12 @@ enum canyon_status shard_pull_rows(const struct shard *shard, const struct comma
 enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_t id, struct shard_row *row,
                              struct error *error);
 
-/* Walks through a table's rows here in order of their ids: the lowest ones from `from` on, `room` at most. */
+/* How many numbers each of a table's rows has: weights and slots, and scalars. NOT_FOUND, INVALID_ARGUMENT. */
+enum canyon_status shard_row_numbers(const struct shard *shard, uint64_t tensor, size_t *values, size_t *scalars,
+                                     struct error *error);
+
+/* Walks through a table's rows here in order of their ids: the lowest ones from `from` on, `room` at most. Takes one
+ * pass over the table's index here, whatever the room. */
 enum canyon_status shard_next_rows(const struct shard *shard, uint64_t tensor, uint64_t from, size_t room,
                                    uint64_t *ids, size_t *count, struct error *error);
 

@@ -218,6 +218,17 @@ enum canyon_status shard_row(const struct shard *shard, uint64_t tensor, uint64_
     return status;
 }
 
+enum canyon_status shard_row_numbers(const struct shard *shard, uint64_t tensor, size_t *values, size_t *scalars,
+                                     struct error *error) {
+    struct table *table = NULL;
+    enum canyon_status status = shard_find_table(shard, tensor, &table, error);
+    if (status == CANYON_OK) {
+        *values = table->store.layout.value_floats;
+        *scalars = table->store.layout.scalars;
+    }
+    return status;
+}
+
 enum canyon_status shard_next_rows(const struct shard *shard, uint64_t tensor, uint64_t from, size_t room,
                                    uint64_t *ids, size_t *count, struct error *error) {
     struct table *table = NULL;

@@ -553,9 +553,9 @@ CANYON_API void canyon_table_spec_init(struct canyon_table_spec *spec);
  * steps=shard, see above. */
 CANYON_API enum canyon_status canyon_table_spec_optimizer(struct canyon_table_spec *spec, const char *text);
 
-/* Creates the table, or opens it when it exists with the same dim, optimizer, settings, initializer and caps. On
- * success *table is owned: canyon_table_close it. Outcomes as of canyon_tensor_create; MISMATCH also when there is a
- * tensor of that name. */
+/* Creates the table, or opens it when it exists with the same dim, optimizer, settings and row cap. Its capacity, which
+ * is a hint, and its initializer stay as whoever created it gave them. On success *table is owned: canyon_table_close
+ * it. Outcomes as of canyon_tensor_create; MISMATCH also when there is a tensor of that name. */
 CANYON_API enum canyon_status canyon_table_create(canyon_client *client, const struct canyon_table_spec *spec,
                                                   uint32_t timeout_ms, canyon_table **table);
 
@@ -659,13 +659,15 @@ CANYON_API enum canyon_status canyon_table_digest(canyon_table *table, uint32_t 
                                                   uint8_t digest[CANYON_DIGEST_BYTES]);
 
 /* The `room` rows of the lowest ids from `from` on, in order of their ids; *count says how many there are. `ids` has
- * room for `room` ids, `weights` for as many rows, or is NULL. Asks every shard: for a look, not for reading all.
+ * room for `room` ids, `weights` for as many rows, or is NULL. Asks every shard, each of which walks through its index
+ * of the table: for a look, not for reading all.
  * TOO_LARGE for a room above 65,536. */
 CANYON_API enum canyon_status canyon_table_rows(canyon_table *table, uint64_t from, size_t room, uint32_t timeout_ms,
                                                 uint64_t *ids, float *weights, size_t *count);
 
 /* A cursor reads all rows, page by page: shard after shard, in each in order of ids. Rows that come or go meanwhile may
- * or may not be met, and each page is of its own moment; no row is met twice. */
+ * or may not be met, and each page is of its own moment; no row is met twice. Each page costs the server one walk
+ * through its index of the table in that shard, so pages are as large as a frame takes. */
 struct canyon_page {
     size_t count;        /* rows; 0: that was all */
     const uint64_t *ids; /* borrowed, like all below, until the next call on the cursor */

@@ -15,6 +15,9 @@
 #define LOAD_ROWS    1000000
 #define LOAD_BATCH   4096
 #define LOAD_DRAWN   "zipf:1.05"
+/* One of them as text. */
+#define LOAD_TEXT(number)    LOAD_TEXT_OF(number)
+#define LOAD_TEXT_OF(number) #number
 
 /* What was given, where it is not in the plan's form. NULL, 0 and a negative warmup: not given. */
 struct load_raw {

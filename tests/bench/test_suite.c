@@ -72,6 +72,31 @@ static void check(const json_t *json, const char *group, const char *name, doubl
     assert_true(number(figure, "repeats") == repeats);
 }
 
+static const char *said(const json_t *json, const char *who) {
+    const char *text = json_string_value(json_object_get(json_object_get(json, "limits"), who));
+    if (text == NULL)
+        fail_msg("nothing is said of limits.%s", who);
+    return text;
+}
+
+/* The limit moves the bytes that a round of the worker's moves, both ways together, to within a hundredth, and those
+ * are at least an id and a row of 16 float32 for each row on the way there, and a row on the way back. */
+static void check_bytes(const json_t *json, unsigned threads) {
+    char who[32];
+    double rows = 0, out = 0, in = 0, echo = 0;
+    snprintf(who, sizeof who, "rows_%u", threads);
+    assert_int_equal(sscanf(said(json, who), "%lf rows, %lf bytes to servers, %lf bytes from", &rows, &out, &in), 3);
+    snprintf(who, sizeof who, "echo_rows_%u", threads);
+    const char *text = said(json, who), *bytes = strstr(text, " bytes each way");
+    while (bytes != NULL && bytes > text && bytes[-1] >= '0' && bytes[-1] <= '9')
+        bytes--;
+    assert_true(bytes != NULL && sscanf(bytes, "%lf", &echo) == 1);
+    if (rows < 1 || out < rows * (8 + 64) || in < rows * 64)
+        fail_msg("%.0f rows take %.0f bytes there and %.0f back", rows, out, in);
+    if (2 * echo < 0.99 * (out + in) || 2 * echo > 1.01 * (out + in))
+        fail_msg("the echo has %.0f bytes each way, the worker %.0f and %.0f", echo, out, in);
+}
+
 static void test_everything(void **state) {
     (void)state;
     json_t *json = NULL, *again = NULL;
@@ -89,7 +114,8 @@ static void test_everything(void **state) {
     assert_true(number(json_object_get(json, "machine"), "processors") >= 1);
     assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "echo_1")));
     assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "table_2")));
-    assert_true(json_is_string(json_object_get(json_object_get(json, "limits"), "echo_rows_1")));
+    check_bytes(json, 1);
+    check_bytes(json, 2);
     assert_null(json_object_get(json, "peer_redis"));
     again = json_load_file(path, 0, NULL);
     assert_true(json_equal(json, again));

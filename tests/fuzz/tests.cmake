@@ -14,7 +14,7 @@ function(canyon_fuzz name)
   else()
     target_sources(fuzz_${name} PRIVATE ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/replay.c)
     add_test(NAME fuzz.${name} COMMAND fuzz_${name} ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/corpus/${name})
-    set_tests_properties(fuzz.${name} PROPERTIES LABELS quick TIMEOUT 60)
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS quick TIMEOUT 180)
   endif()
 endfunction()
 

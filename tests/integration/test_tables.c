@@ -331,6 +331,14 @@ static void create_or_open(void **state) {
     check(info.kind == CANYON_TABLE && info.rank == 1 && info.dims[0] == 8 && info.row_cap == 1000 &&
           info.capacity == 100 && strcmp(info.optimizer, "adam") == 0);
     canyon_table_close(two);
+    spec.capacity = 5000; /* a hint: the table has its creator's */
+    two = create(client, &spec);
+    check_ok(canyon_table_describe(two, &info));
+    check(info.capacity == 100);
+    canyon_table_close(two);
+    spec.row_cap = 999;
+    check_status(canyon_table_create(client, &spec, PATIENCE_MS, &two), CANYON_MISMATCH);
+    spec.row_cap = 1000;
     spec.dim = 9;
     check_status(canyon_table_create(client, &spec, PATIENCE_MS, &two), CANYON_MISMATCH);
     check(two == NULL);

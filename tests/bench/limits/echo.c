@@ -2,8 +2,10 @@
  *
  * A server process has T threads, each of which echoes one connection; a client process has one thread per connection,
  * which sends its share of the bytes from one large buffer and receives them into another, both ways at once, at most a
- * chunk at a time. The server reads and writes either with blocking calls or, nonblocking, with epoll, through a buffer
- * of 64 KiB, 256 KiB or 1 MiB. Whichever combination is the fastest here is found first and taken for the rounds.
+ * chunk at a time. With --span those two buffers of a thread are only so large, and used again and again from their
+ * begin: what a client does that sends many messages from the same memory, which stays in the cache. The server reads
+ * and writes either with blocking calls or, nonblocking, with epoll, through a buffer of 64 KiB, 256 KiB or 1 MiB.
+ * Whichever combination is the fastest here is found first and taken for the rounds.
  *
  * Figures of a round, in nanoseconds: its time, and the server process's processor time. */
 #define _GNU_SOURCE
@@ -122,11 +124,13 @@ struct end {
     const char *out;
     char *in;
     size_t bytes; /* each way */
+    size_t span;  /* of them that there is memory for */
     pthread_t thread;
 };
 
 struct client {
     size_t threads, bytes;
+    size_t span;                  /* of a thread's buffers, less than its share of the bytes; or 0: as much */
     int server_core, client_core; /* the first of each, or -1 */
     const char *congestion;
     struct variant variant;
@@ -143,14 +147,21 @@ static ssize_t moved(ssize_t result, const char *what) {
     return result > 0 ? result : 0;
 }
 
+/* How much may be moved at once at this place of the span, of what is left. */
+static size_t piece(const struct end *end, size_t place, size_t left, size_t chunk) {
+    const size_t straight = end->span - place, most = left < chunk ? left : chunk;
+    return most < straight ? most : straight;
+}
+
 static void exchange(const struct end *end, size_t chunk) {
     size_t sent = 0, got = 0;
     while (got < end->bytes) {
         const size_t left = end->bytes - sent, room = end->bytes - got;
+        const size_t out = sent % end->span, in = got % end->span;
         ssize_t taken = 0, given = 0;
         if (left > 0)
-            taken = moved(send(end->descriptor, end->out + sent, left < chunk ? left : chunk, MSG_NOSIGNAL), "send");
-        given = moved(recv(end->descriptor, end->in + got, room < chunk ? room : chunk, 0), "recv");
+            taken = moved(send(end->descriptor, end->out + out, piece(end, out, left, chunk), MSG_NOSIGNAL), "send");
+        given = moved(recv(end->descriptor, end->in + in, piece(end, in, room, chunk), 0), "recv");
         sent += (size_t)taken;
         got += (size_t)given;
         if (taken == 0 && given == 0) {
@@ -192,11 +203,12 @@ static void client_open(struct client *client, const struct variant *variant) {
                "a barrier");
     for (size_t i = 0; i < client->threads; i++) {
         const size_t share = client->bytes / client->threads;
+        const size_t bytes = i + 1 < client->threads ? share : client->bytes - i * share;
+        const size_t span = client->span > 0 ? client->span : bytes;
+        const size_t begin = i * (client->span > 0 ? span : share);
         struct end *end = &client->ends[i];
-        *end = (struct end){.client = client,
-                            .out = client->out + i * share,
-                            .in = client->in + i * share,
-                            .bytes = i + 1 < client->threads ? share : client->bytes - i * share};
+        *end = (struct end){
+            .client = client, .out = client->out + begin, .in = client->in + begin, .bytes = bytes, .span = span};
         end->descriptor = limit_connect(port, client->congestion);
         limit_must(fcntl(end->descriptor, F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
         if (i > 0)
@@ -256,10 +268,11 @@ static struct variant given(const char *mode, size_t buffer, size_t chunk) {
 }
 
 int main(int argc, char **argv) {
-    enum { THREADS, BYTES, CONGESTION, MODE, BUFFER, CHUNK, SERVER_CORE, CLIENT_CORE, ROUNDS, OPTIONS };
+    enum { THREADS, BYTES, SPAN, CONGESTION, MODE, BUFFER, CHUNK, SERVER_CORE, CLIENT_CORE, ROUNDS, OPTIONS };
     struct limit_option options[OPTIONS] = {
         [THREADS] = {"threads", "1", "threads of the server, connections, threads of the client"},
         [BYTES] = {"bytes", "67108864", "echoed in a round, by all connections together"},
+        [SPAN] = {"span", "0", "bytes of each buffer of a client's thread, used over and over; 0: its share"},
         [CONGESTION] = {"congestion", limit_congestion_default(), "of TCP, on both ends"},
         [MODE] = {"mode", "best", "the server's: blocking, epoll, or best: the fastest of all modes and buffers"},
         [BUFFER] = {"buffer", "262144", "bytes of a server thread's buffer, where a mode is given"},
@@ -273,23 +286,27 @@ int main(int argc, char **argv) {
     limit_options(options, OPTIONS, argc, argv, "limit_echo: bytes echoed over loopback TCP, both ways at once");
     client.threads = limit_number(&options[THREADS], 1, MOST_THREADS);
     client.bytes = limit_number(&options[BYTES], client.threads, (uint64_t)1 << 34);
+    client.span = limit_number(&options[SPAN], 0, (uint64_t)1 << 34);
     client.server_core = limit_core(&options[SERVER_CORE]);
     client.client_core = limit_core(&options[CLIENT_CORE]);
     limit_pin(client.client_core, 0);
     client.congestion = options[CONGESTION].value;
-    client.out = limit_memory(client.bytes);
-    client.in = limit_memory(client.bytes);
-    memset(client.out, 1, client.bytes);
-    memset(client.in, 2, client.bytes);
+    if (client.span >= client.bytes / client.threads)
+        client.span = 0;
+    const size_t memory = client.span > 0 ? client.span * client.threads : client.bytes;
+    client.out = limit_memory(memory);
+    client.in = limit_memory(memory);
+    memset(client.out, 1, memory);
+    memset(client.in, 2, memory);
     const struct variant chosen = strcmp(options[MODE].value, "best") == 0
                                       ? best(&client)
                                       : given(options[MODE].value, limit_number(&options[BUFFER], 1, 1u << 30),
                                               limit_number(&options[CHUNK], 1, 1u << 30));
     client_open(&client, &chosen);
-    printf("ready %s server, buffer %zu KiB, client's chunk %zu KiB, %s\n", chosen.mode, chosen.buffer / KIB,
-           chosen.chunk / KIB, client.congestion);
+    printf("ready %s server, buffer %zu KiB, client's chunk %zu KiB, %s, %zu bytes each way, %zu of memory each way\n",
+           chosen.mode, chosen.buffer / KIB, chosen.chunk / KIB, client.congestion, client.bytes, memory);
     limit_serve(round_trip, &client, names, 2, limit_number(&options[ROUNDS], 0, LIMIT_ROUNDS));
-    const int same = memcmp(client.out, client.in, client.bytes) == 0;
+    const int same = memcmp(client.out, client.in, memory) == 0;
     client_close(&client);
     if (!same)
         limit_fail("what came back is not what was sent");

@@ -8,7 +8,7 @@
 
 void memory_repeat(const struct plan *plan, struct figures *figures) {
     double times[PUSHES][RUNNER_FIGURES];
-    struct served *server = subject_server(plan, SERVED_PLAINTEXT, 1, 0);
+    struct served *server = subject_server(plan, SERVED_PLAINTEXT, 1, 0, 0);
     /* A client of another kind comes and goes first: then the server is up, and has what every server has. */
     canyon_close(served_connect(server, 0));
     const uint64_t before = served_memory_kib(server, "VmRSS");

@@ -26,7 +26,7 @@ static void defaults(struct options *options, struct given *given) {
                                          .rows = 10000000,
                                          .draws = 4096,
                                          .batches = 200,
-                                         .growth_rows = 500000,
+                                         .growth_rows = 2000000,
                                          .echo_mode = "best"}};
     *given =
         (struct given){.seconds = 280, .only = PARTS_LIST, .congestion = machine_congestion(), .cipher = ciphers[0]};
@@ -59,6 +59,7 @@ static enum arguments_verdict finish(const struct command_line *line, struct opt
     if (given->quick)
         make_quick(plan);
     plan->bytes = plan->bytes / 4096 * 4096;
+    plan->growth_rows = plan->rows < plan->growth_rows ? plan->rows : plan->growth_rows;
     plan->seconds = (double)given->seconds;
     plan->congestion = strcmp(given->congestion, "system") != 0 ? given->congestion : "";
     plan->cipher = strcmp(given->cipher, ciphers[1]) == 0 ? SERVED_AES256GCM : SERVED_CHACHA20POLY1305;
@@ -83,7 +84,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
          .high = RUNNER_ROUNDS - 1,
          .help = "rounds of each thing in a repeat, after one that warms up (default 5; encrypted, half as many)"},
         {.name = "seconds", .value = "S", .kind = ARGUMENT_UNSIGNED, .target = &given.seconds, .low = 1, .high = 86400,
-         .help = "aim to end by then: with fewer rounds, and after 7 repeats with no more of them (default 280)"},
+         .help = "end by then: with fewer rounds so that there are 7 repeats, or with fewer of them (default 280)"},
         {.name = "size", .value = "BYTES", .kind = ARGUMENT_UNSIGNED, .target = &plan->bytes, .low = 4096,
          .high = (uint64_t)1 << 32, .help = "of the tensor (default 67108864: 64 MiB)"},
         {.name = "rows", .value = "N", .kind = ARGUMENT_UNSIGNED, .target = &plan->rows, .low = 1000,
@@ -95,7 +96,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
         {.name = "congestion", .value = "NAME", .kind = ARGUMENT_TEXT, .target = &given.congestion,
          .help = "TCP's congestion control in every program; system: the host's (default cubic, or else reno)"},
         {.name = "pinned", .kind = ARGUMENT_FLAG, .target = &plan->pinned,
-         .help = "bind every thread of the dense parts and their limits to a processor of its own, where there are enough"},
+         .help = "bind every thread of dense and sparse parts and their limits to a processor of its own, where there are enough"},
         {.name = "no-peers", .kind = ARGUMENT_FLAG, .target = &given.no_peers,
          .help = "leave the parts peers and redis out"},
         {.name = "quick", .kind = ARGUMENT_FLAG, .target = &given.quick,
@@ -117,7 +118,7 @@ enum arguments_verdict options_read(struct options *options, int argc, char **ar
         .details = "Every figure is a median over the repeats, with the least and the largest; ratios are taken\n"
                    "repeat by repeat. tests/bench/README.md says what each one means. The exit code says nothing\n"
                    "about whether goals were reached. CANYON_SERVER=PATH takes another server program.\n",
-        .examples = "  canyon-bench                                      everything, in less than five minutes\n"
+        .examples = "  canyon-bench                                      everything, in about five minutes\n"
                     "  canyon-bench --only dense_1,dense_2 --repeats 15  two parts, more patiently\n"
                     "  canyon-bench --only latency --json                for programs\n"
                     "  canyon-bench --sweep --plot throughput.png        a picture\n",

@@ -6,7 +6,7 @@
  * says when it is ready begins with the rows of a round and the bytes that it sends and receives.
  *
  * With --growth N a round is another thing: a table of N rows of its own is pushed to, one batch after the other, first
- * while all rows are there and then, a tenth of each batch being new, until there are twice as many; its figures are
+ * while all rows are there and then, a quarter of each batch being new, until there are twice as many; its figures are
  * the 99.9 % quantiles of the times of both kinds. */
 #include <pthread.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 #define MOST_THREADS   16
 #define MOST_IN_FLIGHT 64
 #define FILL           8192 /* rows made at once */
-#define NEW_SHARE      10   /* one row in so many */
+#define NEW_SHARE      4    /* one row in so many */
 #define STEADY         2000 /* pushes */
 
 /* A batch under way, and its buffers. */
@@ -222,8 +222,8 @@ static double slow_push(const struct worker *worker, canyon_table *table, uint64
         must(canyon_table_push(table, ids, count, worker->gradient, PATIENCE_MS), "canyon_table_push");
         times[push] = (double)(limit_now() - from);
     }
-    (void)limit_median(times, pushes); /* sorts */
-    const double slow = times[(size_t)((double)(pushes - 1) * 0.999)];
+    (void)limit_median(times, pushes);                          /* sorts */
+    const double slow = times[(pushes * 999 + 999) / 1000 - 1]; /* as many as that are no slower */
     free(ids);
     free(times);
     return slow;

@@ -39,7 +39,9 @@ struct run {
 static void open_sparses(struct run *run, struct report_skips *skips) {
     const struct plan *plan = run->plan;
     const uint64_t wanted = (uint64_t)plan->parts[PART_SPARSE_1] + plan->parts[PART_SPARSE_2];
-    const bool fits = machine_available() / 5 * 4 >= wanted * sparse_bytes(plan);
+    const uint64_t growing = plan->parts[PART_SPARSE_GROWTH] ? growth_bytes(plan) : 0;
+    const uint64_t room = machine_available() / 5 * 4;
+    const bool fits = room >= wanted * sparse_bytes(plan) + growing;
     progress_update(&run->progress, 0, "making rows of tables");
     for (size_t i = 0; i < SPARSES; i++) {
         const enum part part = PART_SPARSE_1 + (enum part)i;
@@ -52,7 +54,10 @@ static void open_sparses(struct run *run, struct report_skips *skips) {
         if (run->sparses[i] != NULL)
             sparse_wait(run->sparses[i]);
     }
-    run->growth = plan->parts[PART_SPARSE_GROWTH] ? growth_create(plan) : NULL;
+    if (plan->parts[PART_SPARSE_GROWTH] && room >= growing)
+        run->growth = growth_create(plan);
+    else if (plan->parts[PART_SPARSE_GROWTH])
+        report_skip(skips, parts_name(PART_SPARSE_GROWTH), "too little memory for its table: give fewer --rows");
 }
 
 static void open_peers(struct run *run, struct report_skips *skips) {
@@ -106,7 +111,7 @@ static void measure_part(struct run *run, enum part part, struct figures *figure
         peer_repeat(run->peer, figures);
     else if (part == PART_REDIS && run->redis != NULL)
         redis_repeat(run->redis, figures);
-    else if (part == PART_SPARSE_GROWTH)
+    else if (part == PART_SPARSE_GROWTH && run->growth != NULL)
         growth_repeat(run->growth, figures);
     else if (part >= PART_SPARSE_1 && part < PART_SPARSE_1 + SPARSES && run->sparses[part - PART_SPARSE_1] != NULL)
         sparse_repeat(run->sparses[part - PART_SPARSE_1], figures);
@@ -127,14 +132,14 @@ static void repeat_all(struct run *run, uint64_t repeat, struct figures *figures
         dense_gain(figures);
 }
 
-/* Whether another repeat shall begin. Where even the least number of them would take too long, there are fewer rounds
- * in each from now on: a machine with other work is slow, and more patience would not make its figures better. */
+/* Whether another repeat shall begin: the first one does, others where there is time for one that takes as long as the
+ * last. Where time is too short for the least number of them, there are fewer rounds in each from now on: a machine
+ * with other work is slow, and more patience would not make its figures better. */
 static bool go_on(struct plan *plan, uint64_t done, double so_far, double one) {
-    if (done >= PLAN_REPEATS_LEAST)
-        return so_far + one <= plan->seconds;
-    if (done > 0 && so_far + one * (double)(PLAN_REPEATS_LEAST - done) > plan->seconds && plan->rounds > 1)
+    if (done > 0 && done < PLAN_REPEATS_LEAST && plan->rounds > 1 &&
+        so_far + one * (double)(PLAN_REPEATS_LEAST - done) > plan->seconds)
         plan->rounds = (plan->rounds + 1) / 2;
-    return true;
+    return done == 0 || so_far + one <= plan->seconds;
 }
 
 void run_parts(struct plan *plan, struct figures *figures, struct report_skips *skips, json_t **limits) {

@@ -8,10 +8,13 @@
 #include "tests/bench/suite/subject.h"
 
 #define DIM          16
+#define OPTIMIZER    "adam:lr=0.000001"
+#define IN_FLIGHT    8                    /* batches of a thread */
 #define ARRAYS       3                    /* weights, exp_avg, exp_avg_sq */
 #define ROW_BYTES    (ARRAYS * DIM * 4.0) /* of a row's */
 #define WARM_ROWS    4096
 #define WARM_BATCHES 64
+#define SAID         5                 /* numbers that worker and limit are told alike */
 #define ROW_BEYOND   (12.8 / 0.88 + 8) /* the formula: an index, 88 of 100 places of it taken; step and clock */
 
 struct sparse {
@@ -31,25 +34,29 @@ uint64_t sparse_bytes(const struct plan *plan) {
 }
 
 /* What worker and limit have in common: the same rows, and the same batches. Returns how many words that is. */
-static size_t say(const struct plan *plan, unsigned threads, const char **words, char texts[4][24]) {
-    static const char *const names[] = {"--rows", "--draws", "--batches", "--threads"};
-    const uint64_t numbers[] = {plan->rows, plan->draws, plan->batches, threads};
-    for (size_t i = 0; i < 4; i++) {
+static size_t say(const struct plan *plan, unsigned threads, const char **words, char texts[SAID][24]) {
+    static const char *const names[SAID] = {"--rows", "--dim", "--draws", "--batches", "--threads"};
+    const uint64_t numbers[SAID] = {plan->rows, DIM, plan->draws, plan->batches, threads};
+    for (size_t i = 0; i < SAID; i++) {
         snprintf(texts[i], 24, "%" PRIu64, numbers[i]);
         words[2 * i] = names[i];
         words[2 * i + 1] = texts[i];
     }
-    return 8;
+    words[2 * SAID] = "--optimizer";
+    words[2 * SAID + 1] = OPTIMIZER;
+    return 2 * SAID + 2;
 }
 
 static struct runner *launch_worker(const struct plan *plan, const struct served *server, unsigned threads,
                                     const char *name, uint64_t growth) {
-    const char *words[20];
-    char texts[4][24], grown[24];
+    const char *words[32];
+    char texts[SAID][24], grown[24], in_flight[24];
     size_t count = say(plan, threads, words, texts);
     snprintf(grown, sizeof grown, "%" PRIu64, growth);
     words[count++] = "--server", words[count++] = served_address(server);
     words[count++] = "--congestion", words[count++] = plan->congestion[0] != '\0' ? plan->congestion : "system";
+    snprintf(in_flight, sizeof in_flight, "%d", IN_FLIGHT);
+    words[count++] = "--in-flight", words[count++] = in_flight;
     words[count++] = "--growth", words[count++] = grown;
     words[count++] = "--name", words[count++] = name;
     words[count] = NULL;
@@ -69,8 +76,8 @@ static void warm_up(const struct plan *plan, const struct served *server, unsign
 
 struct sparse *sparse_create(const struct plan *plan, const char *name, unsigned threads) {
     struct sparse *sparse = calloc(1, sizeof *sparse);
-    const char *words[12];
-    char texts[4][24], core[16];
+    const char *words[20];
+    char texts[SAID][24], core[16];
     const int first = subject_first(plan, threads);
     bench_must(sparse != NULL, "memory");
     *sparse = (struct sparse){.plan = plan, .name = name, .threads = threads};
@@ -80,7 +87,7 @@ struct sparse *sparse_create(const struct plan *plan, const char *name, unsigned
         words[count++] = "--core", words[count++] = core;
     words[count] = NULL;
     sparse->table = runner_launch("limit_table", words);
-    sparse->server = subject_server(plan, SERVED_PLAINTEXT, threads, 0);
+    sparse->server = subject_server(plan, SERVED_PLAINTEXT, threads, 0, 0);
     warm_up(plan, sparse->server, threads);
     sparse->before = served_memory_kib(sparse->server, "VmRSS");
     if (first >= 0)
@@ -95,22 +102,24 @@ void sparse_wait(struct sparse *sparse) {
     const struct plan *plan = sparse->plan;
     const int first = subject_first(plan, sparse->threads);
     uint64_t out = 0, in = 0;
-    char threads[16], bytes[24], core[16], behind[16];
-    const char *words[16] = {"--threads",    threads,          "--bytes", bytes,
-                             "--congestion", plan->congestion, "--mode",  plan->echo_mode};
+    char threads[16], bytes[24], span[24], core[16], behind[16];
+    const char *words[16] = {"--threads", threads,        "--bytes",        bytes,    "--span",
+                             span,        "--congestion", plan->congestion, "--mode", plan->echo_mode};
     runner_await(sparse->worker);
     sparse->after = served_memory_kib(sparse->server, "VmRSS");
     if (sscanf(runner_ready(sparse->worker), "%" SCNu64 " rows, %" SCNu64 " bytes to servers, %" SCNu64 " bytes from",
                &sparse->rows, &out, &in) != 3)
         bench_fail("the worker says '%s'", runner_ready(sparse->worker));
     runner_await(sparse->table);
-    /* The echo has as many bytes each way: the same number altogether. */
+    /* The echo has as many bytes each way: the same number altogether. The worker has memory for the batches in flight,
+     * which it uses over and over, and so has the echo. */
     snprintf(threads, sizeof threads, "%u", sparse->threads);
     snprintf(bytes, sizeof bytes, "%" PRIu64, (out + in) / 2);
+    snprintf(span, sizeof span, "%" PRIu64, (out + in) / 2 / plan->batches * IN_FLIGHT);
     snprintf(core, sizeof core, "%d", first);
     snprintf(behind, sizeof behind, "%d", first + (int)sparse->threads);
     if (first >= 0)
-        words[8] = "--server-core", words[9] = core, words[10] = "--client-core", words[11] = behind;
+        words[10] = "--server-core", words[11] = core, words[12] = "--client-core", words[13] = behind;
     sparse->echo = runner_start("limit_echo", words);
 }
 
@@ -165,9 +174,9 @@ void sparse_repeat(struct sparse *sparse, struct figures *figures) {
 }
 
 void sparse_json(const struct sparse *sparse, json_t *object) {
-    const char *const names[] = {"echo_rows", "table"};
-    const struct runner *const runners[] = {sparse->echo, sparse->table};
-    for (size_t i = 0; i < 2; i++) {
+    const char *const names[] = {"echo_rows", "table", "rows"};
+    const struct runner *const runners[] = {sparse->echo, sparse->table, sparse->worker};
+    for (size_t i = 0; i < 3; i++) {
         char key[32];
         snprintf(key, sizeof key, "%s_%u", names[i], sparse->threads);
         bench_must(json_object_set_new(object, key, json_string(runner_ready(runners[i]))) == 0, "memory");
@@ -175,6 +184,10 @@ void sparse_json(const struct sparse *sparse, json_t *object) {
 }
 
 /* ---- growth ---- */
+
+uint64_t growth_bytes(const struct plan *plan) {
+    return 2 * plan->growth_rows * (uint64_t)(ROW_BYTES + ROW_BEYOND + 1);
+}
 
 struct growth {
     struct served *server;
@@ -186,7 +199,8 @@ struct growth *growth_create(const struct plan *plan) {
     struct plan few = *plan;
     bench_must(growth != NULL, "memory");
     few.rows = plan->growth_rows;
-    growth->server = subject_server(plan, SERVED_PLAINTEXT, 1, 0);
+    /* In one shard, whose index then is large: what it costs to grow shows in a push. */
+    growth->server = subject_server(plan, SERVED_PLAINTEXT, 1, 1, 0);
     growth->worker = launch_worker(&few, growth->server, 1, "rows", plan->growth_rows);
     runner_await(growth->worker);
     return growth;

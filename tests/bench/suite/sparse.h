@@ -26,11 +26,13 @@ void sparse_destroy(struct sparse *sparse);
  * and sparse.bytes_ratio, all of it over what the formula says. */
 void sparse_repeat(struct sparse *sparse, struct figures *figures);
 
-/* Adds what the limit programs chose. */
+/* Adds what the limit programs chose, and as rows_T what the worker says of a round. */
 void sparse_json(const struct sparse *sparse, json_t *object);
 
-/* The slowest pushes while a table doubles: a server and a worker of its own. */
+/* The slowest pushes while a table doubles, which has one shard: a server and a worker of its own. */
 struct growth;
+/* The bytes of memory that it takes, about. */
+uint64_t growth_bytes(const struct plan *plan);
 struct growth *growth_create(const struct plan *plan);
 void growth_destroy(struct growth *growth);
 /* Adds sparse.growth_p999_ratio, and the times behind it, sparse.steady_p999_us and growing_p999_us. */

@@ -12,13 +12,18 @@ int subject_first(const struct plan *plan, unsigned threads) {
     return plan->pinned && 2 * threads <= runner_processors() ? runner_first_processor() : -1;
 }
 
-struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads,
+struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads, unsigned shards,
                               unsigned spin_us) {
-    char spin_text[16];
+    char spin_text[16], shard_text[16];
     char pin_text[32];
     const int first = subject_first(plan, threads);
-    const char *words[] = {
-        "--congestion", congestion(plan), "--spin", spin_text, first >= 0 ? "--pin" : NULL, pin_text, NULL};
+    const char *words[10] = {"--congestion", congestion(plan), "--spin", spin_text};
+    size_t count = 4;
+    if (first >= 0)
+        words[count++] = "--pin", words[count++] = pin_text;
+    if (shards > 0)
+        words[count++] = "--shards", words[count++] = shard_text;
+    snprintf(shard_text, sizeof shard_text, "%u", shards);
     snprintf(spin_text, sizeof spin_text, "%u", spin_us);
     snprintf(pin_text, sizeof pin_text, "%d-%d", first, first + (int)threads - 1);
     return served_start_with(channel, threads, (unsigned)plan->block, words);
@@ -44,7 +49,7 @@ struct runner *subject_worker(const struct plan *plan, const struct served *serv
 
 struct subject subject_open(const struct plan *plan, enum served_channel channel, unsigned threads, uint64_t bytes,
                             uint64_t batch, unsigned spin_us) {
-    struct subject subject = {.server = subject_server(plan, channel, threads, spin_us)};
+    struct subject subject = {.server = subject_server(plan, channel, threads, 0, spin_us)};
     const int first = batch == 0 ? subject_first(plan, threads) : -1;
     if (first >= 0)
         runner_place(first + (int)threads, threads);

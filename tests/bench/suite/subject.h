@@ -15,8 +15,9 @@ struct subject {
  * round; `spin_us` for both sides. */
 struct subject subject_open(const struct plan *plan, enum served_channel channel, unsigned threads, uint64_t bytes,
                             uint64_t batch, unsigned spin_us);
-/* The server alone, and then its worker. */
-struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads, unsigned spin_us);
+/* The server alone, of so many shards or, with 0, as many as a server has by itself; and then its worker. */
+struct served *subject_server(const struct plan *plan, enum served_channel channel, unsigned threads, unsigned shards,
+                              unsigned spin_us);
 struct runner *subject_worker(const struct plan *plan, const struct served *server, enum served_channel channel,
                               uint64_t bytes, uint64_t batch, unsigned spin_us);
 /* Where the plan wants threads pinned, and the machine has processors enough for the threads of a server and as many of

@@ -112,6 +112,14 @@ static void pages_from_anywhere(void **state) {
     query.most = 0; /* only what rows look like */
     reply_free(take_page(&query, &page, &values));
     assert_true(page.rows == 0 && page.values == DIM);
+    query.state = true; /* Nadam's slots and scalar, of a table without rows too */
+    query.table = worker_create_table(&worker, "none", DIM, "nadam", 0).id;
+    for (query.most = 0; query.most < 2; query.most++) {
+        reply_free(take_page(&query, &page, &values));
+        assert_true(page.rows == 0 && !page.more && page.values == 3 * DIM && page.scalars == 1);
+    }
+    query.state = false;
+    query.table = table;
     one_run(&batch, FRAME_TABLE_ERASE, table, DIM, 2, ids + 3, 2, 0);
     batch_passes(shard_client(&worker, 2), &batch);
     query.most = 4;

@@ -207,6 +207,10 @@ static void tables_that_differ_are_told_apart(void **state) {
     assert_int_equal(shard_same_spec(&one, &one, &error), CANYON_OK);
     assert_int_equal(shard_same_spec(&one, &other, &error), CANYON_MISMATCH);
     assert_non_null(strstr(error.text, "99"));
+    other = one;
+    other.capacity = one.capacity + 1000; /* a hint makes no other table */
+    assert_int_equal(shard_same_spec(&one, &other, &error), CANYON_OK);
+    assert_int_equal(shard_same_spec(&other, &one, &error), CANYON_OK);
     assert_int_equal(shard_same_spec(&tensor, &one, &error), CANYON_MISMATCH);
     assert_non_null(strstr(error.text, "is a tensor here; asked: a table"));
 }
