@@ -64,9 +64,15 @@ static bool is_there(const struct contribution_set *set, uint32_t rank) {
     return at < set->count && set->entries[at].rank == rank;
 }
 
+/* What a block has begun with holds until it is taken, whatever the mode becomes meanwhile: a sum has no parts, and
+ * parts are no sum. */
+static enum consistency_order order_of(const struct contribution_set *set, enum consistency_order wanted) {
+    return set->count == 0 ? wanted : set->by_rank ? CONSISTENCY_RANK : CONSISTENCY_ARRIVAL;
+}
+
 /* Whether the next entry must have values that it has not got. */
 static bool wants_values(const struct contribution_set *set, enum consistency_order order) {
-    bool needs = order == CONSISTENCY_RANK || set->count == 0;
+    bool needs = order_of(set, order) == CONSISTENCY_RANK || set->count == 0;
     return needs && (set->count == set->room || set->entries[set->count].values == NULL);
 }
 
@@ -118,6 +124,7 @@ void contributions_add(struct contributions *contributions, size_t place, uint32
     bool first = set->count == 0, there = is_there(set, rank);
     float *one = first ? NULL : set->entries[0].values; /* the sum, where there is one for all */
     size_t at = find(set, rank);
+    order = order_of(set, order);
     set->by_rank = order == CONSISTENCY_RANK;
     if (!there) {
         /* The entry that was made ready moves to where the rank belongs. */

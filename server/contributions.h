@@ -3,7 +3,8 @@
  *
  * As they arrive: one sum for each block. By rank: one for each worker and block, added up in the order of ranks when
  * the clock closes, so that the result does not depend on who was first. A worker that contributes to a block several
- * times in one clock counts once, with its sum. Memory that was taken stays for the next clock. Pure. */
+ * times in one clock counts once, with its sum. A block keeps the order that its first contribution came with, whatever
+ * others say, until it is taken. Memory that was taken stays for the next clock. Pure. */
 #ifndef CANYON_SERVER_CONTRIBUTIONS_H
 #define CANYON_SERVER_CONTRIBUTIONS_H
 

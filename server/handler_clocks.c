@@ -47,55 +47,6 @@ static void explain(const struct handler *handler, uint64_t clock, uint32_t wait
               last != NULL ? last->rank : 0, last != NULL ? last->clock : 0, wait_ms);
 }
 
-enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
-                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
-    const struct member *member = request->peer->member;
-    *waits = false;
-    if (request->released || member == NULL || !member->live) {
-        return CANYON_OK;
-    }
-    uint64_t at = clock > 0 ? clock : member->clock;
-    if (may_pull(handler, at)) {
-        return CANYON_OK;
-    }
-    if (handler->stopping) {
-        return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
-    }
-    if (wait_ms == 0) {
-        explain(handler, at, 0, error);
-        return CANYON_TIMEOUT;
-    }
-    uint64_t deadline = now_of(handler) + wait_ms * NANOSECONDS_PER_MS;
-    *waits = true;
-    return waits_add(&handler->waits, request->peer, frame, at, wait_ms, deadline, error);
-}
-
-/* The wait has left the list. */
-static void refuse(struct handler *handler, struct wait *wait, const struct error *error) {
-    struct request request = {.peer = wait->peer, .id = wait->frame.header.request};
-    reply_error(handler, &request, error);
-    waits_free(wait);
-}
-
-static void execute(struct handler *handler, struct wait *wait) {
-    struct error error = {.status = CANYON_OK};
-    struct request request = {.peer = wait->peer, .id = wait->frame.header.request, .released = true};
-    if (handler_execute(handler, &request, &wait->frame, &error) != CANYON_OK) {
-        reply_error(handler, &request, &error);
-    }
-    waits_free(wait);
-}
-
-static void release(struct handler *handler) {
-    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (may_pull(handler, wait->clock)) {
-            waits_take(&handler->waits, wait);
-            execute(handler, wait);
-        }
-    }
-}
-
 /* ---- synchronous clocks ---- */
 
 /* Gives the memory of contributions back, which nobody makes any more. */
@@ -141,17 +92,89 @@ static void close_clocks(struct handler *handler) {
     }
 }
 
+/* ---- what pulls and pushes tell ---- */
+
+/* A message that is made at a clock says as much as a CLOCK, which is not sent again when its connection broke. What
+ * that lets go goes when the request has been carried out (clocks_settle). Of a live one. */
+static void hear_clock(struct handler *handler, struct member *member, uint64_t clock) {
+    if (clock > member->clock) {
+        members_advance(handler->members, member, clock, now_of(handler));
+        close_clocks(handler);
+        handler->moved = true;
+    }
+}
+
+enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
+                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
+    struct member *member = request->peer->member;
+    *waits = false;
+    if (request->released || member == NULL || !member->live) {
+        return CANYON_OK;
+    }
+    uint64_t at = clock > 0 ? clock : member->clock;
+    hear_clock(handler, member, at);
+    if (may_pull(handler, at)) {
+        return CANYON_OK;
+    }
+    if (handler->stopping) {
+        return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
+    }
+    if (wait_ms == 0) {
+        explain(handler, at, 0, error);
+        return CANYON_TIMEOUT;
+    }
+    uint64_t deadline = now_of(handler) + wait_ms * NANOSECONDS_PER_MS;
+    *waits = true;
+    return waits_add(&handler->waits, request->peer, frame, at, wait_ms, deadline, error);
+}
+
+/* The wait has left the list. */
+static void refuse(struct handler *handler, struct wait *wait, const struct error *error) {
+    struct request request = {.peer = wait->peer, .id = wait->frame.header.request};
+    reply_error(handler, &request, error);
+    waits_free(wait);
+}
+
+static void execute(struct handler *handler, struct wait *wait) {
+    struct error error = {.status = CANYON_OK};
+    struct request request = {.peer = wait->peer, .id = wait->frame.header.request, .released = true};
+    if (handler_execute(handler, &request, &wait->frame, &error) != CANYON_OK) {
+        reply_error(handler, &request, &error);
+    }
+    waits_free(wait);
+}
+
+static void release(struct handler *handler) {
+    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        if (may_pull(handler, wait->clock)) {
+            waits_take(&handler->waits, wait);
+            execute(handler, wait);
+        }
+    }
+}
+
 /* Something moved: a clock, a lease, the mode. */
 static void proceed(struct handler *handler) {
     close_clocks(handler);
     release(handler);
 }
 
-enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+void clocks_settle(struct handler *handler) {
+    if (handler->moved) {
+        handler->moved = false;
+        release(handler);
+    }
+}
+
+enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
-    const struct member *member = request->peer->member;
+    struct member *member = request->peer->member;
     *gathers = false;
+    if (member != NULL && member->live) {
+        hear_clock(handler, member, *clock);
+    }
     if (!plan->set || (plan->now.mode != CONSISTENCY_SYNC && plan->next.mode != CONSISTENCY_SYNC)) {
         return CANYON_OK;
     }

@@ -69,6 +69,7 @@ struct handler {
     struct workers *workers;
     struct members *members;
     struct waits waits;        /* for the clocks of members */
+    bool moved;                /* a pull or push has told a clock: see clocks_settle */
     struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;
     struct message_statistics counters; /* the parts that are counted, not looked up */
@@ -146,6 +147,10 @@ void clocks_tick(struct handler *handler, uint64_t now);
 uint64_t clocks_wakeup(const struct handler *handler);
 void clocks_stop(struct handler *handler);
 
+/* Both of what follows note how far a live member is that names a clock beyond its own. This carries out the pulls that
+ * wait for that no more: after the request that told it. */
+void clocks_settle(struct handler *handler);
+
 /* Whether a pull at this clock must wait for other workers: then OK with *waits, it was put aside and will be executed
  * again. The mode in question is that of its clock; who does not count clocks does not wait. TIMEOUT where it may not
  * wait at all, BUSY, NO_MEMORY. */
@@ -155,7 +160,7 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
 /* How a gradient is to be applied that comes at this clock: as it comes (false), or with others when its clock is
  * closed: then *clock and *rank are those of the contribution. CONFLICT from who does not count clocks where the job
  * is synchronous. */
-enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error);
 /* The synchronous clock that is open here, or 0. */
 uint64_t clocks_open(const struct handler *handler);

@@ -106,7 +106,7 @@ static enum canyon_status check_table(const struct batch *batch, struct error *e
 }
 
 /* Rows are not gathered until a clock is closed. */
-static void check_mode(const struct handler *handler, struct batch *batch) {
+static void check_mode(struct handler *handler, struct batch *batch) {
     uint64_t clock = batch->message.clock;
     uint32_t rank = 0;
     bool gathers = false;

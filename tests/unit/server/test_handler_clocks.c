@@ -333,6 +333,36 @@ static void contributions_count_against_the_limit(void **state) {
     assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
 }
 
+/* A CLOCK goes with its connection, and a pull or push is sent again: it says as much. */
+static void a_pull_or_push_tells_its_clock(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f); /* alone, she waits for nobody */
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 3, -1.0f), NULL).status, CANYON_OK);
+    assert_int_equal(tell(owner(&anna, 0), 1).clock, 3);
+    /* Bert's push lets go what waits for him, after his own answer. */
+    (void)worker_enter(&bert);
+    const uint64_t waits = ask_pull(&anna, 0, 4, 1000);
+    assert_int_equal(owner(&anna, 0)->waiting, 0);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 4, -7.0f), NULL).status, CANYON_OK);
+    assert_true(take_pulled(&anna, 0, waits) == before + 2.0f);
+}
+
+static void what_is_contributed_to_keeps_its_mode(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 10);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+    client_fails(client, ask_mode(client, "sync:rank", 10), CANYON_CONFLICT, "a worker at clock 10 already");
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+}
+
 static void who_does_not_count_cannot_contribute(void **state) {
     (void)state;
     set_mode("sync", 1);
@@ -415,6 +445,8 @@ int main(void) {
         TEST(what_a_dead_worker_sent_whole_counts),
         TEST(enough_workers_close_a_clock),
         TEST(contributions_count_against_the_limit),
+        TEST(a_pull_or_push_tells_its_clock),
+        TEST(what_is_contributed_to_keeps_its_mode),
         TEST(who_does_not_count_cannot_contribute),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
         TEST(workers_and_staleness_are_shown),

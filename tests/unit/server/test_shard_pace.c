@@ -219,6 +219,32 @@ static void other_clocks_than_the_open_one_are_refused(void **state) {
     shard_destroy(shard);
 }
 
+/* Commands may say so, in whatever order they come. */
+static void a_block_keeps_the_order_that_it_began_with(void **state) {
+    (void)state;
+    static const char *const modes[] = {"sync:sum", "sync:sum,rank"};
+    for (size_t m = 0; m < 2; m++) {
+        struct shard *shard = make("sgd:lr=1"), *alone = make("sgd:lr=1");
+        float ones[1024], expected[1024];
+        for (size_t i = 0; i < 1024; i++) {
+            ones[i] = 1.0f;
+            expected[i] = 5.0f;
+        }
+        set_mode(shard, modes[m], 1, false);
+        assert_int_equal(contribute(shard, 1, 1, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 2, 0, ones, NULL), CANYON_OK);
+        set_mode(shard, modes[1 - m], 1, false);
+        assert_int_equal(contribute(shard, 1, 2, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 0, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 3, 0, ones, NULL), CANYON_OK);
+        close_clock(shard, 1);
+        assert_int_equal(push(alone, 0, 0, expected, NULL), CANYON_OK);
+        assert_true(same_weights(shard, alone));
+        shard_destroy(shard);
+        shard_destroy(alone);
+    }
+}
+
 static void without_memory_nothing_changes(void **state) {
     (void)state;
     static const char *const modes[] = {"sync", "sync:rank"};
@@ -414,6 +440,7 @@ int main(void) {
         TEST(by_rank_or_as_they_arrive),
         TEST(a_worker_counts_once_whatever_it_sends),
         TEST(other_clocks_than_the_open_one_are_refused),
+        TEST(a_block_keeps_the_order_that_it_began_with),
         TEST(without_memory_nothing_changes),
         TEST(modes_take_their_turns),
         TEST(a_log_gives_the_same_bits_again),
