@@ -329,7 +329,7 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
 static enum canyon_status judge_mode(const struct handler *handler, const struct message_consistency *message,
                                      bool *changes, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
-    uint64_t reached = members_reached(handler->members);
+    const uint64_t reached = members_reached(handler->members), open = clocks_open(handler);
     char text[CONSISTENCY_TEXT_BYTES];
     enum canyon_status status = consistency_check(&message->mode, error);
     *changes = false;
@@ -349,6 +349,14 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
                          consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
                          handler->job->servers[handler->server], handler->thread, reached);
     }
+    if (open > 0 && open < plan->from && plan->from <= reached && members_live(handler->members) > 0) {
+        return error_set(error, CANYON_CONFLICT,
+                         "%s from clock %" PRIu64 " on: on server %u (%s), thread %u clock %" PRIu64
+                         " is still open, of the mode before the one from clock %" PRIu64
+                         " on; set it when all workers have passed that clock",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, open, plan->from);
+    }
     *changes = true;
     return CANYON_OK;
 }
@@ -364,6 +372,9 @@ static void set_mode(struct handler *handler, const struct message_consistency *
         struct error error;
         if (handler->shards[index] != NULL) {
             (void)shard_apply(handler->shards[index], &command, &reply, &error); /* it cannot fail */
+            if (clocks_open(handler) == 0) {
+                trim(handler, handler->shards[index]); /* of what it closed */
+            }
         }
     }
 }

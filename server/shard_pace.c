@@ -104,10 +104,7 @@ static bool is_clock(uint64_t clock) {
     return clock > 0 && clock <= LIMIT_CLOCK;
 }
 
-bool shard_close(struct shard *shard, const struct command *command) {
-    if (!is_clock(command->clock) || shard->open == 0 || command->clock < shard->open) {
-        return false;
-    }
+static void close_open(struct shard *shard) {
     const struct consistency *mode = consistency_at(&shard->plan, shard->open);
     for (size_t i = 0; i < shard->parts.count; i++) {
         struct dense *part = dense_at(shard, i);
@@ -115,6 +112,13 @@ bool shard_close(struct shard *shard, const struct command *command) {
             close_part(part, mode->combine);
         }
     }
+}
+
+bool shard_close(struct shard *shard, const struct command *command) {
+    if (!is_clock(command->clock) || shard->open == 0 || command->clock < shard->open) {
+        return false;
+    }
+    close_open(shard);
     shard->open = command->clock + 1;
     return true;
 }
@@ -130,6 +134,11 @@ bool shard_set_consistency(struct shard *shard, const struct command *command) {
         return false;
     }
     if (command->turns) {
+        /* Nobody will know what the mode of its clock was. */
+        if (plan->now.mode == CONSISTENCY_SYNC && shard->open < plan->from) {
+            close_open(shard);
+            shard->open = plan->from;
+        }
         plan->now = plan->next;
     }
     plan->next = command->mode;

@@ -389,6 +389,38 @@ static void a_clock_that_was_reached_cannot_get_another_mode(void **state) {
     client->peer.role = ROLE_ADMIN;
 }
 
+/* Bert is where the first mode holds: what was contributed there is not forgotten for a third one. */
+static void a_mode_stays_while_its_clock_is_open(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("async", 2);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    client_fails(client, ask_mode(client, "ssp:3", 5), CANYON_CONFLICT, "clock 1 is still open");
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 1, 0)) == before);
+    worker_clock(&bert, 2);
+    set_mode("ssp:3", 5);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
+}
+
+static void a_mode_closes_what_nobody_will(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("async", 2);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    bench_pass(&bench, 10000); /* both at once */
+    set_mode("ssp:3", 5);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
+}
+
 /* ---- looking ---- */
 
 static void workers_and_staleness_are_shown(void **state) {
@@ -449,6 +481,8 @@ int main(void) {
         TEST(what_is_contributed_to_keeps_its_mode),
         TEST(who_does_not_count_cannot_contribute),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
+        TEST(a_mode_stays_while_its_clock_is_open),
+        TEST(a_mode_closes_what_nobody_will),
         TEST(workers_and_staleness_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -325,6 +325,25 @@ static void modes_take_their_turns(void **state) {
     shard_destroy(shard);
 }
 
+/* Its mode is forgotten with the turn; what was contributed is not. */
+static void a_turn_closes_what_is_open(void **state) {
+    (void)state;
+    struct shard *shard = make("sgd:lr=1"), *alone = make("sgd:lr=1");
+    float ones[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        ones[i] = 1.0f;
+    }
+    set_mode(shard, "sync", 1, false);
+    set_mode(shard, "async", 2, true);
+    assert_int_equal(contribute(shard, 1, 0, 0, ones, NULL), CANYON_OK);
+    assert_int_equal(contribute(shard, 1, 1, 0, ones, NULL), CANYON_OK);
+    set_mode(shard, "ssp:3", 5, true);
+    assert_int_equal(push(alone, 0, 0, ones, NULL), CANYON_OK);
+    assert_true(same_weights(shard, alone));
+    shard_destroy(shard);
+    shard_destroy(alone);
+}
+
 static void a_log_gives_the_same_bits_again(void **state) {
     (void)state;
     struct shard *shard = make("adam:lr=0.1"), *again = make("adam:lr=0.1");
@@ -443,6 +462,7 @@ int main(void) {
         TEST(a_block_keeps_the_order_that_it_began_with),
         TEST(without_memory_nothing_changes),
         TEST(modes_take_their_turns),
+        TEST(a_turn_closes_what_is_open),
         TEST(a_log_gives_the_same_bits_again),
         TEST(a_dropped_tensor_takes_its_contributions_along),
         TEST(a_stale_gradient_takes_a_shorter_step),
