@@ -187,6 +187,13 @@ enum canyon_status clocks_gathers(struct handler *handler, const struct request 
     }
     *gathers = member != NULL && consistency_at(plan, *clock)->mode == CONSISTENCY_SYNC;
     *rank = *gathers ? member->rank : 0;
+    if (*gathers && *clock == clocks_open(handler) && !members_contribute(handler->members, member, *clock)) {
+        return error_set(error, CANYON_LATE,
+                         "clock %" PRIu64
+                         " goes on without worker '%.100s': its lease ended, or another contributed as rank %u before "
+                         "it came; its next clock counts",
+                         *clock, member->name, member->rank);
+    }
     return CANYON_OK;
 }
 
@@ -258,6 +265,7 @@ static enum canyon_status enter(struct handler *handler, struct handler_peer *pe
                                        .rules = handler->shards[0] == NULL,
                                        .clock = clock,
                                        .floor = floor_of(handler),
+                                       .open = clocks_open(handler),
                                        .now = now_of(handler)};
     return members_enter(handler->members, &entry, &peer->member, error);
 }

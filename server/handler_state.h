@@ -159,7 +159,7 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
 
 /* How a gradient is to be applied that comes at this clock: as it comes (false), or with others when its clock is
  * closed: then *clock and *rank are those of the contribution. CONFLICT from who does not count clocks where the job
- * is synchronous. */
+ * is synchronous, LATE from a worker that this clock goes on without. */
 enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error);
 /* The synchronous clock that is open here, or 0. */

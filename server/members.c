@@ -159,6 +159,19 @@ static uint64_t largest(uint64_t one, uint64_t other) {
     return one > other ? one : other;
 }
 
+/* The first clock that a member may contribute to under its rank. */
+static uint64_t first_clock(const struct members *members, const struct member *member, uint64_t open) {
+    uint64_t first = member->since;
+    for (size_t i = 0; i < members->count && open > 0; i++) {
+        const struct member *other = members->entries[i];
+        bool same = other->contributed_as == member->rank;
+        if (other->contributed >= open && (other == member ? !same : same)) {
+            first = largest(first, other->contributed + 1);
+        }
+    }
+    return first;
+}
+
 enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
                                  struct error *error) {
     struct member *found = members_find(members, entry->session);
@@ -179,11 +192,14 @@ enum canyon_status members_enter(struct members *members, const struct member_en
         uint32_t rank = choose_rank(members, entry);
         found->clock = largest(largest(found->clock, entry->clock), largest(entry->floor, largest(others, 1)));
         found->rank = rank;
+        found->since = first_clock(members, found, entry->open);
+        found->clock = largest(found->clock, found->since);
         found->live = true;
         found->advanced = entry->now;
         members->live++;
     } else if (entry->rules && entry->wanted > 0 && found->rank != entry->wanted - 1) {
         found->rank = choose_rank(members, entry);
+        found->since = first_clock(members, found, entry->open);
     }
     members_advance(members, found, largest(entry->clock, entry->floor), entry->now);
     members->reached = largest(members->reached, found->clock);
@@ -211,6 +227,17 @@ void members_advance(struct members *members, struct member *member, uint64_t cl
         member->clock = clock;
         members->reached = largest(members->reached, clock);
     }
+}
+
+bool members_contribute(const struct members *members, struct member *member, uint64_t clock) {
+    bool late = !member->live && (clock > member->clock || holder(members, member->rank) != NULL ||
+                                  first_clock(members, member, clock) > clock);
+    if (late || clock < member->since) {
+        return false;
+    }
+    member->contributed = clock;
+    member->contributed_as = member->rank;
+    return true;
 }
 
 void members_leave(struct members *members, struct member *member) {

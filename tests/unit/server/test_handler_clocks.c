@@ -303,6 +303,37 @@ static void what_a_dead_worker_sent_whole_counts(void **state) {
     assert_true(take_pulled(&anna, 0, waits) == before + 4.0f);
 }
 
+/* Anna's gradient stays when she dies. Who gets her rank begins after it, and the mean is that of two. */
+static void a_successor_counts_for_itself(void **state) {
+    (void)state;
+    struct worker carl;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    for (int i = 0; i < 3; i++) {
+        bench_pass(&bench, 5000);
+        worker_clock(&bert, 1);
+    }
+    worker_come(&carl, &bench, 3, "carl");
+    assert_int_equal(worker_enter(&carl), 2); /* as one thread says */
+    uint64_t open = 0;
+    assert_int_equal(take_pushed(&carl, 0, ask_push(&carl, FRAME_PUSH, 0, 1, -9.0f), &open).status, CANYON_LATE);
+    assert_int_equal(open, 1);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -9.0f), NULL).status, CANYON_LATE);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -3.0f), NULL).status, CANYON_OK);
+    worker_clock(&carl, 2);
+    worker_clock(&bert, 2);
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 2, 0)) == before + 2.0f);
+    assert_int_equal(take_pushed(&carl, 0, ask_push(&carl, FRAME_PUSH, 0, 2, -5.0f), NULL).status, CANYON_OK);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 2, -7.0f), NULL).status, CANYON_OK);
+    worker_clock(&carl, 3);
+    worker_clock(&bert, 3);
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 3, 0)) == before + 2.0f + 6.0f);
+    worker_go(&carl);
+}
+
 static void enough_workers_close_a_clock(void **state) {
     (void)state;
     set_mode("sync:sum,minimum=1", 1);
@@ -475,6 +506,7 @@ int main(void) {
         TEST(so_many_may_wait),
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
         TEST(what_a_dead_worker_sent_whole_counts),
+        TEST(a_successor_counts_for_itself),
         TEST(enough_workers_close_a_clock),
         TEST(contributions_count_against_the_limit),
         TEST(a_pull_or_push_tells_its_clock),

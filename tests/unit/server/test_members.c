@@ -114,6 +114,52 @@ static void who_comes_back_goes_on_with_the_others(void **state) {
     assert_int_equal(one->clock, 60); /* further than the others is where it may be */
 }
 
+static struct member *enter_while(unsigned number, uint32_t wanted, bool rules, uint64_t open) {
+    uint8_t session[SESSION_BYTES];
+    struct member *member = NULL;
+    fixture_session(session, number);
+    const struct member_entry entry = {
+        .session = session, .name = "w", .wanted = wanted, .rules = rules, .open = open, .now = 2000 * MS};
+    assert_int_equal(members_enter(members, &entry, &member, NULL), CANYON_OK);
+    return member;
+}
+
+static void two_never_count_as_one(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 0);
+    members_advance(members, one, 7, 10 * MS);
+    members_advance(members, two, 7, 10 * MS);
+    assert_true(members_contribute(members, one, 7) && members_contribute(members, one, 7));
+    members_leave(members, one);
+    /* Its last gradients may come late, while nobody has its rank; not of a clock that it had not reached. */
+    assert_true(members_contribute(members, one, 7) && !members_contribute(members, one, 8));
+    struct member *three = enter_while(3, 0, false, 7);
+    assert_true(three->rank == 0 && three->clock == 8);
+    assert_false(members_contribute(members, three, 7));
+    assert_false(members_contribute(members, one, 7));
+    assert_true(members_contribute(members, two, 7) && members_contribute(members, three, 8));
+    /* Who comes back goes on under its own rank; under another it waits for the next clock. */
+    members_leave(members, two);
+    two = enter_while(2, 2, false, 7);
+    assert_true(two->rank == 1 && two->clock == 8 && two->since == 0); /* where the others are */
+    members_leave(members, two);
+    (void)enter_while(4, 2, false, 8);
+    assert_true(members_contribute(members, members_find_tag(members, two->tag), 8) == false);
+    two = enter_while(2, 2, false, 7);
+    assert_true(two->rank == 2 && two->since == 8);
+    /* The rank of a live one is taken away. */
+    assert_true(members_contribute(members, two, 8));
+    struct member *five = enter_while(5, 3, true, 8);
+    assert_true(!two->live && five->rank == 2 && five->clock == 9);
+    /* Nor while nobody has the rank, but somebody had. */
+    two->clock = 9;
+    assert_true(members_contribute(members, five, 9));
+    members_leave(members, five);
+    assert_false(members_contribute(members, two, 9));
+    /* And when that clock is closed, it is as if nothing had been. */
+    assert_int_equal(enter_while(6, 3, true, 10)->clock, 8);
+}
+
 static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
     (void)state;
     struct member *one = enter_as(1, 6, true, 0, 0), *two = enter_as(2, 1, true, 0, 0);
@@ -192,6 +238,7 @@ int main(void) {
         TEST(a_lease_ends_unless_it_is_renewed),
         TEST(who_is_spared_has_another_lease),
         TEST(who_comes_back_goes_on_with_the_others),
+        TEST(two_never_count_as_one),
         TEST(a_thread_that_is_told_ranks_gives_them_as_told),
         TEST(what_so_many_have_passed),
         TEST(rates_follow_the_last_clocks),
