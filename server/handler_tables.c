@@ -289,7 +289,10 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
         status = shard_pull(shard, command.tensor, command.ids, command.rows, command.out, error);
         command.out = NULL;
     }
-    if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK) {
+    /* What was taken before is answered as it was. */
+    const bool is_new = run->number == 0 || (status == CANYON_OK && shard_judge(shard, batch->request->peer->session,
+                                                                                run->number) == LEDGER_NEXT);
+    if (status == CANYON_OK && pushes && is_new && batch->pace.status != CANYON_OK) {
         *error = batch->pace;
         status = error->status;
     } else if (status == CANYON_OK && !changes(batch)) {

@@ -394,6 +394,42 @@ static void what_is_contributed_to_keeps_its_mode(void **state) {
     assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
 }
 
+static struct message_piece_result push_numbered(struct worker *worker, unsigned type, uint64_t number, float value) {
+    float values[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        values[i] = value;
+    }
+    const struct message_pieces pieces = {
+        .count = 1, .clock = 1, .pieces = {{.tensor = tensor.id, .elements = 1024, .number = number}}};
+    struct reply *reply =
+        client_take(owner(worker, 0), ask_pieces(owner(worker, 0), type, &pieces, values, 1024), type + 1);
+    const struct message_piece_results results = results_of(reply);
+    reply_free(reply);
+    return results.results[0];
+}
+
+/* Whatever became of the memory, the mode or the worker meanwhile. */
+static void what_was_taken_is_answered_as_it_was(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    worker_clock(&bert, 2);
+    bench.environment.state_limit = 1;
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    bench.environment.state_limit = 0;
+    /* One that does not count clocks any more as far as its thread knows. */
+    struct client *client = owner(&bert, 0);
+    client->peer.member = NULL;
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 2, -1.0f).status, CANYON_CONFLICT);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 2, -1.0f).status, CANYON_CONFLICT);
+}
+
 static void who_does_not_count_cannot_contribute(void **state) {
     (void)state;
     set_mode("sync", 1);
@@ -511,6 +547,7 @@ int main(void) {
         TEST(contributions_count_against_the_limit),
         TEST(a_pull_or_push_tells_its_clock),
         TEST(what_is_contributed_to_keeps_its_mode),
+        TEST(what_was_taken_is_answered_as_it_was),
         TEST(who_does_not_count_cannot_contribute),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
         TEST(a_mode_stays_while_its_clock_is_open),
