@@ -94,14 +94,22 @@ static void close_clocks(struct handler *handler) {
 
 /* ---- what pulls and pushes tell ---- */
 
+static enum canyon_status check_clock(const struct handler *handler, uint64_t clock, struct error *error) {
+    const uint64_t open = clocks_open(handler), from = plan_of(handler)->from;
+    return members_check_clock(handler->members, clock, open > from ? open : from, error);
+}
+
 /* A message that is made at a clock says as much as a CLOCK, which is not sent again when its connection broke. What
  * that lets go goes when the request has been carried out (clocks_settle). Of a live one. */
-static void hear_clock(struct handler *handler, struct member *member, uint64_t clock) {
-    if (clock > member->clock) {
+static enum canyon_status hear_clock(struct handler *handler, struct member *member, uint64_t clock,
+                                     struct error *error) {
+    enum canyon_status status = check_clock(handler, clock, error);
+    if (status == CANYON_OK && clock > member->clock) {
         members_advance(handler->members, member, clock, now_of(handler));
         close_clocks(handler);
         handler->moved = true;
     }
+    return status;
 }
 
 enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
@@ -112,9 +120,9 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
         return CANYON_OK;
     }
     uint64_t at = clock > 0 ? clock : member->clock;
-    hear_clock(handler, member, at);
-    if (may_pull(handler, at)) {
-        return CANYON_OK;
+    enum canyon_status status = hear_clock(handler, member, at, error);
+    if (status != CANYON_OK || may_pull(handler, at)) {
+        return status;
     }
     if (handler->stopping) {
         return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
@@ -172,8 +180,12 @@ enum canyon_status clocks_gathers(struct handler *handler, const struct request 
     const struct consistency_plan *plan = plan_of(handler);
     struct member *member = request->peer->member;
     *gathers = false;
+    enum canyon_status status = CANYON_OK;
     if (member != NULL && member->live) {
-        hear_clock(handler, member, *clock);
+        status = hear_clock(handler, member, *clock, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
     }
     if (!plan->set || (plan->now.mode != CONSISTENCY_SYNC && plan->next.mode != CONSISTENCY_SYNC)) {
         return CANYON_OK;
@@ -267,7 +279,8 @@ static enum canyon_status enter(struct handler *handler, struct handler_peer *pe
                                        .floor = floor_of(handler),
                                        .open = clocks_open(handler),
                                        .now = now_of(handler)};
-    return members_enter(handler->members, &entry, &peer->member, error);
+    enum canyon_status status = check_clock(handler, clock, error);
+    return status != CANYON_OK ? status : members_enter(handler->members, &entry, &peer->member, error);
 }
 
 enum canyon_status serve_enter(struct handler *handler, const struct request *request, const struct frame *frame,
@@ -305,8 +318,11 @@ static enum canyon_status take_clock(struct handler *handler, struct handler_pee
     if (member == NULL || !member->live || renamed) {
         return enter(handler, peer, message->rank, message->clock, error);
     }
-    members_advance(handler->members, member, message->clock, now_of(handler));
-    return CANYON_OK;
+    enum canyon_status status = check_clock(handler, message->clock, error);
+    if (status == CANYON_OK) {
+        members_advance(handler->members, member, message->clock, now_of(handler));
+    }
+    return status;
 }
 
 enum canyon_status serve_clock(struct handler *handler, const struct request *request, const struct frame *frame,

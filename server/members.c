@@ -1,6 +1,7 @@
 #include "server/members.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,6 +206,20 @@ enum canyon_status members_enter(struct members *members, const struct member_en
     members->reached = largest(members->reached, found->clock);
     members_heard(members, found, entry->now);
     *member = found;
+    return CANYON_OK;
+}
+
+enum canyon_status members_check_clock(const struct members *members, uint64_t clock, uint64_t known,
+                                       struct error *error) {
+    const uint64_t highest = largest(members->reached, known);
+    uint64_t most = (highest < LIMIT_CLOCK - MEMBERS_AHEAD ? highest : LIMIT_CLOCK - MEMBERS_AHEAD) + MEMBERS_AHEAD;
+    most = members->live == 0 ? largest(most, MEMBERS_FIRST) : most;
+    if (clock > most) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "clock %" PRIu64 ": the highest that is known here is %" PRIu64
+                         ", and a worker may tell one up to %" PRIu64,
+                         clock, highest, most);
+    }
     return CANYON_OK;
 }
 

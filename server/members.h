@@ -18,6 +18,10 @@
 #include "common/status.h"
 
 #define MEMBERS_LEASE_MS 10000u
+/* A clock that is told is at most so far above what is known on the thread; while nobody lives there, anything up to
+ * the first clock. */
+#define MEMBERS_AHEAD (UINT64_C(1) << 20)
+#define MEMBERS_FIRST (LIMIT_CLOCK / 2)
 /* Entries, of live ones and others; the one that was heard of longest ago goes first. */
 #define MEMBERS_ENTRIES (2 * LIMIT_MEMBERS)
 
@@ -69,6 +73,11 @@ enum canyon_status members_enter(struct members *members, const struct member_en
 /* The member of a session, live or not, or NULL. */
 struct member *members_find(const struct members *members, const uint8_t session[SESSION_BYTES]);
 struct member *members_find_tag(const struct members *members, uint64_t tag);
+
+/* Whether a clock may be told: so that one absurd number does not end a job. `known` is the highest that is there
+ * beside the members' own. INVALID_ARGUMENT. */
+enum canyon_status members_check_clock(const struct members *members, uint64_t clock, uint64_t known,
+                                       struct error *error);
 
 /* It was heard of: its lease runs anew. Only of a live one. */
 void members_heard(struct members *members, struct member *member, uint64_t now);

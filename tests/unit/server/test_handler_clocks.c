@@ -437,6 +437,31 @@ static void who_does_not_count_cannot_contribute(void **state) {
     assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_CONFLICT);
 }
 
+/* In whatever message. */
+static void one_absurd_clock_ends_nothing(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    client_fails(client, ask_clock(client, LIMIT_CLOCK, false), CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_fails(client, ask_pull(&anna, 0, LIMIT_CLOCK, 9), CANYON_INVALID_ARGUMENT, "up to 1048577");
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, LIMIT_CLOCK, 1.0f), NULL).status,
+                     CANYON_INVALID_ARGUMENT);
+    struct client other;
+    client_come(&other, client->handler, 7, "carl");
+    const struct message_enter enters = {.clock = LIMIT_CLOCK};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    client_fails(&other, client_ask(&other, FRAME_ENTER, bytes, message_pack_enter(&enters, bytes), NULL, 0),
+                 CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_fails(&other, ask_clock(&other, LIMIT_CLOCK, false), CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_go(&other);
+    worker_clock(&anna, 2);
+    worker_clock(&bert, 2);
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0));
+    set_mode("async", 3);
+}
+
 /* ---- modes ---- */
 
 static void a_clock_that_was_reached_cannot_get_another_mode(void **state) {
@@ -549,6 +574,7 @@ int main(void) {
         TEST(what_is_contributed_to_keeps_its_mode),
         TEST(what_was_taken_is_answered_as_it_was),
         TEST(who_does_not_count_cannot_contribute),
+        TEST(one_absurd_clock_ends_nothing),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
         TEST(a_mode_stays_while_its_clock_is_open),
         TEST(a_mode_closes_what_nobody_will),

@@ -160,6 +160,25 @@ static void two_never_count_as_one(void **state) {
     assert_int_equal(enter_while(6, 3, true, 10)->clock, 8);
 }
 
+static void an_absurd_clock_is_refused(void **state) {
+    (void)state;
+    const uint64_t half = 500000000000000, all = 1000000000000000, ahead = 1048576;
+    struct error error;
+    assert_int_equal(members_check_clock(members, half, 0, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, half + 1, 0, &error), CANYON_INVALID_ARGUMENT);
+    assert_int_equal(members_check_clock(members, half + ahead, half, &error), CANYON_OK);
+    struct member *one = enter(1, 0);
+    members_advance(members, one, 5, 10 * MS);
+    assert_int_equal(members_check_clock(members, 5 + ahead, 0, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, 6 + ahead, 0, &error), CANYON_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.text, "the highest that is known here is 5, and a worker may tell one up to 1048581"));
+    assert_int_equal(members_check_clock(members, 6 + ahead, 6, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, all, all, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, UINT64_MAX, all, &error), CANYON_INVALID_ARGUMENT);
+    members_leave(members, one);
+    assert_int_equal(members_check_clock(members, half, 0, &error), CANYON_OK);
+}
+
 static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
     (void)state;
     struct member *one = enter_as(1, 6, true, 0, 0), *two = enter_as(2, 1, true, 0, 0);
@@ -239,6 +258,7 @@ int main(void) {
         TEST(who_is_spared_has_another_lease),
         TEST(who_comes_back_goes_on_with_the_others),
         TEST(two_never_count_as_one),
+        TEST(an_absurd_clock_is_refused),
         TEST(a_thread_that_is_told_ranks_gives_them_as_told),
         TEST(what_so_many_have_passed),
         TEST(rates_follow_the_last_clocks),
