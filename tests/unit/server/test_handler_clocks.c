@@ -382,6 +382,17 @@ static void a_pull_or_push_tells_its_clock(void **state) {
     assert_true(take_pulled(&anna, 0, waits) == before + 2.0f);
 }
 
+/* It may be any number that a program gives its rows. */
+static void where_nobody_waits_it_tells_nothing(void **state) {
+    (void)state;
+    (void)worker_enter(&anna);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, LIMIT_CLOCK, -1.0f), NULL).status, CANYON_OK);
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, LIMIT_CLOCK, 0));
+    assert_int_equal(tell(owner(&anna, 0), 1).clock, 1);
+    set_mode("ssp:1", 2);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 9, -1.0f), NULL).status, CANYON_OK);
+}
+
 static void what_is_contributed_to_keeps_its_mode(void **state) {
     (void)state;
     struct client *client = owner(&anna, 0);
@@ -571,6 +582,7 @@ int main(void) {
         TEST(enough_workers_close_a_clock),
         TEST(contributions_count_against_the_limit),
         TEST(a_pull_or_push_tells_its_clock),
+        TEST(where_nobody_waits_it_tells_nothing),
         TEST(what_is_contributed_to_keeps_its_mode),
         TEST(what_was_taken_is_answered_as_it_was),
         TEST(who_does_not_count_cannot_contribute),
