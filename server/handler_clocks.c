@@ -354,6 +354,13 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
 
 /* ---- the mode ---- */
 
+/* Whether the mode that was set last stays for the clocks before the new one: what the client heard of all threads
+ * counts beside what this one has. */
+static bool has_begun(const struct handler *handler, const struct message_consistency *message) {
+    const uint64_t reached = members_reached(handler->members);
+    return plan_of(handler)->from <= (reached > message->highest ? reached : message->highest);
+}
+
 static enum canyon_status judge_mode(const struct handler *handler, const struct message_consistency *message,
                                      bool *changes, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
@@ -377,7 +384,14 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
                          consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
                          handler->job->servers[handler->server], handler->thread, reached);
     }
-    if (open > 0 && open < plan->from && plan->from <= reached && members_live(handler->members) > 0) {
+    if (message->highest > 0 && message->highest < plan->from && plan->from <= reached) {
+        return error_set(error, CANYON_CONFLICT,
+                         "%s from clock %" PRIu64 " on: on server %u (%s), thread %u a worker came to clock %" PRIu64
+                         ", where another mode begins, meanwhile; set it again",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, reached);
+    }
+    if (open > 0 && open < plan->from && has_begun(handler, message) && members_live(handler->members) > 0) {
         return error_set(error, CANYON_CONFLICT,
                          "%s from clock %" PRIu64 " on: on server %u (%s), thread %u clock %" PRIu64
                          " is still open, of the mode before the one from clock %" PRIu64
@@ -390,10 +404,9 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
 }
 
 static void set_mode(struct handler *handler, const struct message_consistency *message) {
-    const struct consistency_plan *plan = plan_of(handler);
     const struct command command = {.kind = COMMAND_CONSISTENCY,
                                     .clock = message->from,
-                                    .turns = plan->from <= members_reached(handler->members),
+                                    .turns = has_begun(handler, message),
                                     .mode = message->mode};
     for (uint32_t index = 0; index < handler->job->shards; index++) {
         struct shard_reply reply;

@@ -767,11 +767,13 @@ struct canyon_consistency {
     uint32_t workers;             /* live ones that count clocks */
     uint32_t lease_ms;
 };
+/* MISMATCH where the servers' threads do not agree: while a mode is being set, or where it could not be everywhere. */
 CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint32_t timeout_ms,
                                                      struct canyon_consistency *consistency);
 
-/* Sets the mode from a clock on, which no worker may have reached (CONFLICT names who has); 0: the next that nobody
- * has. Repeated, it changes nothing; a change that is still ahead is replaced. It takes the role admin. */
+/* Sets the mode from a clock on, which no worker may have reached (CONFLICT says how far they are); 0: the next that
+ * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on. Repeated, it
+ * changes nothing; a change that is still ahead is replaced. It takes the role admin. */
 CANYON_API enum canyon_status canyon_consistency_set(canyon_client *client, const char *mode, uint64_t from,
                                                      uint32_t timeout_ms);
 

@@ -492,6 +492,30 @@ static void a_clock_that_was_reached_cannot_get_another_mode(void **state) {
     client->peer.role = ROLE_ADMIN;
 }
 
+/* One thread has heard of a clock beyond the mode that was set, the others have not: what the client says decides. */
+static void threads_judge_alike_what_has_begun(void **state) {
+    (void)state;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct message_consistency message = {.set = true, .from = 20, .highest = 12};
+    set_mode("sync", 10);
+    (void)worker_enter(&anna);
+    (void)tell(&anna.clients[0], 12);
+    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+        struct client *client = &anna.clients[i];
+        const uint64_t asks =
+            client_ask(client, FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0);
+        const struct message_consistency_is is = take_mode(client, asks);
+        assert_true(is.now.mode == CONSISTENCY_SYNC && is.next.mode == CONSISTENCY_ASYNC && is.from == 20);
+    }
+    /* The client had asked before anna came that far. */
+    (void)tell(&anna.clients[0], 20);
+    message = (struct message_consistency){.set = true, .from = 30, .highest = 19};
+    client_fails(
+        &anna.clients[0],
+        client_ask(&anna.clients[0], FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0),
+        CANYON_CONFLICT, "came to clock 20, where another mode begins, meanwhile");
+}
+
 /* Bert is where the first mode holds: what was contributed there is not forgotten for a third one. */
 static void a_mode_stays_while_its_clock_is_open(void **state) {
     (void)state;
@@ -588,6 +612,7 @@ int main(void) {
         TEST(who_does_not_count_cannot_contribute),
         TEST(one_absurd_clock_ends_nothing),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
+        TEST(threads_judge_alike_what_has_begun),
         TEST(a_mode_stays_while_its_clock_is_open),
         TEST(a_mode_closes_what_nobody_will),
         TEST(workers_and_staleness_are_shown),
