@@ -25,15 +25,20 @@ uint64_t clocks_open(const struct handler *handler) {
 
 /* ---- waiting ---- */
 
-static bool may_pull(const struct handler *handler, uint64_t clock) {
-    const struct consistency_plan *plan = plan_of(handler);
-    const struct consistency *mode = consistency_at(plan, clock);
+/* What pulls wait for: the same for all of a thread. */
+static struct handler_pace pace_of(const struct handler *handler) {
+    return (struct handler_pace){.open = clocks_open(handler),
+                                 .lowest =
+                                     members_live(handler->members) > 0 ? members_lowest(handler->members) : UINT64_MAX,
+                                 .plan = *plan_of(handler)};
+}
+
+static bool may_pull(const struct handler_pace *pace, uint64_t clock) {
+    const struct consistency *mode = consistency_at(&pace->plan, clock);
     if (mode->mode == CONSISTENCY_SYNC) {
-        uint64_t open = clocks_open(handler);
-        return open == 0 || clock <= open;
+        return pace->open == 0 || clock <= pace->open;
     }
-    return mode->mode != CONSISTENCY_SSP || members_live(handler->members) == 0 || clock <= mode->staleness ||
-           members_lowest(handler->members) >= clock - mode->staleness;
+    return mode->mode != CONSISTENCY_SSP || clock <= mode->staleness || pace->lowest >= clock - mode->staleness;
 }
 
 static void explain(const struct handler *handler, uint64_t clock, uint32_t wait_ms, struct error *error) {
@@ -125,7 +130,8 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
     }
     uint64_t at = clock > 0 ? clock : member->clock;
     enum canyon_status status = hear_clock(handler, member, at, error);
-    if (status != CANYON_OK || may_pull(handler, at)) {
+    const struct handler_pace pace = pace_of(handler);
+    if (status != CANYON_OK || may_pull(&pace, at)) {
         return status;
     }
     if (handler->stopping) {
@@ -156,10 +162,19 @@ static void execute(struct handler *handler, struct wait *wait) {
     waits_free(wait);
 }
 
+/* Only when there is anything new to those that wait: most clocks that are told say nothing to them. */
 static void release(struct handler *handler) {
+    const struct handler_pace pace = pace_of(handler), *before = &handler->pace;
+    const bool same = pace.open == before->open && pace.lowest == before->lowest &&
+                      pace.plan.from == before->plan.from && consistency_equal(&pace.plan.now, &before->plan.now) &&
+                      consistency_equal(&pace.plan.next, &before->plan.next);
+    handler->pace = pace;
+    if (same) {
+        return;
+    }
     for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
         next = wait->next;
-        if (may_pull(handler, wait->clock)) {
+        if (may_pull(&pace, wait->clock)) {
             waits_take(&handler->waits, wait);
             execute(handler, wait);
         }

@@ -52,6 +52,13 @@ struct handler_tables {
     struct table_found *found;   /* run by run: LIMIT_RUNS of them */
 };
 
+/* What decides who may pull: the synchronous clock that is open or 0, the lowest clock of live members or UINT64_MAX.
+ */
+struct handler_pace {
+    uint64_t open, lowest;
+    struct consistency_plan plan;
+};
+
 struct handler {
     const struct job *job;
     uint32_t server, thread, threads;
@@ -69,6 +76,7 @@ struct handler {
     struct workers *workers;
     struct members *members;
     struct waits waits;        /* for the clocks of members */
+    struct handler_pace pace;  /* as it was when those that wait were looked through last */
     bool moved;                /* a pull or push has told a clock: see clocks_settle */
     struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;

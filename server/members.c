@@ -16,6 +16,8 @@ struct members {
     size_t count, room;
     uint32_t live;
     uint64_t serial, reached;
+    uint64_t lowest;   /* clock of live ones, 0 without any, */
+    uint32_t behind;   /* and how many are there */
     uint64_t earliest; /* no lease ends before */
     members_forget forget;
     void *user;
@@ -156,6 +158,28 @@ static struct member *add(struct members *members, const uint8_t session[SESSION
     return member;
 }
 
+/* One that lives is at this clock from now on. */
+static void lowest_with(struct members *members, uint64_t clock) {
+    if (members->behind == 0 || clock < members->lowest) {
+        members->lowest = clock;
+        members->behind = 0;
+    }
+    members->behind += clock == members->lowest;
+}
+
+/* One that lived, or lives, is there no more: looks for the lowest anew only when it was the last there. */
+static void lowest_without(struct members *members, uint64_t clock) {
+    if (clock != members->lowest || --members->behind > 0) {
+        return;
+    }
+    members->lowest = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->live) {
+            lowest_with(members, members->entries[i]->clock);
+        }
+    }
+}
+
 static uint64_t largest(uint64_t one, uint64_t other) {
     return one > other ? one : other;
 }
@@ -198,6 +222,7 @@ enum canyon_status members_enter(struct members *members, const struct member_en
         found->live = true;
         found->advanced = entry->now;
         members->live++;
+        lowest_with(members, found->clock);
     } else if (entry->rules && entry->wanted > 0 && found->rank != entry->wanted - 1) {
         found->rank = choose_rank(members, entry);
         found->since = first_clock(members, found, entry->open);
@@ -238,8 +263,11 @@ void members_advance(struct members *members, struct member *member, uint64_t cl
         uint64_t each = (now - member->advanced) / (clock - member->clock);
         member->interval =
             member->interval == 0 ? each : member->interval - member->interval / SMOOTHING + each / SMOOTHING;
+        const uint64_t before = member->clock;
         member->advanced = now;
         member->clock = clock;
+        lowest_with(members, clock);
+        lowest_without(members, before);
         members->reached = largest(members->reached, clock);
     }
 }
@@ -259,6 +287,7 @@ void members_leave(struct members *members, struct member *member) {
     if (member->live) {
         member->live = false;
         members->live--;
+        lowest_without(members, member->clock);
     }
 }
 
@@ -309,8 +338,7 @@ const struct member *members_last(const struct members *members) {
 }
 
 uint64_t members_lowest(const struct members *members) {
-    const struct member *last = members_last(members);
-    return last != NULL ? last->clock : 0;
+    return members->lowest;
 }
 
 uint64_t members_highest(const struct members *members) {

@@ -2,6 +2,8 @@
  * that close on several threads, and what is counted. */
 #include "tests/unit/server/handler_fixture.h"
 
+#include "server/handler_state.h"
+
 #define ELEMENTS 5000 /* five blocks */
 
 static struct bench bench;
@@ -257,6 +259,29 @@ static void so_many_may_wait(void **state) {
     for (unsigned i = 0; i < HANDLER_WAITS_PER_PEER; i++) {
         (void)take_pulled(&anna, 0, first + i); /* in the order in which they came */
     }
+}
+
+/* What waits is looked through when the lowest clock moves, not whenever somebody tells one. */
+static void what_says_nothing_new_looks_at_no_wait(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 2);
+    const uint64_t first = ask_pull(&anna, 0, 2, 1000);
+    const struct handler_pace before = client->handler->pace;
+    struct wait *wait = client->handler->waits.first;
+    const uint64_t clock = wait->clock;
+    wait->clock = 0; /* it would be let go if it were looked at */
+    (void)tell(client, 2);
+    (void)tell(owner(&bert, 0), 1);
+    (void)tell(client, 3);
+    assert_int_equal(client->waiting, 0);
+    assert_true(client->handler->pace.lowest == before.lowest && before.lowest == 1);
+    wait->clock = clock;
+    (void)tell(owner(&bert, 0), 2);
+    (void)take_pulled(&anna, 0, first);
 }
 
 /* ---- synchronous ---- */
@@ -600,6 +625,7 @@ int main(void) {
         TEST(leases_and_leaving_let_pulls_go),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
+        TEST(what_says_nothing_new_looks_at_no_wait),
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
         TEST(what_a_dead_worker_sent_whole_counts),
         TEST(a_successor_counts_for_itself),

@@ -209,6 +209,38 @@ static void what_so_many_have_passed(void **state) {
     assert_int_equal(members_passed_by(members, 6), 3);
 }
 
+/* However they come, go on, leave, expire and come back. */
+static void the_lowest_is_kept(void **state) {
+    (void)state;
+    uint64_t seed = seed_begin("the_lowest_is_kept"), ms = 0;
+    struct member *those[12];
+    for (int round = 0; round < 20000; round++) {
+        const unsigned which = (unsigned)seed_below(&seed, 12);
+        uint8_t session[SESSION_BYTES];
+        fixture_session(session, which + 1);
+        struct member *member = members_find(members, session);
+        ms += seed_below(&seed, 90);
+        if (member == NULL || !member->live) {
+            (void)enter_as(which + 1, (uint32_t)seed_below(&seed, 8), seed_below(&seed, 2) == 0, 0, ms);
+        } else if (seed_below(&seed, 8) == 0) {
+            members_leave(members, member);
+        } else {
+            members_advance(members, member, member->clock + seed_below(&seed, 3), ms * MS);
+            members_heard(members, member, ms * MS);
+        }
+        (void)members_expire(members, ms * MS, NULL, NULL);
+        uint64_t lowest = 0;
+        for (unsigned i = 0; i < 12; i++) {
+            fixture_session(session, i + 1);
+            those[i] = members_find(members, session);
+            if (those[i] != NULL && those[i]->live && (lowest == 0 || those[i]->clock < lowest)) {
+                lowest = those[i]->clock;
+            }
+        }
+        assert_true(members_lowest(members) == lowest);
+    }
+}
+
 static void rates_follow_the_last_clocks(void **state) {
     (void)state;
     struct member *one = enter(1, 0);
@@ -261,6 +293,7 @@ int main(void) {
         TEST(an_absurd_clock_is_refused),
         TEST(a_thread_that_is_told_ranks_gives_them_as_told),
         TEST(what_so_many_have_passed),
+        TEST(the_lowest_is_kept),
         TEST(rates_follow_the_last_clocks),
         TEST(places_of_the_gone_are_used_again_and_there_are_so_many),
     };
