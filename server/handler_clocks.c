@@ -471,11 +471,12 @@ enum canyon_status serve_consistency(struct handler *handler, const struct reque
 
 /* ---- time ---- */
 
-/* One that waits here on a connection that stands is not dead, however long it is silent. */
+/* One whose pull waits here on a connection that stands is not dead, however long it is silent: it is waited for by
+ * nobody. At a barrier it is, or in a CREATE, and has its signs of life like others. */
 static bool is_waiting(void *user, const struct member *member) {
     const struct handler *handler = user;
     for (const struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
-        if (peer->member == member && (peer->waiting > 0 || peer->parked > 0)) {
+        if (peer->member == member && peer->waiting > 0) {
             return true;
         }
     }

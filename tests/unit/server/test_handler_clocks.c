@@ -218,6 +218,26 @@ static void leases_and_leaving_let_pulls_go(void **state) {
     (void)take_pulled(&anna, 2, waits);
 }
 
+/* A worker that is stopped in a barrier, or while it waits for a tensor, is as dead as any. */
+static void what_is_parked_is_no_sign_of_life(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const struct message_open open = {.name = "nowhere", .wait_ms = 60000};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct client *client = &bert.clients[0];
+    const uint64_t parked = client_ask(client, FRAME_OPEN, bytes, message_pack_open(&open, bytes), NULL, 0);
+    assert_int_equal(client->peer.parked, 1);
+    bench_pass(&bench, 9000);
+    (void)tell(&anna.clients[0], 2);
+    bench_pass(&bench, 1000);
+    const struct message_consistency_is is = take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0));
+    assert_int_equal(is.workers, 1);
+    bench_pass(&bench, 50000);
+    client_fails(client, parked, CANYON_TIMEOUT, "nowhere");
+}
+
 static void who_does_not_count_does_not_wait(void **state) {
     (void)state;
     set_mode("ssp:0", 1);
@@ -623,6 +643,7 @@ int main(void) {
         TEST(a_pull_waits_and_holds_up_nothing_else),
         TEST(time_names_who_is_waited_for),
         TEST(leases_and_leaving_let_pulls_go),
+        TEST(what_is_parked_is_no_sign_of_life),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
         TEST(what_says_nothing_new_looks_at_no_wait),
