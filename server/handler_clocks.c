@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NANOSECONDS_PER_MS 1000000ull
+#define PAUSE              (1000 * NANOSECONDS_PER_MS) /* a thread that is so late was stopped */
 
 static uint64_t now_of(const struct handler *handler) {
     return handler->environment->now(handler->environment->user);
@@ -483,7 +484,16 @@ static bool is_waiting(void *user, const struct member *member) {
     return false;
 }
 
+/* A thread that was stopped itself finds leases over whose renewals lie unread: they run as much longer. */
+static void excuse_pause(struct handler *handler, uint64_t now) {
+    const uint64_t due = members_wakeup(handler->members);
+    if (due < now && now - due > PAUSE) {
+        members_postpone(handler->members, now - due + PAUSE);
+    }
+}
+
 void clocks_tick(struct handler *handler, uint64_t now) {
+    excuse_pause(handler, now);
     if (members_expire(handler->members, now, is_waiting, handler) > 0) {
         proceed(handler);
     }

@@ -315,6 +315,13 @@ size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void
     return ended;
 }
 
+void members_postpone(struct members *members, uint64_t by) {
+    for (size_t i = 0; i < members->count; i++) {
+        members->entries[i]->lease_end += members->entries[i]->live ? by : 0;
+    }
+    members->earliest += members->live > 0 ? by : 0;
+}
+
 uint64_t members_wakeup(const struct members *members) {
     return members->live > 0 ? members->earliest : UINT64_MAX;
 }

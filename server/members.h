@@ -95,6 +95,8 @@ void members_leave(struct members *members, struct member *member);
 /* Ends the leases that are over; `spared`, when not NULL, says of whom that is not true. Returns how many ended. */
 size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void *user, const struct member *member),
                       void *user);
+/* All leases that run end so much later. */
+void members_postpone(struct members *members, uint64_t by);
 /* No lease ends before that; UINT64_MAX without live members. */
 uint64_t members_wakeup(const struct members *members);
 

@@ -197,7 +197,8 @@ static void leases_and_leaving_let_pulls_go(void **state) {
     /* Whatever bert sends renews his lease; a pull that waits keeps anna's. */
     bench_pass(&bench, 9000);
     (void)client_statistics(owner(&bert, 2));
-    bench_pass(&bench, 9000);
+    bench_pass(&bench, 1000);
+    bench_pass(&bench, 8000);
     assert_int_equal(owner(&anna, 2)->waiting, 0);
     bench_pass(&bench, 1000);
     (void)take_pulled(&anna, 2, waits);
@@ -216,6 +217,20 @@ static void leases_and_leaving_let_pulls_go(void **state) {
     waits = ask_pull(&anna, 2, 4, 60000);
     client_succeeds(owner(&bert, 2), client_ask(owner(&bert, 2), FRAME_LEAVE, NULL, 0, NULL, 0), FRAME_LEFT);
     (void)take_pulled(&anna, 2, waits);
+}
+
+/* Half a minute of everybody's silence is the thread's own. */
+static void a_thread_that_was_stopped_judges_nobody_by_it(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    bench_pass(&bench, 30000);
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 2);
+    bench_pass(&bench, 999);
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 2);
+    bench_pass(&bench, 1); /* bert has said nothing after it either */
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 1);
 }
 
 /* A worker that is stopped in a barrier, or while it waits for a tensor, is as dead as any. */
@@ -643,6 +658,7 @@ int main(void) {
         TEST(a_pull_waits_and_holds_up_nothing_else),
         TEST(time_names_who_is_waited_for),
         TEST(leases_and_leaving_let_pulls_go),
+        TEST(a_thread_that_was_stopped_judges_nobody_by_it),
         TEST(what_is_parked_is_no_sign_of_life),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),

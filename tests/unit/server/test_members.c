@@ -84,6 +84,18 @@ static void a_lease_ends_unless_it_is_renewed(void **state) {
     assert_true(members_wakeup(members) == UINT64_MAX);
 }
 
+static void leases_are_postponed(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 100);
+    members_leave(members, two);
+    members_postpone(members, 5000 * MS);
+    assert_true(members_wakeup(members) == 6000 * MS && one->lease_end == 6000 * MS);
+    assert_int_equal(members_expire(members, 5999 * MS, NULL, NULL), 0);
+    assert_int_equal(members_expire(members, 6000 * MS, NULL, NULL), 1);
+    members_postpone(members, 1);
+    assert_true(members_wakeup(members) == UINT64_MAX);
+}
+
 static bool spare_all(void *user, const struct member *member) {
     (void)member;
     ++*(unsigned *)user;
@@ -287,6 +299,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(who_comes_begins_where_the_slowest_is),
         TEST(a_lease_ends_unless_it_is_renewed),
+        TEST(leases_are_postponed),
         TEST(who_is_spared_has_another_lease),
         TEST(who_comes_back_goes_on_with_the_others),
         TEST(two_never_count_as_one),
