@@ -24,6 +24,10 @@ struct contributions {
     struct contribution_set sets[];
 };
 
+uint64_t contributions_block_bytes(size_t elements) {
+    return (elements * sizeof(float) + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
+}
+
 struct contributions *contributions_create(const struct memory *source, size_t places, size_t elements) {
     if (places > (SIZE_MAX / 2 - sizeof(struct contributions)) / sizeof(struct contribution_set)) {
         return NULL;
@@ -32,7 +36,7 @@ struct contributions *contributions_create(const struct memory *source, size_t p
     if (contributions != NULL) {
         contributions->source = source;
         contributions->places = places;
-        contributions->bytes = (elements * sizeof(float) + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
+        contributions->bytes = contributions_block_bytes(elements);
     }
     return contributions;
 }

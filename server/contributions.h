@@ -23,6 +23,9 @@ struct contributions;
 struct contributions *contributions_create(const struct memory *source, size_t places, size_t elements);
 void contributions_destroy(struct contributions *contributions);
 
+/* Bytes that one block's values take. */
+uint64_t contributions_block_bytes(size_t elements);
+
 /* Bytes of numbers that are taken; what the next add can add to them. */
 uint64_t contributions_bytes(const struct contributions *contributions);
 uint64_t contributions_growth(const struct contributions *contributions, size_t place, uint32_t rank,

@@ -1,6 +1,6 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
  * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
- * handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
+ * handler_tables.c, handler_pages.c, handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 

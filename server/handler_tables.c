@@ -1,5 +1,6 @@
 /* TABLE_PUSH, TABLE_PULL, TABLE_PUSH_PULL, TABLE_ERASE: one frame, runs of rows of one table, each judged and carried
- * out by itself. Nothing here allocates: the handler has room for the largest frame there may be. */
+ * out by itself. The handler has room for the largest frame there may be: memory is taken for new rows and pulls that
+ * wait, for nothing else. */
 #include "server/handler_state.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* ASSIGN, PUSH, PULL, PUSH_PULL: one frame, up to 64 pieces, each judged and applied by itself. Nothing here allocates.
- */
+/* ASSIGN, PUSH, PULL, PUSH_PULL: one frame, up to 64 pieces, each judged and applied by itself. Memory is taken for
+ * gradients that are kept until their clock is closed, and for pulls that wait; for nothing else. */
 #include "server/handler_state.h"
 
 #include <assert.h>

@@ -36,6 +36,11 @@ static enum canyon_status judge_clock(const struct shard *shard, const struct de
     return CANYON_OK;
 }
 
+/* Elements that a block has at most. */
+static size_t longest_of(const struct dense *part) {
+    return part->elements < part->block_elements ? (size_t)part->elements : part->block_elements;
+}
+
 enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
                                     const struct command *command, struct error *error) {
     enum canyon_status status = judge_clock(shard, part, command, error);
@@ -44,8 +49,7 @@ enum canyon_status shard_contribute(struct shard *shard, struct dense *part, siz
     }
     enum consistency_order order = consistency_at(&shard->plan, command->clock)->order;
     if (part->contributions == NULL) {
-        size_t longest = part->elements < part->block_elements ? (size_t)part->elements : part->block_elements;
-        part->contributions = contributions_create(shard->memory, part->count, longest);
+        part->contributions = contributions_create(shard->memory, part->count, longest_of(part));
     }
     if (part->contributions == NULL || !contributions_reserve(part->contributions, place, command->rank, order)) {
         return error_set(error, CANYON_NO_MEMORY,
@@ -68,7 +72,7 @@ uint64_t shard_contribution_growth(const struct shard *shard, const struct comma
         return 0;
     }
     if (part->contributions == NULL) {
-        return (uint64_t)command->count * sizeof(float);
+        return contributions_block_bytes(longest_of(part));
     }
     return contributions_growth(part->contributions, place, command->rank,
                                 consistency_at(&shard->plan, command->clock)->order);

@@ -296,6 +296,36 @@ static void so_many_may_wait(void **state) {
     }
 }
 
+/* And so many on a thread, however many connections they come from. */
+static void so_many_may_wait_on_a_thread(void **state) {
+    (void)state;
+    static struct client many[HANDLER_WAITS / HANDLER_WAITS_PER_PEER + 1];
+    const size_t count = sizeof many / sizeof many[0];
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 1000, .pieces = {{.tensor = tensor.id, .elements = 1024}}};
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&bert);
+    struct handler *handler = owner(&bert, 0)->handler;
+    for (size_t i = 0; i < count; i++) {
+        client_come(&many[i], handler, (unsigned)(100 + i), "many");
+        (void)enter(&many[i], 0);
+        for (unsigned j = 0; j < HANDLER_WAITS_PER_PEER && i + 1 < count; j++) {
+            (void)ask_pieces(&many[i], FRAME_PULL, &pull, NULL, 0);
+        }
+        assert_int_equal(many[i].waiting, 0);
+    }
+    assert_int_equal(handler->waits.count, 65536);
+    client_fails(&many[count - 1], ask_pieces(&many[count - 1], FRAME_PULL, &pull, NULL, 0), CANYON_BUSY, "65536");
+    /* One that goes makes room. */
+    client_go(&many[0]);
+    (void)ask_pieces(&many[count - 1], FRAME_PULL, &pull, NULL, 0);
+    assert_int_equal(many[count - 1].waiting, 0);
+    for (size_t i = 1; i < count; i++) {
+        client_go(&many[i]);
+    }
+    assert_true(handler->waits.count == 0 && handler->waits.bytes == 0);
+}
+
 /* What waits is looked through when the lowest clock moves, not whenever somebody tells one. */
 static void what_says_nothing_new_looks_at_no_wait(void **state) {
     (void)state;
@@ -662,6 +692,7 @@ int main(void) {
         TEST(what_is_parked_is_no_sign_of_life),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
+        TEST(so_many_may_wait_on_a_thread),
         TEST(what_says_nothing_new_looks_at_no_wait),
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
         TEST(what_a_dead_worker_sent_whole_counts),

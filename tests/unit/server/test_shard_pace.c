@@ -219,6 +219,28 @@ static void other_clocks_than_the_open_one_are_refused(void **state) {
     shard_destroy(shard);
 }
 
+/* Also where the first one is for a short block: room is taken for any. */
+static void growth_is_what_is_taken(void **state) {
+    (void)state;
+    struct shard *shard = make("sgd:lr=1");
+    draw();
+    set_mode(shard, "sync", 1, false);
+    for (uint32_t block = 2; block-- > 0;) {
+        const struct command command = {.kind = COMMAND_CONTRIBUTE,
+                                        .tensor = ID,
+                                        .block = block,
+                                        .clock = 1,
+                                        .values = gradients[0],
+                                        .count = length_of(block)};
+        const uint64_t before = purse.taken, growth = shard_contribution_growth(shard, &command);
+        assert_int_equal(growth, 1024 * sizeof(float));
+        assert_int_equal(apply(shard, &command, NULL), CANYON_OK);
+        assert_int_equal(purse.taken - before, growth);
+        assert_int_equal(shard_contribution_growth(shard, &command), 0);
+    }
+    shard_destroy(shard);
+}
+
 /* Commands may say so, in whatever order they come. */
 static void a_block_keeps_the_order_that_it_began_with(void **state) {
     (void)state;
@@ -460,6 +482,7 @@ int main(void) {
         TEST(a_worker_counts_once_whatever_it_sends),
         TEST(other_clocks_than_the_open_one_are_refused),
         TEST(a_block_keeps_the_order_that_it_began_with),
+        TEST(growth_is_what_is_taken),
         TEST(without_memory_nothing_changes),
         TEST(modes_take_their_turns),
         TEST(a_turn_closes_what_is_open),
