@@ -195,7 +195,7 @@ struct message_clocked {
 struct message_consistency {
     bool set;
     struct consistency mode;
-    uint64_t from;
+    uint64_t from, highest;
 };
 
 struct message_consistency_is {

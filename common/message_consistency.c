@@ -127,6 +127,7 @@ size_t message_pack_consistency(const struct message_consistency *message, uint8
     wire.set = message->set;
     wire.mode = give_mode(&message->mode, &mode);
     wire.from = message->from;
+    wire.highest = message->highest;
     return message_pack(&wire.base, bytes);
 }
 
@@ -142,6 +143,7 @@ enum canyon_status message_unpack_consistency(const uint8_t *bytes, size_t count
     message->set = wire->set != 0;
     take_mode(&unpacking, wire->mode, &message->mode);
     message->from = message_take_number(&unpacking, "from", wire->from, 0, LIMIT_CLOCK);
+    message->highest = message_take_number(&unpacking, "highest", wire->highest, 0, LIMIT_CLOCK);
     return unpacking.status;
 }
 

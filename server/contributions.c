@@ -24,6 +24,10 @@ struct contributions {
     struct contribution_set sets[];
 };
 
+uint64_t contributions_block_bytes(size_t elements) {
+    return (elements * sizeof(float) + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
+}
+
 struct contributions *contributions_create(const struct memory *source, size_t places, size_t elements) {
     if (places > (SIZE_MAX / 2 - sizeof(struct contributions)) / sizeof(struct contribution_set)) {
         return NULL;
@@ -32,7 +36,7 @@ struct contributions *contributions_create(const struct memory *source, size_t p
     if (contributions != NULL) {
         contributions->source = source;
         contributions->places = places;
-        contributions->bytes = (elements * sizeof(float) + MEMORY_ALIGNMENT - 1) / MEMORY_ALIGNMENT * MEMORY_ALIGNMENT;
+        contributions->bytes = contributions_block_bytes(elements);
     }
     return contributions;
 }
@@ -64,9 +68,10 @@ static bool is_there(const struct contribution_set *set, uint32_t rank) {
     return at < set->count && set->entries[at].rank == rank;
 }
 
-/* The order of a block's first contribution is that of all of the clock, whatever is set meanwhile. */
-static enum consistency_order order_of(const struct contribution_set *set, enum consistency_order order) {
-    return set->count == 0 ? order : set->by_rank ? CONSISTENCY_RANK : CONSISTENCY_ARRIVAL;
+/* What a block has begun with holds until it is taken, whatever the mode becomes meanwhile: a sum has no parts, and
+ * parts are no sum. */
+static enum consistency_order order_of(const struct contribution_set *set, enum consistency_order wanted) {
+    return set->count == 0 ? wanted : set->by_rank ? CONSISTENCY_RANK : CONSISTENCY_ARRIVAL;
 }
 
 /* Whether the next entry must have values that it has not got. */

@@ -3,7 +3,8 @@
  *
  * As they arrive: one sum for each block. By rank: one for each worker and block, added up in the order of ranks when
  * the clock closes, so that the result does not depend on who was first. A worker that contributes to a block several
- * times in one clock counts once, with its sum. Memory that was taken stays for the next clock. Pure. */
+ * times in one clock counts once, with its sum. A block keeps the order that its first contribution came with, whatever
+ * others say, until it is taken. Memory that was taken stays for the next clock. Pure. */
 #ifndef CANYON_SERVER_CONTRIBUTIONS_H
 #define CANYON_SERVER_CONTRIBUTIONS_H
 
@@ -21,6 +22,9 @@ struct contributions;
  * destroy is safe on NULL. */
 struct contributions *contributions_create(const struct memory *source, size_t places, size_t elements);
 void contributions_destroy(struct contributions *contributions);
+
+/* Bytes that one block's values take. */
+uint64_t contributions_block_bytes(size_t elements);
 
 /* Bytes of numbers that are taken; what the next add can add to them. */
 uint64_t contributions_bytes(const struct contributions *contributions);

@@ -246,6 +246,7 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     } else if (status != CANYON_OK) {
         reply_error(handler, &request, &error);
     }
+    clocks_settle(handler);
 }
 
 /* ---- Waiting ---- */

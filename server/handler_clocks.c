@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define NANOSECONDS_PER_MS 1000000ull
+#define PAUSE              (1000 * NANOSECONDS_PER_MS) /* a thread that is so late was stopped */
 
 static uint64_t now_of(const struct handler *handler) {
     return handler->environment->now(handler->environment->user);
@@ -25,15 +26,20 @@ uint64_t clocks_open(const struct handler *handler) {
 
 /* ---- waiting ---- */
 
-static bool may_pull(const struct handler *handler, uint64_t clock) {
-    const struct consistency_plan *plan = plan_of(handler);
-    const struct consistency *mode = consistency_at(plan, clock);
+/* What pulls wait for: the same for all of a thread. */
+static struct handler_pace pace_of(const struct handler *handler) {
+    return (struct handler_pace){.open = clocks_open(handler),
+                                 .lowest =
+                                     members_live(handler->members) > 0 ? members_lowest(handler->members) : UINT64_MAX,
+                                 .plan = *plan_of(handler)};
+}
+
+static bool may_pull(const struct handler_pace *pace, uint64_t clock) {
+    const struct consistency *mode = consistency_at(&pace->plan, clock);
     if (mode->mode == CONSISTENCY_SYNC) {
-        uint64_t open = clocks_open(handler);
-        return open == 0 || clock <= open;
+        return pace->open == 0 || clock <= pace->open;
     }
-    return mode->mode != CONSISTENCY_SSP || members_live(handler->members) == 0 || clock <= mode->staleness ||
-           members_lowest(handler->members) >= clock - mode->staleness;
+    return mode->mode != CONSISTENCY_SSP || clock <= mode->staleness || pace->lowest >= clock - mode->staleness;
 }
 
 static void explain(const struct handler *handler, uint64_t clock, uint32_t wait_ms, struct error *error) {
@@ -45,55 +51,6 @@ static void explain(const struct handler *handler, uint64_t clock, uint32_t wait
               "; waited %u ms",
               clock, consistency_text(mode, text, sizeof text), last != NULL ? last->name : "-",
               last != NULL ? last->rank : 0, last != NULL ? last->clock : 0, wait_ms);
-}
-
-enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
-                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
-    const struct member *member = request->peer->member;
-    *waits = false;
-    if (request->released || member == NULL || !member->live) {
-        return CANYON_OK;
-    }
-    uint64_t at = clock > 0 ? clock : member->clock;
-    if (may_pull(handler, at)) {
-        return CANYON_OK;
-    }
-    if (handler->stopping) {
-        return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
-    }
-    if (wait_ms == 0) {
-        explain(handler, at, 0, error);
-        return CANYON_TIMEOUT;
-    }
-    uint64_t deadline = now_of(handler) + wait_ms * NANOSECONDS_PER_MS;
-    *waits = true;
-    return waits_add(&handler->waits, request->peer, frame, at, wait_ms, deadline, error);
-}
-
-/* The wait has left the list. */
-static void refuse(struct handler *handler, struct wait *wait, const struct error *error) {
-    struct request request = {.peer = wait->peer, .id = wait->frame.header.request};
-    reply_error(handler, &request, error);
-    waits_free(wait);
-}
-
-static void execute(struct handler *handler, struct wait *wait) {
-    struct error error = {.status = CANYON_OK};
-    struct request request = {.peer = wait->peer, .id = wait->frame.header.request, .released = true};
-    if (handler_execute(handler, &request, &wait->frame, &error) != CANYON_OK) {
-        reply_error(handler, &request, &error);
-    }
-    waits_free(wait);
-}
-
-static void release(struct handler *handler) {
-    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (may_pull(handler, wait->clock)) {
-            waits_take(&handler->waits, wait);
-            execute(handler, wait);
-        }
-    }
 }
 
 /* ---- synchronous clocks ---- */
@@ -141,17 +98,115 @@ static void close_clocks(struct handler *handler) {
     }
 }
 
+/* ---- what pulls and pushes tell ---- */
+
+static enum canyon_status check_clock(const struct handler *handler, uint64_t clock, struct error *error) {
+    const uint64_t open = clocks_open(handler), from = plan_of(handler)->from;
+    return members_check_clock(handler->members, clock, open > from ? open : from, error);
+}
+
+/* A message that is made at a clock says as much as a CLOCK, which is not sent again when its connection broke. What
+ * that lets go goes when the request has been carried out (clocks_settle). Where nobody waits it is any number that a
+ * program gives its rows. Of a live one. */
+static enum canyon_status hear_clock(struct handler *handler, struct member *member, uint64_t clock,
+                                     struct error *error) {
+    if (clock <= member->clock || consistency_at(plan_of(handler), clock)->mode == CONSISTENCY_ASYNC) {
+        return CANYON_OK;
+    }
+    enum canyon_status status = check_clock(handler, clock, error);
+    if (status == CANYON_OK) {
+        members_advance(handler->members, member, clock, now_of(handler));
+        close_clocks(handler);
+        handler->moved = true;
+    }
+    return status;
+}
+
+enum canyon_status clocks_wait(struct handler *handler, const struct request *request, const struct frame *frame,
+                               uint64_t clock, uint32_t wait_ms, bool *waits, struct error *error) {
+    struct member *member = request->peer->member;
+    *waits = false;
+    if (request->released || member == NULL || !member->live) {
+        return CANYON_OK;
+    }
+    uint64_t at = clock > 0 ? clock : member->clock;
+    enum canyon_status status = hear_clock(handler, member, at, error);
+    const struct handler_pace pace = pace_of(handler);
+    if (status != CANYON_OK || may_pull(&pace, at)) {
+        return status;
+    }
+    if (handler->stopping) {
+        return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
+    }
+    if (wait_ms == 0) {
+        explain(handler, at, 0, error);
+        return CANYON_TIMEOUT;
+    }
+    uint64_t deadline = now_of(handler) + wait_ms * NANOSECONDS_PER_MS;
+    *waits = true;
+    return waits_add(&handler->waits, request->peer, frame, at, wait_ms, deadline, error);
+}
+
+/* The wait has left the list. */
+static void refuse(struct handler *handler, struct wait *wait, const struct error *error) {
+    struct request request = {.peer = wait->peer, .id = wait->frame.header.request};
+    reply_error(handler, &request, error);
+    waits_free(wait);
+}
+
+static void execute(struct handler *handler, struct wait *wait) {
+    struct error error = {.status = CANYON_OK};
+    struct request request = {.peer = wait->peer, .id = wait->frame.header.request, .released = true};
+    if (handler_execute(handler, &request, &wait->frame, &error) != CANYON_OK) {
+        reply_error(handler, &request, &error);
+    }
+    waits_free(wait);
+}
+
+/* Only when there is anything new to those that wait: most clocks that are told say nothing to them. */
+static void release(struct handler *handler) {
+    const struct handler_pace pace = pace_of(handler), *before = &handler->pace;
+    const bool same = pace.open == before->open && pace.lowest == before->lowest &&
+                      pace.plan.from == before->plan.from && consistency_equal(&pace.plan.now, &before->plan.now) &&
+                      consistency_equal(&pace.plan.next, &before->plan.next);
+    handler->pace = pace;
+    if (same) {
+        return;
+    }
+    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        if (may_pull(&pace, wait->clock)) {
+            waits_take(&handler->waits, wait);
+            execute(handler, wait);
+        }
+    }
+}
+
 /* Something moved: a clock, a lease, the mode. */
 static void proceed(struct handler *handler) {
     close_clocks(handler);
     release(handler);
 }
 
-enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+void clocks_settle(struct handler *handler) {
+    if (handler->moved) {
+        handler->moved = false;
+        release(handler);
+    }
+}
+
+enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
-    const struct member *member = request->peer->member;
+    struct member *member = request->peer->member;
     *gathers = false;
+    enum canyon_status status = CANYON_OK;
+    if (member != NULL && member->live) {
+        status = hear_clock(handler, member, *clock, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
     if (!plan->set || (plan->now.mode != CONSISTENCY_SYNC && plan->next.mode != CONSISTENCY_SYNC)) {
         return CANYON_OK;
     }
@@ -164,6 +219,13 @@ enum canyon_status clocks_gathers(const struct handler *handler, const struct re
     }
     *gathers = member != NULL && consistency_at(plan, *clock)->mode == CONSISTENCY_SYNC;
     *rank = *gathers ? member->rank : 0;
+    if (*gathers && *clock == clocks_open(handler) && !members_contribute(handler->members, member, *clock)) {
+        return error_set(error, CANYON_LATE,
+                         "clock %" PRIu64
+                         " goes on without worker '%.100s': its lease ended, or another contributed as rank %u before "
+                         "it came; its next clock counts",
+                         *clock, member->name, member->rank);
+    }
     return CANYON_OK;
 }
 
@@ -235,8 +297,10 @@ static enum canyon_status enter(struct handler *handler, struct handler_peer *pe
                                        .rules = handler->shards[0] == NULL,
                                        .clock = clock,
                                        .floor = floor_of(handler),
+                                       .open = clocks_open(handler),
                                        .now = now_of(handler)};
-    return members_enter(handler->members, &entry, &peer->member, error);
+    enum canyon_status status = check_clock(handler, clock, error);
+    return status != CANYON_OK ? status : members_enter(handler->members, &entry, &peer->member, error);
 }
 
 enum canyon_status serve_enter(struct handler *handler, const struct request *request, const struct frame *frame,
@@ -274,8 +338,11 @@ static enum canyon_status take_clock(struct handler *handler, struct handler_pee
     if (member == NULL || !member->live || renamed) {
         return enter(handler, peer, message->rank, message->clock, error);
     }
-    members_advance(handler->members, member, message->clock, now_of(handler));
-    return CANYON_OK;
+    enum canyon_status status = check_clock(handler, message->clock, error);
+    if (status == CANYON_OK) {
+        members_advance(handler->members, member, message->clock, now_of(handler));
+    }
+    return status;
 }
 
 enum canyon_status serve_clock(struct handler *handler, const struct request *request, const struct frame *frame,
@@ -303,10 +370,17 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
 
 /* ---- the mode ---- */
 
+/* Whether the mode that was set last stays for the clocks before the new one: what the client heard of all threads
+ * counts beside what this one has. */
+static bool has_begun(const struct handler *handler, const struct message_consistency *message) {
+    const uint64_t reached = members_reached(handler->members);
+    return plan_of(handler)->from <= (reached > message->highest ? reached : message->highest);
+}
+
 static enum canyon_status judge_mode(const struct handler *handler, const struct message_consistency *message,
                                      bool *changes, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
-    uint64_t reached = members_reached(handler->members);
+    const uint64_t reached = members_reached(handler->members), open = clocks_open(handler);
     char text[CONSISTENCY_TEXT_BYTES];
     enum canyon_status status = consistency_check(&message->mode, error);
     *changes = false;
@@ -326,21 +400,38 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
                          consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
                          handler->job->servers[handler->server], handler->thread, reached);
     }
+    if (message->highest > 0 && message->highest < plan->from && plan->from <= reached) {
+        return error_set(error, CANYON_CONFLICT,
+                         "%s from clock %" PRIu64 " on: on server %u (%s), thread %u a worker came to clock %" PRIu64
+                         ", where another mode begins, meanwhile; set it again",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, reached);
+    }
+    if (open > 0 && open < plan->from && has_begun(handler, message) && members_live(handler->members) > 0) {
+        return error_set(error, CANYON_CONFLICT,
+                         "%s from clock %" PRIu64 " on: on server %u (%s), thread %u clock %" PRIu64
+                         " is still open, of the mode before the one from clock %" PRIu64
+                         " on; set it when all workers have passed that clock",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, open, plan->from);
+    }
     *changes = true;
     return CANYON_OK;
 }
 
 static void set_mode(struct handler *handler, const struct message_consistency *message) {
-    const struct consistency_plan *plan = plan_of(handler);
     const struct command command = {.kind = COMMAND_CONSISTENCY,
                                     .clock = message->from,
-                                    .turns = plan->from <= members_reached(handler->members),
+                                    .turns = has_begun(handler, message),
                                     .mode = message->mode};
     for (uint32_t index = 0; index < handler->job->shards; index++) {
         struct shard_reply reply;
         struct error error;
         if (handler->shards[index] != NULL) {
             (void)shard_apply(handler->shards[index], &command, &reply, &error); /* it cannot fail */
+            if (clocks_open(handler) == 0) {
+                trim(handler, handler->shards[index]); /* of what it closed */
+            }
         }
     }
 }
@@ -381,18 +472,28 @@ enum canyon_status serve_consistency(struct handler *handler, const struct reque
 
 /* ---- time ---- */
 
-/* One that waits here on a connection that stands is not dead, however long it is silent. */
+/* One whose pull waits here on a connection that stands is not dead, however long it is silent: it is waited for by
+ * nobody. At a barrier it is, or in a CREATE, and has its signs of life like others. */
 static bool is_waiting(void *user, const struct member *member) {
     const struct handler *handler = user;
     for (const struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
-        if (peer->member == member && (peer->waiting > 0 || peer->parked > 0)) {
+        if (peer->member == member && peer->waiting > 0) {
             return true;
         }
     }
     return false;
 }
 
+/* A thread that was stopped itself finds leases over whose renewals lie unread: they run as much longer. */
+static void excuse_pause(struct handler *handler, uint64_t now) {
+    const uint64_t due = members_wakeup(handler->members);
+    if (due < now && now - due > PAUSE) {
+        members_postpone(handler->members, now - due + PAUSE);
+    }
+}
+
 void clocks_tick(struct handler *handler, uint64_t now) {
+    excuse_pause(handler, now);
     if (members_expire(handler->members, now, is_waiting, handler) > 0) {
         proceed(handler);
     }

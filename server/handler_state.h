@@ -1,6 +1,6 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
  * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
- * handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
+ * handler_tables.c, handler_pages.c, handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -52,6 +52,13 @@ struct handler_tables {
     struct table_found *found;   /* run by run: LIMIT_RUNS of them */
 };
 
+/* What decides who may pull: the synchronous clock that is open or 0, the lowest clock of live members or UINT64_MAX.
+ */
+struct handler_pace {
+    uint64_t open, lowest;
+    struct consistency_plan plan;
+};
+
 struct handler {
     const struct job *job;
     uint32_t server, thread, threads;
@@ -69,6 +76,8 @@ struct handler {
     struct workers *workers;
     struct members *members;
     struct waits waits;        /* for the clocks of members */
+    struct handler_pace pace;  /* as it was when those that wait were looked through last */
+    bool moved;                /* a pull or push has told a clock: see clocks_settle */
     struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;
     struct message_statistics counters; /* the parts that are counted, not looked up */
@@ -146,6 +155,10 @@ void clocks_tick(struct handler *handler, uint64_t now);
 uint64_t clocks_wakeup(const struct handler *handler);
 void clocks_stop(struct handler *handler);
 
+/* Both of what follows note how far a live member is that names a clock beyond its own. This carries out the pulls that
+ * wait for that no more: after the request that told it. */
+void clocks_settle(struct handler *handler);
+
 /* Whether a pull at this clock must wait for other workers: then OK with *waits, it was put aside and will be executed
  * again. The mode in question is that of its clock; who does not count clocks does not wait. TIMEOUT where it may not
  * wait at all, BUSY, NO_MEMORY. */
@@ -154,8 +167,8 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
 
 /* How a gradient is to be applied that comes at this clock: as it comes (false), or with others when its clock is
  * closed: then *clock and *rank are those of the contribution. CONFLICT from who does not count clocks where the job
- * is synchronous. */
-enum canyon_status clocks_gathers(const struct handler *handler, const struct request *request, uint64_t *clock,
+ * is synchronous, LATE from a worker that this clock goes on without. */
+enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error);
 /* The synchronous clock that is open here, or 0. */
 uint64_t clocks_open(const struct handler *handler);

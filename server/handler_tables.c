@@ -1,6 +1,6 @@
 /* TABLE_PUSH, TABLE_PULL, TABLE_PUSH_PULL, TABLE_ERASE: one frame, runs of rows of one table, each judged and carried
- * out by itself. Nothing here allocates for a frame, since the handler has room for the largest there may be; what new
- * rows need, the table takes. */
+ * out by itself. The handler has room for the largest frame there may be: memory is taken for new rows, for rows that a
+ * clock keeps, and for pulls that wait, for nothing else. */
 #include "server/handler_state.h"
 
 #include <assert.h>
@@ -285,7 +285,10 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
         status = shard_pull(shard, command.tensor, command.ids, command.rows, command.out, error);
         command.out = NULL;
     }
-    if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK) {
+    /* What was taken before is answered as it was. */
+    const bool is_new = run->number == 0 || (status == CANYON_OK && shard_judge(shard, batch->request->peer->session,
+                                                                                run->number) == LEDGER_NEXT);
+    if (status == CANYON_OK && pushes && is_new && batch->pace.status != CANYON_OK) {
         *error = batch->pace;
         status = error->status;
     } else if (status == CANYON_OK && !changes(batch)) {

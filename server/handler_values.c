@@ -1,5 +1,5 @@
-/* ASSIGN, PUSH, PULL, PUSH_PULL: one frame, up to 64 pieces, each judged and applied by itself. Nothing here allocates.
- */
+/* ASSIGN, PUSH, PULL, PUSH_PULL: one frame, up to 64 pieces, each judged and applied by itself. Memory is taken for
+ * gradients that are kept until their clock is closed, and for pulls that wait; for nothing else. */
 #include "server/handler_state.h"
 
 #include <assert.h>
@@ -184,11 +184,13 @@ static enum canyon_status apply_piece(struct handler *handler, struct transfer *
     if (piece->number != 0) {
         memcpy(command.session, transfer->request->peer->session, SESSION_BYTES);
     }
+    /* What was taken before is answered as it was, whatever has become of the mode, the worker or the memory since. */
+    const bool is_new = piece->number == 0 || shard_judge(shard, command.session, piece->number) == LEDGER_NEXT;
     enum canyon_status status;
-    if (transfer->pace.status != CANYON_OK) {
+    if (is_new && transfer->pace.status != CANYON_OK) {
         *error = transfer->pace;
         status = error->status;
-    } else if (transfer->gathers) {
+    } else if (is_new && transfer->gathers) {
         command.kind = COMMAND_CONTRIBUTE;
         command.clock = transfer->clock;
         command.rank = transfer->rank;

@@ -70,7 +70,8 @@ uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]
 enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number) {
     const struct ledger_entry *entry = find(ledger, session);
     for (size_t i = 0; entry != NULL && i < (MUTANT(ring_forgets) ? 1 : LEDGER_REFUSALS); i++) {
-        if (entry->refusals[i] >> CODE_BITS == number) {
+        const uint64_t last = entry->refusals[i] >> CODE_BITS, more = MUTANT(ring_forgets) ? 0 : entry->more[i];
+        if (number <= last && last - number <= more) {
             return (enum canyon_status)(entry->refusals[i] & ((1u << CODE_BITS) - 1));
         }
     }
@@ -109,7 +110,13 @@ void ledger_take(struct ledger *ledger, const uint8_t session[SESSION_BYTES], en
         ledger->count++;
     }
     entry->last++;
-    if (refused != CANYON_OK) {
+    const uint64_t goes_on = (entry->last - 1) << CODE_BITS | (uint64_t)refused;
+    if (refused != CANYON_OK && entry->refusals[0] == goes_on && entry->more[0] < LEDGER_RUN - 1) {
+        entry->refusals[0] = entry->last << CODE_BITS | (uint64_t)refused;
+        entry->more[0]++;
+    } else if (refused != CANYON_OK) {
+        memmove(entry->more + 1, entry->more, (LEDGER_REFUSALS - 1) * sizeof entry->more[0]);
+        entry->more[0] = 0;
         memmove(entry->refusals + 1, entry->refusals, (LEDGER_REFUSALS - 1) * sizeof entry->refusals[0]);
         entry->refusals[0] = entry->last << CODE_BITS | (uint64_t)refused;
     }
@@ -149,6 +156,7 @@ void ledger_digest(const struct ledger *ledger, struct hash *hash) {
         hash_u64(&one, entry->last);
         for (size_t j = 0; j < LEDGER_REFUSALS; j++) {
             hash_u64(&one, entry->refusals[j]);
+            hash_u32(&one, entry->more[j]);
         }
         hash_final(&one, digest);
         for (size_t j = 0; j < sizeof sum / sizeof sum[0]; j++) {

@@ -1,5 +1,6 @@
 /* A ledger is what a shard keeps of its sessions, so that a push counts exactly once: the last number of each, and the
- * codes of its last refusals. Part of the shard's state, changed with it and by commands alone.
+ * codes of its last refusals: a whole push that is refused gives every block of a shard one, so that numbers one after
+ * another with the same code are one run. Part of the shard's state, changed with it and by commands alone.
  *
  * Open addressing, an entry a cache line, at most three quarters full. Sessions choose their ids: where an entry lies
  * depends on a secret that they do not know, so that nobody can crowd one place; it never shows in a result. Memory is
@@ -17,14 +18,15 @@
 #include "common/mutant.h"
 #include "common/status.h"
 
-#define LEDGER_REFUSALS     4 /* that are remembered of a session */
+#define LEDGER_REFUSALS     4     /* runs of them that are remembered of a session, */
+#define LEDGER_RUN          65536 /* numbers at most in each */
 #define LEDGER_SECRET_BYTES 16
 
 struct ledger_entry {
     uint8_t session[SESSION_BYTES];
     uint64_t last;                      /* number that was taken, applied or refused; 0: no entry lies here */
-    uint64_t refusals[LEDGER_REFUSALS]; /* the latest first: its number << 8 | its code; 0 for none */
-    uint64_t nothing;
+    uint64_t refusals[LEDGER_REFUSALS]; /* the latest first: its last number << 8 | its code; 0 for none */
+    uint16_t more[LEDGER_REFUSALS];     /* numbers of the run before its last one */
 };
 
 struct ledger {
@@ -66,7 +68,7 @@ static inline enum ledger_verdict ledger_judge(uint64_t last, uint64_t number) {
                                 : LEDGER_GAP;
 }
 
-/* The code that a number was refused with, as long as it is among the last LEDGER_REFUSALS; else OK. */
+/* The code that a number was refused with, as long as it is in the last LEDGER_REFUSALS runs; else OK. */
 enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number);
 
 /* Room for one more session. False when memory cannot be had; nothing has changed. Otherwise the next ledger_take
@@ -81,7 +83,8 @@ void ledger_take(struct ledger *ledger, const uint8_t session[SESSION_BYTES], en
 bool ledger_forget(struct ledger *ledger, const uint8_t session[SESSION_BYTES]);
 
 /* Adds what is known of the sessions, without their ids, to the hash: how many there are and, where there are any, the
- * sum (of 64-bit words) over all of them of BLAKE2b-256 of last number and refusals. A sum has no order. */
+ * sum (of 64-bit words) over all of them of BLAKE2b-256 of last number, refusals and lengths of runs. A sum has no
+ * order. */
 void ledger_digest(const struct ledger *ledger, struct hash *hash);
 
 #endif

@@ -1,6 +1,7 @@
 #include "server/members.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ struct members {
     size_t count, room;
     uint32_t live;
     uint64_t serial, reached;
+    uint64_t lowest;   /* clock of live ones, 0 without any, */
+    uint32_t behind;   /* and how many are there */
     uint64_t earliest; /* no lease ends before */
     members_forget forget;
     void *user;
@@ -155,8 +158,43 @@ static struct member *add(struct members *members, const uint8_t session[SESSION
     return member;
 }
 
+/* One that lives is at this clock from now on. */
+static void lowest_with(struct members *members, uint64_t clock) {
+    if (members->behind == 0 || clock < members->lowest) {
+        members->lowest = clock;
+        members->behind = 0;
+    }
+    members->behind += clock == members->lowest;
+}
+
+/* One that lived, or lives, is there no more: looks for the lowest anew only when it was the last there. */
+static void lowest_without(struct members *members, uint64_t clock) {
+    if (clock != members->lowest || --members->behind > 0) {
+        return;
+    }
+    members->lowest = 0;
+    for (size_t i = 0; i < members->count; i++) {
+        if (members->entries[i]->live) {
+            lowest_with(members, members->entries[i]->clock);
+        }
+    }
+}
+
 static uint64_t largest(uint64_t one, uint64_t other) {
     return one > other ? one : other;
+}
+
+/* The first clock that a member may contribute to under its rank. */
+static uint64_t first_clock(const struct members *members, const struct member *member, uint64_t open) {
+    uint64_t first = member->since;
+    for (size_t i = 0; i < members->count && open > 0; i++) {
+        const struct member *other = members->entries[i];
+        bool same = other->contributed_as == member->rank;
+        if (other->contributed >= open && (other == member ? !same : same)) {
+            first = largest(first, other->contributed + 1);
+        }
+    }
+    return first;
 }
 
 enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
@@ -179,16 +217,34 @@ enum canyon_status members_enter(struct members *members, const struct member_en
         uint32_t rank = choose_rank(members, entry);
         found->clock = largest(largest(found->clock, entry->clock), largest(entry->floor, largest(others, 1)));
         found->rank = rank;
+        found->since = first_clock(members, found, entry->open);
+        found->clock = largest(found->clock, found->since);
         found->live = true;
         found->advanced = entry->now;
         members->live++;
+        lowest_with(members, found->clock);
     } else if (entry->rules && entry->wanted > 0 && found->rank != entry->wanted - 1) {
         found->rank = choose_rank(members, entry);
+        found->since = first_clock(members, found, entry->open);
     }
     members_advance(members, found, largest(entry->clock, entry->floor), entry->now);
     members->reached = largest(members->reached, found->clock);
     members_heard(members, found, entry->now);
     *member = found;
+    return CANYON_OK;
+}
+
+enum canyon_status members_check_clock(const struct members *members, uint64_t clock, uint64_t known,
+                                       struct error *error) {
+    const uint64_t highest = largest(members->reached, known);
+    uint64_t most = (highest < LIMIT_CLOCK - MEMBERS_AHEAD ? highest : LIMIT_CLOCK - MEMBERS_AHEAD) + MEMBERS_AHEAD;
+    most = members->live == 0 ? largest(most, MEMBERS_FIRST) : most;
+    if (clock > most) {
+        return error_set(error, CANYON_INVALID_ARGUMENT,
+                         "clock %" PRIu64 ": the highest that is known here is %" PRIu64
+                         ", and a worker may tell one up to %" PRIu64,
+                         clock, highest, most);
+    }
     return CANYON_OK;
 }
 
@@ -207,16 +263,31 @@ void members_advance(struct members *members, struct member *member, uint64_t cl
         uint64_t each = (now - member->advanced) / (clock - member->clock);
         member->interval =
             member->interval == 0 ? each : member->interval - member->interval / SMOOTHING + each / SMOOTHING;
+        const uint64_t before = member->clock;
         member->advanced = now;
         member->clock = clock;
+        lowest_with(members, clock);
+        lowest_without(members, before);
         members->reached = largest(members->reached, clock);
     }
+}
+
+bool members_contribute(const struct members *members, struct member *member, uint64_t clock) {
+    bool late = !member->live && (clock > member->clock || holder(members, member->rank) != NULL ||
+                                  first_clock(members, member, clock) > clock);
+    if (late || clock < member->since) {
+        return false;
+    }
+    member->contributed = clock;
+    member->contributed_as = member->rank;
+    return true;
 }
 
 void members_leave(struct members *members, struct member *member) {
     if (member->live) {
         member->live = false;
         members->live--;
+        lowest_without(members, member->clock);
     }
 }
 
@@ -244,6 +315,13 @@ size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void
     return ended;
 }
 
+void members_postpone(struct members *members, uint64_t by) {
+    for (size_t i = 0; i < members->count; i++) {
+        members->entries[i]->lease_end += members->entries[i]->live ? by : 0;
+    }
+    members->earliest += members->live > 0 ? by : 0;
+}
+
 uint64_t members_wakeup(const struct members *members) {
     return members->live > 0 ? members->earliest : UINT64_MAX;
 }
@@ -267,8 +345,7 @@ const struct member *members_last(const struct members *members) {
 }
 
 uint64_t members_lowest(const struct members *members) {
-    const struct member *last = members_last(members);
-    return last != NULL ? last->clock : 0;
+    return members->lowest;
 }
 
 uint64_t members_highest(const struct members *members) {

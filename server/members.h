@@ -18,6 +18,10 @@
 #include "common/status.h"
 
 #define MEMBERS_LEASE_MS 10000u
+/* A clock that is told is at most so far above what is known on the thread; while nobody lives there, anything up to
+ * the first clock. */
+#define MEMBERS_AHEAD (UINT64_C(1) << 20)
+#define MEMBERS_FIRST (LIMIT_CLOCK / 2)
 /* Entries, of live ones and others; the one that was heard of longest ago goes first. */
 #define MEMBERS_ENTRIES (2 * LIMIT_MEMBERS)
 
@@ -28,6 +32,9 @@ struct member {
     uint32_t rank;
     bool live;
     uint64_t clock;
+    uint64_t contributed;    /* the latest synchronous clock that it contributed to, 0: none, */
+    uint32_t contributed_as; /* under this rank */
+    uint64_t since; /* it contributes to no clock before: another did so under its rank, or itself under another */
     uint64_t lease_end, seen, advanced; /* when: its lease ends, it was heard of, its clock moved */
     uint64_t interval;                  /* ns between its clocks, smoothed; 0: not known yet */
     struct staleness staleness;         /* of its pieces and runs */
@@ -49,14 +56,16 @@ void members_watch(struct members *members, members_forget forget, void *user);
  * any: it gets the lowest that no live member has, unless what it wants is free. With `rules` (a thread that is told
  * who has which rank) it gets what it wants and a live member that has it is gone. `floor` is the least clock it may
  * have. Its clock is the largest of what it has, `clock`, `floor` and the lowest of the other live ones; without any
- * other, the highest that any had here, and at least 1. *member is borrowed until members_forget tells of it.
+ * other, the highest that any had here, and at least 1. `open` is the synchronous clock that is open, or 0: where
+ * somebody has contributed to it or a later one under the rank that the session gets, it begins after that, so that two
+ * never count as one. *member is borrowed until members_forget tells of it.
  * BUSY with LIMIT_MEMBERS live ones, NO_MEMORY. */
 struct member_entry {
     const uint8_t *session;
     const char *name;
     uint32_t wanted;
     bool rules;
-    uint64_t clock, floor, now;
+    uint64_t clock, floor, open, now;
 };
 enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
                                  struct error *error);
@@ -65,11 +74,20 @@ enum canyon_status members_enter(struct members *members, const struct member_en
 struct member *members_find(const struct members *members, const uint8_t session[SESSION_BYTES]);
 struct member *members_find_tag(const struct members *members, uint64_t tag);
 
+/* Whether a clock may be told: so that one absurd number does not end a job. `known` is the highest that is there
+ * beside the members' own. INVALID_ARGUMENT. */
+enum canyon_status members_check_clock(const struct members *members, uint64_t clock, uint64_t known,
+                                       struct error *error);
+
 /* It was heard of: its lease runs anew. Only of a live one. */
 void members_heard(struct members *members, struct member *member, uint64_t now);
 
 /* Its clock is at least this now. Of a live one. */
 void members_advance(struct members *members, struct member *member, uint64_t clock, uint64_t now);
+
+/* Whether the member may contribute to a clock, the one that is open: one that does not live only as far as it had
+ * come, and while nobody else has its rank or contributed under it. Then it is noted that it does. */
+bool members_contribute(const struct members *members, struct member *member, uint64_t clock);
 
 /* Nobody waits for it any more. Nothing for one that does not live. */
 void members_leave(struct members *members, struct member *member);
@@ -77,6 +95,8 @@ void members_leave(struct members *members, struct member *member);
 /* Ends the leases that are over; `spared`, when not NULL, says of whom that is not true. Returns how many ended. */
 size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void *user, const struct member *member),
                       void *user);
+/* All leases that run end so much later. */
+void members_postpone(struct members *members, uint64_t by);
 /* No lease ends before that; UINT64_MAX without live members. */
 uint64_t members_wakeup(const struct members *members);
 

@@ -35,7 +35,7 @@ struct shard_reply {
     uint64_t applied;           /* the session's last number here, after it */
     bool duplicate;             /* its number had been taken before: nothing changed */
     enum canyon_status refused; /* its number was taken, now or before, without the command being carried out; of old
-                                 * refusals, all but the last LEDGER_REFUSALS, OK */
+                                 * refusals, all but the last LEDGER_REFUSALS runs, OK */
 };
 
 /* A block to read. Borrowed until a command changes this block or its tensor. */

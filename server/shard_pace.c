@@ -41,6 +41,11 @@ enum canyon_status shard_judge_clock(const struct shard *shard, const char *what
     return CANYON_OK;
 }
 
+/* Elements that a block has at most. */
+static size_t longest_of(const struct dense *part) {
+    return part->elements < part->block_elements ? (size_t)part->elements : part->block_elements;
+}
+
 enum canyon_status shard_contribute(struct shard *shard, struct dense *part, size_t place,
                                     const struct command *command, struct error *error) {
     char what[LIMIT_NAME_BYTES + 48];
@@ -51,8 +56,7 @@ enum canyon_status shard_contribute(struct shard *shard, struct dense *part, siz
     }
     enum consistency_order order = consistency_at(&shard->plan, command->clock)->order;
     if (part->contributions == NULL) {
-        size_t longest = part->elements < part->block_elements ? (size_t)part->elements : part->block_elements;
-        part->contributions = contributions_create(shard->memory, part->count, longest);
+        part->contributions = contributions_create(shard->memory, part->count, longest_of(part));
     }
     if (part->contributions == NULL || !contributions_reserve(part->contributions, place, command->rank, order)) {
         return error_set(error, CANYON_NO_MEMORY,
@@ -79,7 +83,7 @@ uint64_t shard_contribution_growth(const struct shard *shard, const struct comma
         return 0;
     }
     if (part->contributions == NULL) {
-        return (uint64_t)command->count * sizeof(float);
+        return contributions_block_bytes(longest_of(part));
     }
     return contributions_growth(part->contributions, place, command->rank,
                                 consistency_at(&shard->plan, command->clock)->order);
@@ -119,10 +123,7 @@ static bool is_clock(uint64_t clock) {
     return clock > 0 && clock <= LIMIT_CLOCK;
 }
 
-bool shard_close(struct shard *shard, const struct command *command) {
-    if (!is_clock(command->clock) || shard->open == 0 || command->clock < shard->open) {
-        return false;
-    }
+static void close_open(struct shard *shard) {
     const struct consistency *mode = consistency_at(&shard->plan, shard->open);
     for (size_t i = 0; i < shard->parts.count; i++) {
         struct dense *part = dense_at(shard, i);
@@ -133,6 +134,13 @@ bool shard_close(struct shard *shard, const struct command *command) {
             table_close(table_at(shard, i), shard->open, mode->combine);
         }
     }
+}
+
+bool shard_close(struct shard *shard, const struct command *command) {
+    if (!is_clock(command->clock) || shard->open == 0 || command->clock < shard->open) {
+        return false;
+    }
+    close_open(shard);
     shard->open = command->clock + 1;
     return true;
 }
@@ -148,6 +156,11 @@ bool shard_set_consistency(struct shard *shard, const struct command *command) {
         return false;
     }
     if (command->turns) {
+        /* Nobody will know what the mode of its clock was. */
+        if (plan->now.mode == CONSISTENCY_SYNC && shard->open < plan->from) {
+            close_open(shard);
+            shard->open = plan->from;
+        }
         plan->now = plan->next;
     }
     plan->next = command->mode;

@@ -740,7 +740,9 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * What a mean is divided by: the workers whose gradients came for that block. A worker that dies is waited for until
  * its lease ends (10 s unless the servers say otherwise; it runs anew with all that the worker sends, and this library
  * sends a sign of life every third of it). What such a worker pushed whole before it died stays and counts. One that
- * comes back goes on at the lowest clock of the others, as one that comes late begins there.
+ * comes back goes on at the lowest clock of the others (where nobody lives, the highest that anybody reached), as one
+ * that comes late begins there; in a synchronous job one clock later where it gets the rank of one that died, whose
+ * gradients of the open clock count.
  *
  * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
  * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open.
@@ -755,9 +757,9 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * push again; nothing has changed). Contributions to a synchronous clock are never scaled. */
 
 /* The first call enters this client among the workers that count, and blocks until all servers know it; *clock, unless
- * NULL, receives where it begins: the lowest clock of the others, or 1. Each later call says that a step is done, and
- * gives the next clock, without waiting for anything. Pulls and pushes belong to the clock at the time of their call.
- * canyon_close takes the client out again. */
+ * NULL, receives where it begins: the lowest clock of the others, or 1 (see above). Each later call says that a step is
+ * done, and gives the next clock, without waiting for anything. Pulls and pushes belong to the clock at the time of
+ * their call. canyon_close takes the client out again. */
 CANYON_API enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock);
 
 /* The rank that canyon_join or canyon_clock gave; NOT_FOUND before. Who joined first keeps that rank where it is free.
@@ -774,11 +776,13 @@ struct canyon_consistency {
     uint32_t workers;             /* live ones that count clocks */
     uint32_t lease_ms;
 };
+/* MISMATCH where the servers' threads do not agree: while a mode is being set, or where it could not be everywhere. */
 CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint32_t timeout_ms,
                                                      struct canyon_consistency *consistency);
 
-/* Sets the mode from a clock on, which no worker may have reached (CONFLICT names who has); 0: the next that nobody
- * has. Repeated, it changes nothing; a change that is still ahead is replaced. It takes the role admin. */
+/* Sets the mode from a clock on, which no worker may have reached (CONFLICT says how far they are); 0: the next that
+ * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on. Repeated, it
+ * changes nothing; a change that is still ahead is replaced. It takes the role admin. */
 CANYON_API enum canyon_status canyon_consistency_set(canyon_client *client, const char *mode, uint64_t from,
                                                      uint32_t timeout_ms);
 

@@ -8,7 +8,7 @@
 
 #include "tests/schedules/worker.h"
 
-#define ROGUE_REFUSALS 4 /* that a shard remembers of a session */
+#define ROGUE_REFUSALS 4 /* runs of them that a shard remembers of a session */
 #define ROGUE_PIECES   3
 
 struct rogue;
@@ -51,7 +51,7 @@ struct rogue {
     /* What the server must know of the session: */
     uint64_t last[HOST_SHARDS];
     struct {
-        uint64_t number;
+        uint64_t first, number;
         enum canyon_status code;
     } refusals[HOST_SHARDS][ROGUE_REFUSALS];
     uint64_t before[HOST_SHARDS]; /* `last` without the push that is racing */

@@ -10,16 +10,22 @@
 static void take_number(struct rogue *rogue, uint32_t shard, enum canyon_status code) {
     rogue->last[shard]++;
     if (code != CANYON_OK) {
+        const bool goes_on =
+            rogue->refusals[shard][0].number + 1 == rogue->last[shard] && rogue->refusals[shard][0].code == code;
+        if (goes_on) {
+            rogue->refusals[shard][0].number++;
+            return;
+        }
         memmove(&rogue->refusals[shard][1], &rogue->refusals[shard][0],
                 (ROGUE_REFUSALS - 1) * sizeof rogue->refusals[shard][0]);
-        rogue->refusals[shard][0].number = rogue->last[shard];
+        rogue->refusals[shard][0].first = rogue->refusals[shard][0].number = rogue->last[shard];
         rogue->refusals[shard][0].code = code;
     }
 }
 
 static enum canyon_status code_of(const struct rogue *rogue, uint32_t shard, uint64_t number) {
     for (unsigned i = 0; i < ROGUE_REFUSALS; i++) {
-        if (rogue->refusals[shard][i].number == number) {
+        if (rogue->refusals[shard][i].first <= number && number <= rogue->refusals[shard][i].number) {
             return rogue->refusals[shard][i].code;
         }
     }

@@ -324,6 +324,7 @@ static inline void fill_consistency(struct filling *f, union any_message *m) {
     m->consistency.set = fill_bool(f);
     fill_mode(f, &m->consistency.mode);
     m->consistency.from = fill_number(f, 0, LIMIT_CLOCK);
+    m->consistency.highest = fill_number(f, 0, LIMIT_CLOCK);
 }
 
 static inline void fill_consistency_is(struct filling *f, union any_message *m) {

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "server/handler_state.h"
+
 #define ELEMENTS 5000 /* five blocks */
 
 static struct bench bench;
@@ -197,7 +199,8 @@ static void leases_and_leaving_let_pulls_go(void **state) {
     /* Whatever bert sends renews his lease; a pull that waits keeps anna's. */
     bench_pass(&bench, 9000);
     (void)client_statistics(owner(&bert, 2));
-    bench_pass(&bench, 9000);
+    bench_pass(&bench, 1000);
+    bench_pass(&bench, 8000);
     assert_int_equal(owner(&anna, 2)->waiting, 0);
     bench_pass(&bench, 1000);
     (void)take_pulled(&anna, 2, waits);
@@ -216,6 +219,40 @@ static void leases_and_leaving_let_pulls_go(void **state) {
     waits = ask_pull(&anna, 2, 4, 60000);
     client_succeeds(owner(&bert, 2), client_ask(owner(&bert, 2), FRAME_LEAVE, NULL, 0, NULL, 0), FRAME_LEFT);
     (void)take_pulled(&anna, 2, waits);
+}
+
+/* Half a minute of everybody's silence is the thread's own. */
+static void a_thread_that_was_stopped_judges_nobody_by_it(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    bench_pass(&bench, 30000);
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 2);
+    bench_pass(&bench, 999);
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 2);
+    bench_pass(&bench, 1); /* bert has said nothing after it either */
+    assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 1);
+}
+
+/* A worker that is stopped in a barrier, or while it waits for a tensor, is as dead as any. */
+static void what_is_parked_is_no_sign_of_life(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const struct message_open open = {.name = "nowhere", .wait_ms = 60000};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct client *client = &bert.clients[0];
+    const uint64_t parked = client_ask(client, FRAME_OPEN, bytes, message_pack_open(&open, bytes), NULL, 0);
+    assert_int_equal(client->peer.parked, 1);
+    bench_pass(&bench, 9000);
+    (void)tell(&anna.clients[0], 2);
+    bench_pass(&bench, 1000);
+    const struct message_consistency_is is = take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0));
+    assert_int_equal(is.workers, 1);
+    bench_pass(&bench, 50000);
+    client_fails(client, parked, CANYON_TIMEOUT, "nowhere");
 }
 
 static void who_does_not_count_does_not_wait(void **state) {
@@ -261,6 +298,59 @@ static void so_many_may_wait(void **state) {
     }
 }
 
+/* And so many on a thread, however many connections they come from. */
+static void so_many_may_wait_on_a_thread(void **state) {
+    (void)state;
+    static struct client many[HANDLER_WAITS / HANDLER_WAITS_PER_PEER + 1];
+    const size_t count = sizeof many / sizeof many[0];
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 1000, .pieces = {{.tensor = tensor.id, .elements = 1024}}};
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&bert);
+    struct handler *handler = owner(&bert, 0)->handler;
+    for (size_t i = 0; i < count; i++) {
+        client_come(&many[i], handler, (unsigned)(100 + i), "many");
+        (void)enter(&many[i], 0);
+        for (unsigned j = 0; j < HANDLER_WAITS_PER_PEER && i + 1 < count; j++) {
+            (void)ask_pieces(&many[i], FRAME_PULL, &pull, NULL, 0);
+        }
+        assert_int_equal(many[i].waiting, 0);
+    }
+    assert_int_equal(handler->waits.count, 65536);
+    client_fails(&many[count - 1], ask_pieces(&many[count - 1], FRAME_PULL, &pull, NULL, 0), CANYON_BUSY, "65536");
+    /* One that goes makes room. */
+    client_go(&many[0]);
+    (void)ask_pieces(&many[count - 1], FRAME_PULL, &pull, NULL, 0);
+    assert_int_equal(many[count - 1].waiting, 0);
+    for (size_t i = 1; i < count; i++) {
+        client_go(&many[i]);
+    }
+    assert_true(handler->waits.count == 0 && handler->waits.bytes == 0);
+}
+
+/* What waits is looked through when the lowest clock moves, not whenever somebody tells one. */
+static void what_says_nothing_new_looks_at_no_wait(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 2);
+    const uint64_t first = ask_pull(&anna, 0, 2, 1000);
+    const struct handler_pace before = client->handler->pace;
+    struct wait *wait = client->handler->waits.first;
+    const uint64_t clock = wait->clock;
+    wait->clock = 0; /* it would be let go if it were looked at */
+    (void)tell(client, 2);
+    (void)tell(owner(&bert, 0), 1);
+    (void)tell(client, 3);
+    assert_int_equal(client->waiting, 0);
+    assert_true(client->handler->pace.lowest == before.lowest && before.lowest == 1);
+    wait->clock = clock;
+    (void)tell(owner(&bert, 0), 2);
+    (void)take_pulled(&anna, 0, first);
+}
+
 /* ---- synchronous ---- */
 
 static void a_clock_closes_on_each_thread_when_all_have_passed_it(void **state) {
@@ -303,6 +393,37 @@ static void what_a_dead_worker_sent_whole_counts(void **state) {
     assert_int_equal(owner(&anna, 0)->waiting, 0);
     bench_pass(&bench, 1);
     assert_true(take_pulled(&anna, 0, waits) == before + 4.0f);
+}
+
+/* Anna's gradient stays when she dies. Who gets her rank begins after it, and the mean is that of two. */
+static void a_successor_counts_for_itself(void **state) {
+    (void)state;
+    struct worker carl;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    for (int i = 0; i < 3; i++) {
+        bench_pass(&bench, 5000);
+        worker_clock(&bert, 1);
+    }
+    worker_come(&carl, &bench, 3, "carl");
+    assert_int_equal(worker_enter(&carl), 2); /* as one thread says */
+    uint64_t open = 0;
+    assert_int_equal(take_pushed(&carl, 0, ask_push(&carl, FRAME_PUSH, 0, 1, -9.0f), &open).status, CANYON_LATE);
+    assert_int_equal(open, 1);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -9.0f), NULL).status, CANYON_LATE);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -3.0f), NULL).status, CANYON_OK);
+    worker_clock(&carl, 2);
+    worker_clock(&bert, 2);
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 2, 0)) == before + 2.0f);
+    assert_int_equal(take_pushed(&carl, 0, ask_push(&carl, FRAME_PUSH, 0, 2, -5.0f), NULL).status, CANYON_OK);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 2, -7.0f), NULL).status, CANYON_OK);
+    worker_clock(&carl, 3);
+    worker_clock(&bert, 3);
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 3, 0)) == before + 2.0f + 6.0f);
+    worker_go(&carl);
 }
 
 static void enough_workers_close_a_clock(void **state) {
@@ -507,6 +628,83 @@ static void rows_that_are_kept_are_built_again(void **state) {
     bench_finish(&copy);
 }
 
+/* A CLOCK goes with its connection, and a pull or push is sent again: it says as much. */
+static void a_pull_or_push_tells_its_clock(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f); /* alone, she waits for nobody */
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 3, -1.0f), NULL).status, CANYON_OK);
+    assert_int_equal(tell(owner(&anna, 0), 1).clock, 3);
+    /* Bert's push lets go what waits for him, after his own answer. */
+    (void)worker_enter(&bert);
+    const uint64_t waits = ask_pull(&anna, 0, 4, 1000);
+    assert_int_equal(owner(&anna, 0)->waiting, 0);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 4, -7.0f), NULL).status, CANYON_OK);
+    assert_true(take_pulled(&anna, 0, waits) == before + 2.0f);
+}
+
+/* It may be any number that a program gives its rows. */
+static void where_nobody_waits_it_tells_nothing(void **state) {
+    (void)state;
+    (void)worker_enter(&anna);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, LIMIT_CLOCK, -1.0f), NULL).status, CANYON_OK);
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, LIMIT_CLOCK, 0));
+    assert_int_equal(tell(owner(&anna, 0), 1).clock, 1);
+    set_mode("ssp:1", 2);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 9, -1.0f), NULL).status, CANYON_OK);
+}
+
+static void what_is_contributed_to_keeps_its_mode(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 10);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+    client_fails(client, ask_mode(client, "sync:rank", 10), CANYON_CONFLICT, "a worker at clock 10 already");
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 10, 1.0f), NULL).status, CANYON_OK);
+}
+
+static struct message_piece_result push_numbered(struct worker *worker, unsigned type, uint64_t number, float value) {
+    float values[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        values[i] = value;
+    }
+    const struct message_pieces pieces = {
+        .count = 1, .clock = 1, .pieces = {{.tensor = tensor.id, .elements = 1024, .number = number}}};
+    struct reply *reply =
+        client_take(owner(worker, 0), ask_pieces(owner(worker, 0), type, &pieces, values, 1024), type + 1);
+    const struct message_piece_results results = results_of(reply);
+    reply_free(reply);
+    return results.results[0];
+}
+
+/* Whatever became of the memory, the mode or the worker meanwhile. */
+static void what_was_taken_is_answered_as_it_was(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    worker_clock(&bert, 2);
+    bench.environment.state_limit = 1;
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&anna, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    bench.environment.state_limit = 0;
+    /* One that does not count clocks any more as far as its thread knows. */
+    struct client *client = owner(&bert, 0);
+    client->peer.member = NULL;
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 1, -1.0f).status, CANYON_OK);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 2, -1.0f).status, CANYON_CONFLICT);
+    assert_int_equal(push_numbered(&bert, FRAME_PUSH_PULL, 2, -1.0f).status, CANYON_CONFLICT);
+}
+
 static void who_does_not_count_cannot_contribute(void **state) {
     (void)state;
     set_mode("sync", 1);
@@ -514,6 +712,31 @@ static void who_does_not_count_cannot_contribute(void **state) {
     assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_CONFLICT);
     const uint64_t table = worker_create_table(&anna, "t", DIM, "sgd:lr=1", 0).id;
     assert_int_equal(push_rows(&bert, table, 1, 0, 1, -1.0f), CANYON_CONFLICT);
+}
+
+/* In whatever message. */
+static void one_absurd_clock_ends_nothing(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    client_fails(client, ask_clock(client, LIMIT_CLOCK, false), CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_fails(client, ask_pull(&anna, 0, LIMIT_CLOCK, 9), CANYON_INVALID_ARGUMENT, "up to 1048577");
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, LIMIT_CLOCK, 1.0f), NULL).status,
+                     CANYON_INVALID_ARGUMENT);
+    struct client other;
+    client_come(&other, client->handler, 7, "carl");
+    const struct message_enter enters = {.clock = LIMIT_CLOCK};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    client_fails(&other, client_ask(&other, FRAME_ENTER, bytes, message_pack_enter(&enters, bytes), NULL, 0),
+                 CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_fails(&other, ask_clock(&other, LIMIT_CLOCK, false), CANYON_INVALID_ARGUMENT, "1000000000000000");
+    client_go(&other);
+    worker_clock(&anna, 2);
+    worker_clock(&bert, 2);
+    (void)take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0));
+    set_mode("async", 3);
 }
 
 /* ---- modes ---- */
@@ -533,6 +756,62 @@ static void a_clock_that_was_reached_cannot_get_another_mode(void **state) {
     assert_true(take_mode(client, ask_mode(client, NULL, 0)).set);
     client_fails(client, ask_mode(client, "async", 99), CANYON_DENIED, "needs the role admin");
     client->peer.role = ROLE_ADMIN;
+}
+
+/* One thread has heard of a clock beyond the mode that was set, the others have not: what the client says decides. */
+static void threads_judge_alike_what_has_begun(void **state) {
+    (void)state;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct message_consistency message = {.set = true, .from = 20, .highest = 12};
+    set_mode("sync", 10);
+    (void)worker_enter(&anna);
+    (void)tell(&anna.clients[0], 12);
+    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+        struct client *client = &anna.clients[i];
+        const uint64_t asks =
+            client_ask(client, FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0);
+        const struct message_consistency_is is = take_mode(client, asks);
+        assert_true(is.now.mode == CONSISTENCY_SYNC && is.next.mode == CONSISTENCY_ASYNC && is.from == 20);
+    }
+    /* The client had asked before anna came that far. */
+    (void)tell(&anna.clients[0], 20);
+    message = (struct message_consistency){.set = true, .from = 30, .highest = 19};
+    client_fails(
+        &anna.clients[0],
+        client_ask(&anna.clients[0], FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0),
+        CANYON_CONFLICT, "came to clock 20, where another mode begins, meanwhile");
+}
+
+/* Bert is where the first mode holds: what was contributed there is not forgotten for a third one. */
+static void a_mode_stays_while_its_clock_is_open(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("async", 2);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    client_fails(client, ask_mode(client, "ssp:3", 5), CANYON_CONFLICT, "clock 1 is still open");
+    assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 1, 0)) == before);
+    worker_clock(&bert, 2);
+    set_mode("ssp:3", 5);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
+}
+
+static void a_mode_closes_what_nobody_will(void **state) {
+    (void)state;
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("async", 2);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
+    worker_clock(&anna, 2);
+    bench_pass(&bench, 10000); /* both at once */
+    set_mode("ssp:3", 5);
+    assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
 }
 
 /* ---- looking ---- */
@@ -585,17 +864,30 @@ int main(void) {
         TEST(a_pull_waits_and_holds_up_nothing_else),
         TEST(time_names_who_is_waited_for),
         TEST(leases_and_leaving_let_pulls_go),
+        TEST(a_thread_that_was_stopped_judges_nobody_by_it),
+        TEST(what_is_parked_is_no_sign_of_life),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
+        TEST(so_many_may_wait_on_a_thread),
+        TEST(what_says_nothing_new_looks_at_no_wait),
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
         TEST(what_a_dead_worker_sent_whole_counts),
+        TEST(a_successor_counts_for_itself),
         TEST(enough_workers_close_a_clock),
         TEST(contributions_count_against_the_limit),
         TEST(rows_are_kept_until_their_clock_closes),
         TEST(rows_that_are_kept_count_against_the_limit),
         TEST(rows_that_are_kept_are_built_again),
+        TEST(a_pull_or_push_tells_its_clock),
+        TEST(where_nobody_waits_it_tells_nothing),
+        TEST(what_is_contributed_to_keeps_its_mode),
+        TEST(what_was_taken_is_answered_as_it_was),
         TEST(who_does_not_count_cannot_contribute),
+        TEST(one_absurd_clock_ends_nothing),
         TEST(a_clock_that_was_reached_cannot_get_another_mode),
+        TEST(threads_judge_alike_what_has_begun),
+        TEST(a_mode_stays_while_its_clock_is_open),
+        TEST(a_mode_closes_what_nobody_will),
         TEST(workers_and_staleness_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -329,7 +329,7 @@ static void every_refusal_uses_up_its_number(void **state) {
     assert_true(weight() == 0);
     result = push(client, 7, 1);
     assert_true(result.status == CANYON_OK && result.applied == 7 && weight() == -1);
-    /* The last four are remembered, however they came about. */
+    /* The last four runs are remembered, however they came about. */
     assert_int_equal(push(client, 6, 1).status, CANYON_DENIED);
     assert_int_equal(push(client, 5, 1).status, CANYON_DENIED);
     assert_int_equal(push(client, 4, 1).status, CANYON_PROTOCOL);

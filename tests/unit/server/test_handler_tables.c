@@ -197,6 +197,30 @@ static void every_form_there_and_back(void **state) {
 }
 
 /* Bytes of values as they travelled, and as float32; what is refused does not count, nor do ids and results. */
+/* The job has become synchronous, and who pushed counts no clocks: what it pushed before has its answer all the same.
+ */
+static void what_was_taken_is_answered_as_it_was(void **state) {
+    (void)state;
+    struct client *client = place();
+    struct message_consistency mode = {.set = true, .from = 1};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    uint64_t table = worker_create_table(&worker, "t", DIM, "sgd:lr=1", 0).id;
+    one_run(&batch, FRAME_TABLE_PUSH_PULL, table, DIM, shards[0], ids[0], 2, -1);
+    batch.runs[0].number = 1;
+    batch_passes(client, &batch);
+    assert_int_equal(consistency_parse("sync", &mode.mode, NULL), CANYON_OK);
+    client_succeeds(client,
+                    client_ask(client, FRAME_CONSISTENCY, bytes, message_pack_consistency(&mode, bytes), NULL, 0),
+                    FRAME_CONSISTENCY_IS);
+    struct batch_reply answer = batch_succeeds(client, &batch);
+    all_are(answer.weights, 2 * DIM, 1);
+    free(answer.weights);
+    batch.runs[0].number = 2;
+    take_batch(client, ask_batch(client, &batch), &batch, &answer);
+    assert_int_equal(answer.results[0].code, CANYON_CONFLICT);
+    free(answer.weights);
+}
+
 static void values_are_counted(void **state) {
     (void)state;
     struct client *client = place();
@@ -283,6 +307,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_row_twice_in_a_push_is_one_row, setup, teardown),
         cmocka_unit_test_setup_teardown(erased_rows_begin_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(every_form_there_and_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_taken_is_answered_as_it_was, setup, teardown),
         cmocka_unit_test_setup_teardown(values_are_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(secrets_do_not_show, setup, teardown),
     };

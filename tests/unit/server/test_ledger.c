@@ -34,8 +34,13 @@ static void compare(struct ledger *ledger, const struct known *known) {
     assert_true(ledger_last(ledger, known->id) == known->last);
     for (uint64_t number = 1; number <= known->last; number++) {
         enum canyon_status expected = CANYON_OK;
-        for (size_t i = known->refused > 4 ? known->refused - 4 : 0; i < known->refused; i++) {
-            expected = known->refusals[i].number == number ? known->refusals[i].code : expected;
+        size_t runs = 0;
+        for (size_t i = known->refused; i-- > 0;) {
+            const bool one_run = i + 1 < known->refused &&
+                                 known->refusals[i + 1].number == known->refusals[i].number + 1 &&
+                                 known->refusals[i + 1].code == known->refusals[i].code;
+            runs += !one_run;
+            expected = known->refusals[i].number == number && runs <= 4 ? known->refusals[i].code : expected;
         }
         assert_int_equal(ledger_refusal(ledger, known->id, number), expected);
     }
@@ -64,6 +69,10 @@ static void it_is_a_list_of_sessions(void **state) {
             one->last = one->refused = 0;
         } else {
             enum canyon_status code = seed_below(&seed, 3) == 0 ? (enum canyon_status)(1 + seed_below(&seed, 25)) : 0;
+            /* Often once more the same. */
+            if (one->refused > 0 && one->refusals[one->refused - 1].number == one->last && seed_below(&seed, 2) == 0) {
+                code = one->refusals[one->refused - 1].code;
+            }
             here += one->last == 0;
             one->last++;
             if (code != CANYON_OK) {
@@ -84,6 +93,35 @@ static void it_is_a_list_of_sessions(void **state) {
     struct ledger empty = {.entries = NULL};
     assert_true(fixture_same(digest_of(&ledger), digest_of(&empty)));
     ledger_finish(&ledger);
+    ledger_finish(&ledger);
+}
+
+/* A push of many blocks is refused as a whole. */
+static void a_run_of_refusals_is_one(void **state) {
+    (void)state;
+    struct ledger ledger = {.entries = NULL};
+    uint8_t id[SESSION_BYTES];
+    fixture_session(id, 1);
+    take(&ledger, id, CANYON_OK);
+    for (unsigned i = 0; i < 70000; i++) { /* 2 to 70001 */
+        take(&ledger, id, CANYON_LATE);
+    }
+    take(&ledger, id, CANYON_OK);
+    take(&ledger, id, CANYON_LATE); /* 70003 */
+    take(&ledger, id, CANYON_STALE);
+    const struct digest before = digest_of(&ledger);
+    for (uint64_t number = 2; number <= 70001; number++) {
+        assert_int_equal(ledger_refusal(&ledger, id, number), CANYON_LATE);
+    }
+    assert_int_equal(ledger_refusal(&ledger, id, 1), CANYON_OK);
+    assert_int_equal(ledger_refusal(&ledger, id, 70002), CANYON_OK);
+    assert_int_equal(ledger_refusal(&ledger, id, 70003), CANYON_LATE);
+    assert_int_equal(ledger_refusal(&ledger, id, 70004), CANYON_STALE);
+    /* One run more: the first 65,536 are forgotten. */
+    take(&ledger, id, CANYON_LATE);
+    assert_int_equal(ledger_refusal(&ledger, id, 65537), CANYON_OK);
+    assert_int_equal(ledger_refusal(&ledger, id, 65538), CANYON_LATE);
+    assert_false(fixture_same(before, digest_of(&ledger)));
     ledger_finish(&ledger);
 }
 
@@ -141,6 +179,7 @@ static void ids_do_not_show_and_all_else_does(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_is_a_list_of_sessions),
+        cmocka_unit_test(a_run_of_refusals_is_one),
         cmocka_unit_test(a_number_is_next_or_not),
         cmocka_unit_test(ids_do_not_show_and_all_else_does),
     };

@@ -84,6 +84,18 @@ static void a_lease_ends_unless_it_is_renewed(void **state) {
     assert_true(members_wakeup(members) == UINT64_MAX);
 }
 
+static void leases_are_postponed(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 100);
+    members_leave(members, two);
+    members_postpone(members, 5000 * MS);
+    assert_true(members_wakeup(members) == 6000 * MS && one->lease_end == 6000 * MS);
+    assert_int_equal(members_expire(members, 5999 * MS, NULL, NULL), 0);
+    assert_int_equal(members_expire(members, 6000 * MS, NULL, NULL), 1);
+    members_postpone(members, 1);
+    assert_true(members_wakeup(members) == UINT64_MAX);
+}
+
 static bool spare_all(void *user, const struct member *member) {
     (void)member;
     ++*(unsigned *)user;
@@ -114,6 +126,71 @@ static void who_comes_back_goes_on_with_the_others(void **state) {
     assert_int_equal(one->clock, 60); /* further than the others is where it may be */
 }
 
+static struct member *enter_while(unsigned number, uint32_t wanted, bool rules, uint64_t open) {
+    uint8_t session[SESSION_BYTES];
+    struct member *member = NULL;
+    fixture_session(session, number);
+    const struct member_entry entry = {
+        .session = session, .name = "w", .wanted = wanted, .rules = rules, .open = open, .now = 2000 * MS};
+    assert_int_equal(members_enter(members, &entry, &member, NULL), CANYON_OK);
+    return member;
+}
+
+static void two_never_count_as_one(void **state) {
+    (void)state;
+    struct member *one = enter(1, 0), *two = enter(2, 0);
+    members_advance(members, one, 7, 10 * MS);
+    members_advance(members, two, 7, 10 * MS);
+    assert_true(members_contribute(members, one, 7) && members_contribute(members, one, 7));
+    members_leave(members, one);
+    /* Its last gradients may come late, while nobody has its rank; not of a clock that it had not reached. */
+    assert_true(members_contribute(members, one, 7) && !members_contribute(members, one, 8));
+    struct member *three = enter_while(3, 0, false, 7);
+    assert_true(three->rank == 0 && three->clock == 8);
+    assert_false(members_contribute(members, three, 7));
+    assert_false(members_contribute(members, one, 7));
+    assert_true(members_contribute(members, two, 7) && members_contribute(members, three, 8));
+    /* Who comes back goes on under its own rank; under another it waits for the next clock. */
+    members_leave(members, two);
+    two = enter_while(2, 2, false, 7);
+    assert_true(two->rank == 1 && two->clock == 8 && two->since == 0); /* where the others are */
+    members_leave(members, two);
+    (void)enter_while(4, 2, false, 8);
+    assert_true(members_contribute(members, members_find_tag(members, two->tag), 8) == false);
+    two = enter_while(2, 2, false, 7);
+    assert_true(two->rank == 2 && two->since == 8);
+    /* The rank of a live one is taken away. */
+    assert_true(members_contribute(members, two, 8));
+    struct member *five = enter_while(5, 3, true, 8);
+    assert_true(!two->live && five->rank == 2 && five->clock == 9);
+    /* Nor while nobody has the rank, but somebody had. */
+    two->clock = 9;
+    assert_true(members_contribute(members, five, 9));
+    members_leave(members, five);
+    assert_false(members_contribute(members, two, 9));
+    /* And when that clock is closed, it is as if nothing had been. */
+    assert_int_equal(enter_while(6, 3, true, 10)->clock, 8);
+}
+
+static void an_absurd_clock_is_refused(void **state) {
+    (void)state;
+    const uint64_t half = 500000000000000, all = 1000000000000000, ahead = 1048576;
+    struct error error;
+    assert_int_equal(members_check_clock(members, half, 0, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, half + 1, 0, &error), CANYON_INVALID_ARGUMENT);
+    assert_int_equal(members_check_clock(members, half + ahead, half, &error), CANYON_OK);
+    struct member *one = enter(1, 0);
+    members_advance(members, one, 5, 10 * MS);
+    assert_int_equal(members_check_clock(members, 5 + ahead, 0, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, 6 + ahead, 0, &error), CANYON_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.text, "the highest that is known here is 5, and a worker may tell one up to 1048581"));
+    assert_int_equal(members_check_clock(members, 6 + ahead, 6, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, all, all, &error), CANYON_OK);
+    assert_int_equal(members_check_clock(members, UINT64_MAX, all, &error), CANYON_INVALID_ARGUMENT);
+    members_leave(members, one);
+    assert_int_equal(members_check_clock(members, half, 0, &error), CANYON_OK);
+}
+
 static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
     (void)state;
     struct member *one = enter_as(1, 6, true, 0, 0), *two = enter_as(2, 1, true, 0, 0);
@@ -142,6 +219,38 @@ static void what_so_many_have_passed(void **state) {
         assert_int_equal(members_passed_by(members, count), expected[count - 1]);
     }
     assert_int_equal(members_passed_by(members, 6), 3);
+}
+
+/* However they come, go on, leave, expire and come back. */
+static void the_lowest_is_kept(void **state) {
+    (void)state;
+    uint64_t seed = seed_begin("the_lowest_is_kept"), ms = 0;
+    struct member *those[12];
+    for (int round = 0; round < 20000; round++) {
+        const unsigned which = (unsigned)seed_below(&seed, 12);
+        uint8_t session[SESSION_BYTES];
+        fixture_session(session, which + 1);
+        struct member *member = members_find(members, session);
+        ms += seed_below(&seed, 90);
+        if (member == NULL || !member->live) {
+            (void)enter_as(which + 1, (uint32_t)seed_below(&seed, 8), seed_below(&seed, 2) == 0, 0, ms);
+        } else if (seed_below(&seed, 8) == 0) {
+            members_leave(members, member);
+        } else {
+            members_advance(members, member, member->clock + seed_below(&seed, 3), ms * MS);
+            members_heard(members, member, ms * MS);
+        }
+        (void)members_expire(members, ms * MS, NULL, NULL);
+        uint64_t lowest = 0;
+        for (unsigned i = 0; i < 12; i++) {
+            fixture_session(session, i + 1);
+            those[i] = members_find(members, session);
+            if (those[i] != NULL && those[i]->live && (lowest == 0 || those[i]->clock < lowest)) {
+                lowest = those[i]->clock;
+            }
+        }
+        assert_true(members_lowest(members) == lowest);
+    }
 }
 
 static void rates_follow_the_last_clocks(void **state) {
@@ -190,10 +299,14 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(who_comes_begins_where_the_slowest_is),
         TEST(a_lease_ends_unless_it_is_renewed),
+        TEST(leases_are_postponed),
         TEST(who_is_spared_has_another_lease),
         TEST(who_comes_back_goes_on_with_the_others),
+        TEST(two_never_count_as_one),
+        TEST(an_absurd_clock_is_refused),
         TEST(a_thread_that_is_told_ranks_gives_them_as_told),
         TEST(what_so_many_have_passed),
+        TEST(the_lowest_is_kept),
         TEST(rates_follow_the_last_clocks),
         TEST(places_of_the_gone_are_used_again_and_there_are_so_many),
     };

@@ -219,6 +219,54 @@ static void other_clocks_than_the_open_one_are_refused(void **state) {
     shard_destroy(shard);
 }
 
+/* Also where the first one is for a short block: room is taken for any. */
+static void growth_is_what_is_taken(void **state) {
+    (void)state;
+    struct shard *shard = make("sgd:lr=1");
+    draw();
+    set_mode(shard, "sync", 1, false);
+    for (uint32_t block = 2; block-- > 0;) {
+        const struct command command = {.kind = COMMAND_CONTRIBUTE,
+                                        .tensor = ID,
+                                        .block = block,
+                                        .clock = 1,
+                                        .values = gradients[0],
+                                        .count = length_of(block)};
+        const uint64_t before = purse.taken, growth = shard_contribution_growth(shard, &command);
+        assert_int_equal(growth, 1024 * sizeof(float));
+        assert_int_equal(apply(shard, &command, NULL), CANYON_OK);
+        assert_int_equal(purse.taken - before, growth);
+        assert_int_equal(shard_contribution_growth(shard, &command), 0);
+    }
+    shard_destroy(shard);
+}
+
+/* Commands may say so, in whatever order they come. */
+static void a_block_keeps_the_order_that_it_began_with(void **state) {
+    (void)state;
+    static const char *const modes[] = {"sync:sum", "sync:sum,rank"};
+    for (size_t m = 0; m < 2; m++) {
+        struct shard *shard = make("sgd:lr=1"), *alone = make("sgd:lr=1");
+        float ones[1024], expected[1024];
+        for (size_t i = 0; i < 1024; i++) {
+            ones[i] = 1.0f;
+            expected[i] = 5.0f;
+        }
+        set_mode(shard, modes[m], 1, false);
+        assert_int_equal(contribute(shard, 1, 1, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 2, 0, ones, NULL), CANYON_OK);
+        set_mode(shard, modes[1 - m], 1, false);
+        assert_int_equal(contribute(shard, 1, 2, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 0, 0, ones, NULL), CANYON_OK);
+        assert_int_equal(contribute(shard, 1, 3, 0, ones, NULL), CANYON_OK);
+        close_clock(shard, 1);
+        assert_int_equal(push(alone, 0, 0, expected, NULL), CANYON_OK);
+        assert_true(same_weights(shard, alone));
+        shard_destroy(shard);
+        shard_destroy(alone);
+    }
+}
+
 static void without_memory_nothing_changes(void **state) {
     (void)state;
     static const char *const modes[] = {"sync", "sync:rank"};
@@ -297,6 +345,25 @@ static void modes_take_their_turns(void **state) {
     set_mode(shard, "sync", 30, true);
     assert_true(plan->now.mode == CONSISTENCY_SSP && shard_open_clock(shard) == 30);
     shard_destroy(shard);
+}
+
+/* Its mode is forgotten with the turn; what was contributed is not. */
+static void a_turn_closes_what_is_open(void **state) {
+    (void)state;
+    struct shard *shard = make("sgd:lr=1"), *alone = make("sgd:lr=1");
+    float ones[1024];
+    for (size_t i = 0; i < 1024; i++) {
+        ones[i] = 1.0f;
+    }
+    set_mode(shard, "sync", 1, false);
+    set_mode(shard, "async", 2, true);
+    assert_int_equal(contribute(shard, 1, 0, 0, ones, NULL), CANYON_OK);
+    assert_int_equal(contribute(shard, 1, 1, 0, ones, NULL), CANYON_OK);
+    set_mode(shard, "ssp:3", 5, true);
+    assert_int_equal(push(alone, 0, 0, ones, NULL), CANYON_OK);
+    assert_true(same_weights(shard, alone));
+    shard_destroy(shard);
+    shard_destroy(alone);
 }
 
 static void a_log_gives_the_same_bits_again(void **state) {
@@ -440,8 +507,11 @@ int main(void) {
         TEST(by_rank_or_as_they_arrive),
         TEST(a_worker_counts_once_whatever_it_sends),
         TEST(other_clocks_than_the_open_one_are_refused),
+        TEST(a_block_keeps_the_order_that_it_began_with),
+        TEST(growth_is_what_is_taken),
         TEST(without_memory_nothing_changes),
         TEST(modes_take_their_turns),
+        TEST(a_turn_closes_what_is_open),
         TEST(a_log_gives_the_same_bits_again),
         TEST(the_first_contribution_decides_on_the_order),
         TEST(a_dropped_tensor_takes_its_contributions_along),
