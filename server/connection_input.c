@@ -46,6 +46,7 @@ static enum receipt receive(struct connection *connection, uint8_t *at, size_t r
     connection->begun = begins ? connection->progress : connection->begun;
     pace_take(&connection->pace, (uint64_t)got, connection->progress);
     handler_count_bytes(connection->host->handler, (uint64_t)got, 0);
+    handler_peer_heard(connection->host->handler, &connection->peer);
     *count = (size_t)got;
     return RECEIPT_SOME;
 }

@@ -226,6 +226,10 @@ enum canyon_status handler_execute(struct handler *handler, struct request *requ
     return status == CANYON_OK ? execute_of[type](handler, request, frame, error) : status;
 }
 
+void handler_peer_heard(struct handler *handler, struct handler_peer *peer) {
+    clocks_heard(handler, peer);
+}
+
 void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame) {
     struct error error = {.status = CANYON_OK};
     struct request request = {.peer = peer, .id = frame->header.request};

@@ -92,6 +92,9 @@ uint32_t handler_payload_limit(const struct job *job);
 enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error);
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
 
+/* Bytes of it came, of a frame that may be long under way: it lives. */
+void handler_peer_heard(struct handler *handler, struct handler_peer *peer);
+
 /* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first or
  * is ended, which an ERROR in answer to no request tells it. */
 void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame);

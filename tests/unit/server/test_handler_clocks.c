@@ -235,6 +235,20 @@ static void a_thread_that_was_stopped_judges_nobody_by_it(void **state) {
     assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 1);
 }
 
+/* A block over a slow line takes longer than a lease: its parts are signs of life. */
+static void parts_of_a_frame_are_signs_of_life(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    bench_pass(&bench, 9000);
+    handler_peer_heard(anna.clients[0].handler, &anna.clients[0].peer);
+    bench_pass(&bench, 1000);
+    assert_int_equal(members_live(anna.clients[0].handler->members), 1);
+    assert_int_equal(members_live(anna.clients[1].handler->members), 0);
+    bench_pass(&bench, 9000);
+    assert_int_equal(members_live(anna.clients[0].handler->members), 0);
+}
+
 /* A worker that is stopped in a barrier, or while it waits for a tensor, is as dead as any. */
 static void what_is_parked_is_no_sign_of_life(void **state) {
     (void)state;
@@ -865,6 +879,7 @@ int main(void) {
         TEST(time_names_who_is_waited_for),
         TEST(leases_and_leaving_let_pulls_go),
         TEST(a_thread_that_was_stopped_judges_nobody_by_it),
+        TEST(parts_of_a_frame_are_signs_of_life),
         TEST(what_is_parked_is_no_sign_of_life),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
