@@ -37,8 +37,8 @@ struct transfer_refusal {
 #define TRANSFER_FEW           PLAN_FEW
 #define TRANSFER_MESSAGE_BYTES 58 /* a piece packs into at most this */
 /* With its place among the shards and, as far as it is the first of its frame, what the pieces of a frame share. */
-#define TRANSFER_HEAD_BYTES    18 /* clock and waiting */
-#define TRANSFER_PIECE_BYTES   (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)
+#define TRANSFER_HEAD_BYTES  18 /* clock and waiting */
+#define TRANSFER_PIECE_BYTES (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)
 
 struct transfer {
     struct batch batch; /* first; its future's lock guards tallies, refusal and applied */

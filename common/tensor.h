@@ -55,8 +55,8 @@ enum nonfinite_policy {
     NONFINITE_CLIP = 2    /* infinity is taken for the largest float, NaN is skipped */
 };
 
-/* What becomes of a pushed gradient whose weights were stale. Stable numbers: they are values of the setting `staleness`,
- * on the wire. */
+/* What becomes of a pushed gradient whose weights were stale. Stable numbers: they are values of the setting
+ * `staleness`, on the wire. */
 enum staleness_policy {
     STALENESS_ACCEPT = 0, /* it is applied like any other */
     STALENESS_SCALE = 1,  /* the learning rate of its update is divided by 1 + staleness */
