@@ -10,6 +10,9 @@
 
 #include "common/clock.h"
 #include "server/connection.h"
+#include "server/members.h"
+
+#define SECOND 1000000000ull
 
 #define BLOCK   65536
 #define LIMIT   ((size_t)1 << 20) /* of a payload; it is the smallest there is */
@@ -29,9 +32,11 @@ struct stage {
 
 static struct stage stage;
 
+static uint64_t later; /* nanoseconds that a test has let pass for the handler */
+
 static uint64_t now(void *user) {
     (void)user;
-    return clock_now();
+    return clock_now() + later;
 }
 
 static void zeros(void *user, void *bytes, size_t count) {
@@ -386,6 +391,44 @@ static bool is_resident(const void *buffer, size_t bytes) {
     return (there & 1) != 0;
 }
 
+/* The client's side sends small pieces when the ones before were acknowledged, which takes a moment. */
+static void await_payload(const struct connection *connection, size_t bytes) {
+    const uint64_t end = clock_now() + 10 * SECOND;
+    while (connection->reader.payload_have < bytes && clock_now() < end) {
+        turn();
+        usleep(1000);
+    }
+    assert_int_equal(connection->reader.payload_have, bytes);
+}
+
+/* A block of a worker with a slow line may take longer than a lease: its bytes are signs of life. */
+static void who_sends_slowly_lives(void **state) {
+    (void)state;
+    struct connection *connection;
+    struct error error;
+    handler_destroy(stage.host.handler);
+    stage.environment.lease_ms = 20000; /* of the handler's time, of which little passes by itself */
+    stage.host.handler = handler_create(&stage.job, 0, 0, 1, &stage.environment);
+    assert_non_null(stage.host.handler);
+    int client = come("anna", &connection);
+    send_empty(client, FRAME_ENTER);
+    assert_int_equal(receive(client, &error), FRAME_ENTERED);
+    send_push(client, 1000);
+    await_payload(connection, 1000);
+    later = 15 * SECOND;
+    send_all(client, "12345678", 8);
+    await_payload(connection, 1008);
+    later = 20 * SECOND + SECOND / 2; /* the lease that she entered with is over, that of the bytes is not */
+    handler_tick(stage.host.handler);
+    assert_non_null(connection->peer.member);
+    assert_true(connection->peer.member->live);
+    later = 35 * SECOND + SECOND / 2;
+    handler_tick(stage.host.handler);
+    assert_false(connection->peer.member->live);
+    later = 0;
+    close(client);
+}
+
 /* Two seconds after it was used last a connection gives its buffers' memory back; and works when it is used again. */
 static void who_rests_takes_no_memory(void **state) {
     (void)state;
@@ -450,6 +493,7 @@ int main(void) {
         TEST(who_reads_nothing_is_cut_off),
         TEST(who_reads_slowly_is_not),
         TEST(a_frame_that_trickles_in_has_a_deadline),
+        TEST(who_sends_slowly_lives),
         TEST(who_rests_takes_no_memory),
         TEST(who_is_gone_is_let_go_whatever_its_pace),
     };
