@@ -105,9 +105,10 @@ static enum canyon_status set(struct canyon_client *client, const struct consist
         bool same = is.set && consistency_equal(&is.next, mode);
         /* Before any thread has taken what another would refuse. */
         if (from != 0 && from <= is.highest && !(same && is.from == from)) {
-            status = error_set(
-                error, CANYON_CONFLICT, "%s from clock %llu on: a worker is at clock %llu already; name a later clock",
-                consistency_text(mode, text, sizeof text), (unsigned long long)from, (unsigned long long)is.highest);
+            status = error_set(error, CANYON_CONFLICT,
+                               "%s from clock %llu on: there is a worker at clock %llu already; name a later clock",
+                               consistency_text(mode, text, sizeof text), (unsigned long long)from,
+                               (unsigned long long)is.highest);
             break;
         }
         if (from == 0)
