@@ -44,6 +44,20 @@ enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_cli
     return status == CANYON_INVALID_ARGUMENT ? OUTCOME_USAGE : outcome;
 }
 
+enum outcome cli_serve(const struct cli *cli, enum arguments_verdict verdict, enum cli_needs needs, cli_work *work,
+                       const void *what) {
+    canyon_client *client = NULL;
+    if (verdict != ARGUMENTS_RUN) {
+        return cli_parsed(verdict);
+    }
+    enum outcome outcome = cli_connect(cli, needs, &client);
+    if (outcome == OUTCOME_DONE) {
+        outcome = work(cli, client, what);
+    }
+    canyon_close(client);
+    return outcome;
+}
+
 static enum outcome say_missing(const char *name, const struct canyon_tensor_info *infos, size_t count) {
     const char *nearest = NULL;
     const char **names = count > 0 ? calloc(count, sizeof *names) : NULL;

@@ -63,6 +63,13 @@ enum cli_needs { CLI_NEEDS_SOME, CLI_NEEDS_ALL };
 /* Connects with the common options. On OUTCOME_DONE *client is for the caller to close; otherwise it was said why. */
 enum outcome cli_connect(const struct cli *cli, enum cli_needs needs, canyon_client **client);
 
+/* What a command does once it is connected; `what` is its own. */
+typedef enum outcome cli_work(const struct cli *cli, canyon_client *client, const void *what);
+
+/* The rest of a command after its command line was judged: connects, works and closes, unless the verdict ends it. */
+enum outcome cli_serve(const struct cli *cli, enum arguments_verdict verdict, enum cli_needs needs, cli_work *work,
+                       const void *what);
+
 /* Looks the name up among the job's tensors and tables, so that one that is not there is an error at once and not after
  * the deadline; the text names one of a similar name. */
 enum outcome cli_find(const struct cli *cli, canyon_client *client, const char *name, struct canyon_tensor_info *info);

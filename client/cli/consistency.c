@@ -29,21 +29,35 @@ static enum outcome show(const struct cli *cli, canyon_client *client) {
     return OUTCOME_DONE;
 }
 
+struct choice {
+    const char *mode; /* NULL: it is only shown */
+    uint64_t from;
+};
+
+static enum outcome set_and_show(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct choice *choice = what;
+    enum outcome outcome = OUTCOME_DONE;
+    if (choice->mode != NULL) {
+        outcome = outcome_report("canyon", "set the consistency mode",
+                                 canyon_consistency_set(client, choice->mode, choice->from, (uint32_t)cli->timeout_ms));
+    }
+    return outcome == OUTCOME_DONE ? show(cli, client) : outcome;
+}
+
 enum outcome cli_consistency(struct cli *cli, int argc, char **argv) {
-    const char *mode = NULL;
-    uint64_t from = 0;
+    struct choice choice = {.mode = NULL};
     const struct argument options[] = {
         CLI_COMMON_OPTIONS(cli),
         {.name = "from",
          .value = "CLOCK",
          .help = "the first clock of the new mode, which no worker may have reached (default: the next such)",
          .kind = ARGUMENT_UNSIGNED,
-         .target = &from,
+         .target = &choice.from,
          .low = 1,
          .high = 1000000000000000},
     };
     const struct positional positionals[] = {
-        {"MODE", "async, ssp:CLOCKS, or sync[:mean|sum][,arrival|rank][,minimum=WORKERS]", &mode, true}};
+        {"MODE", "async, ssp:CLOCKS, or sync[:mean|sum][,arrival|rank][,minimum=WORKERS]", &choice.mode, true}};
     const struct command_line line = {
         .program = "canyon consistency",
         .summary = "Shows how the job's workers keep together, or sets it from a clock on: not at all (async), a pull "
@@ -54,22 +68,9 @@ enum outcome cli_consistency(struct cli *cli, int argc, char **argv) {
         .positional_count = 1,
         .examples = "  canyon consistency\n  canyon consistency ssp:3\n  canyon consistency sync:rank --from 1000",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict == ARGUMENTS_RUN && mode == NULL && from > 0) {
+    if (verdict == ARGUMENTS_RUN && choice.mode == NULL && choice.from > 0) {
         verdict = arguments_wrong(&line, "--from goes with a MODE");
     }
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, mode != NULL ? CLI_NEEDS_ALL : CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE && mode != NULL) {
-        outcome = outcome_report("canyon", "set the consistency mode",
-                                 canyon_consistency_set(client, mode, from, (uint32_t)cli->timeout_ms));
-    }
-    if (outcome == OUTCOME_DONE) {
-        outcome = show(cli, client);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, choice.mode != NULL ? CLI_NEEDS_ALL : CLI_NEEDS_SOME, set_and_show, &choice);
 }

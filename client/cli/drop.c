@@ -22,33 +22,38 @@ static bool ask(const struct canyon_tensor_info *info) {
     return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-static enum outcome drop_tensor(const struct cli *cli, canyon_client *client, const char *name, bool yes) {
+struct drop {
+    const char *name;
+    bool yes; /* without asking */
+};
+
+static enum outcome drop_tensor(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct drop *drop = what;
     struct canyon_tensor_info info;
     char doing[CANYON_NAME_BYTES + 32];
-    enum outcome outcome = cli_find(cli, client, name, &info);
-    if (outcome == OUTCOME_DONE && !yes && !ask(&info)) {
-        outcome = cli_fail("%s '%s' was not dropped", cli_kind(&info), name);
+    enum outcome outcome = cli_find(cli, client, drop->name, &info);
+    if (outcome == OUTCOME_DONE && !drop->yes && !ask(&info)) {
+        outcome = cli_fail("%s '%s' was not dropped", cli_kind(&info), drop->name);
     }
     if (outcome == OUTCOME_DONE) {
         snprintf(doing, sizeof doing, "drop '%s'", info.name);
-        outcome = outcome_report("canyon", doing, canyon_tensor_drop(client, name, (uint32_t)cli->timeout_ms));
+        outcome = outcome_report("canyon", doing, canyon_tensor_drop(client, drop->name, (uint32_t)cli->timeout_ms));
     }
     if (outcome == OUTCOME_DONE && cli->json) {
-        outcome = cli_print(json_pack("{s:s}", "dropped", name));
+        outcome = cli_print(json_pack("{s:s}", "dropped", drop->name));
     } else if (outcome == OUTCOME_DONE) {
-        printf("dropped %s '%s'\n", cli_kind(&info), name);
+        printf("dropped %s '%s'\n", cli_kind(&info), drop->name);
     }
     return outcome;
 }
 
 enum outcome cli_drop(struct cli *cli, int argc, char **argv) {
-    const char *name = NULL;
-    bool yes = false;
+    struct drop drop = {.name = NULL};
     const struct argument options[] = {
-        {.name = "yes", .letter = 'y', .help = "do not ask", .kind = ARGUMENT_FLAG, .target = &yes},
+        {.name = "yes", .letter = 'y', .help = "do not ask", .kind = ARGUMENT_FLAG, .target = &drop.yes},
         CLI_COMMON_OPTIONS(cli),
     };
-    const struct positional positionals[] = {{"NAME", "the tensor's name", &name, false}};
+    const struct positional positionals[] = {{"NAME", "the tensor's name", &drop.name, false}};
     const struct command_line line = {
         .program = "canyon drop",
         .summary = "Deletes a tensor or table, weights and optimizer state, on all servers. Asks first, unless --yes "
@@ -60,18 +65,9 @@ enum outcome cli_drop(struct cli *cli, int argc, char **argv) {
         .positional_count = 1,
         .examples = "  canyon drop layer1/weight\n  canyon drop layer1/weight --yes",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict == ARGUMENTS_RUN && !yes && isatty(STDIN_FILENO) != 1) {
+    if (verdict == ARGUMENTS_RUN && !drop.yes && isatty(STDIN_FILENO) != 1) {
         verdict = arguments_wrong(&line, "there is no terminal to ask on; say --yes to drop without being asked");
     }
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_ALL, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = drop_tensor(cli, client, name, yes);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_ALL, drop_tensor, &drop);
 }

@@ -161,7 +161,8 @@ static enum outcome say_missing(const struct canyon_optimizer_info *infos, size_
     return outcome;
 }
 
-static enum outcome show_optimizers(const struct cli *cli, canyon_client *client, const char *name) {
+static enum outcome show_optimizers(const struct cli *cli, canyon_client *client, const void *what) {
+    const char *name = what;
     struct canyon_optimizer_info *infos = NULL;
     size_t count = 0;
     enum outcome outcome = outcome_report("canyon", "list the optimizers",
@@ -194,15 +195,6 @@ enum outcome cli_optimizers(struct cli *cli, int argc, char **argv) {
         .positional_count = 1,
         .examples = "  canyon optimizers\n  canyon optimizers adam",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = show_optimizers(cli, client, name);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, show_optimizers, name);
 }

@@ -60,7 +60,8 @@ static enum outcome pull_array(const struct cli *cli, canyon_tensor *tensor, con
     return outcome;
 }
 
-static enum outcome pull_tensor(const struct cli *cli, canyon_client *client, const struct pull *pull) {
+static enum outcome pull_tensor(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct pull *pull = what;
     struct canyon_tensor_info info;
     canyon_tensor *tensor = NULL;
     bool per_block = false;
@@ -105,18 +106,9 @@ enum outcome cli_pull(struct cli *cli, int argc, char **argv) {
                     "  canyon pull layer1/weight --slot step\n"
                     "  python3 -c 'import numpy; print(numpy.load(\"weight.npy\").shape)'",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
     if (verdict == ARGUMENTS_RUN && pull.output == NULL && pull.slot == NULL) {
         verdict = arguments_wrong(&line, "say with --output FILE where to write the weights");
     }
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = pull_tensor(cli, client, &pull);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, pull_tensor, &pull);
 }

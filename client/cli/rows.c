@@ -109,7 +109,8 @@ static enum outcome print_rows_json(const struct canyon_tensor_info *info, const
     return cli_print(json_pack("{s:s, s:o}", "name", info->name, "rows", list));
 }
 
-static enum outcome look(const struct cli *cli, canyon_client *client, const struct look *look) {
+static enum outcome look(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct look *look = what;
     struct canyon_tensor_info info;
     canyon_table *table = NULL;
     uint64_t *ids = NULL;
@@ -171,15 +172,6 @@ enum outcome cli_rows(struct cli *cli, int argc, char **argv) {
         .positional_count = 1,
         .examples = "  canyon rows embedding\n  canyon rows embedding --from 1000 --count 100 --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_ALL, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = look(cli, client, &what);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_ALL, look, &what);
 }

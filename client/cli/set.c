@@ -21,15 +21,21 @@ static enum outcome report(const struct cli *cli, const struct canyon_tensor_inf
     return OUTCOME_DONE;
 }
 
-static enum outcome set_tensor(const struct cli *cli, canyon_client *client, const char *name, const char *settings) {
+struct change {
+    const char *name, *settings;
+};
+
+static enum outcome set_tensor(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct change *change = what;
     struct canyon_tensor_info info;
     char doing[CANYON_NAME_BYTES + 32];
     /* Looked up first: one that is not there is an error that names a similar one. */
-    enum outcome outcome = cli_find(cli, client, name, &info);
+    enum outcome outcome = cli_find(cli, client, change->name, &info);
     if (outcome == OUTCOME_DONE) {
         snprintf(doing, sizeof doing, "set '%s'", info.name);
-        outcome = outcome_report("canyon", doing,
-                                 canyon_tensor_set(client, name, settings, (uint32_t)cli->timeout_ms, &info));
+        outcome =
+            outcome_report("canyon", doing,
+                           canyon_tensor_set(client, change->name, change->settings, (uint32_t)cli->timeout_ms, &info));
     }
     return outcome == OUTCOME_DONE ? report(cli, &info) : outcome;
 }
@@ -55,7 +61,6 @@ enum outcome cli_set(struct cli *cli, int argc, char **argv) {
         .examples =
             "  canyon set layer1/weight lr=0.001\n  canyon set layer1/weight schedule=cosine T_max=10000 --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
     for (size_t i = 0; verdict == ARGUMENTS_RUN && i < settings.count; i++) {
         int more = snprintf(text + length, sizeof text - length, "%s%s", i == 0 ? "" : ",", settings.items[i]);
@@ -65,13 +70,5 @@ enum outcome cli_set(struct cli *cli, int argc, char **argv) {
             length += (size_t)more;
         }
     }
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_ALL, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = set_tensor(cli, client, name, text);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_ALL, set_tensor, &(struct change){name, text});
 }

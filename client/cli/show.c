@@ -61,7 +61,8 @@ static enum outcome print_json(const struct cli *cli, canyon_tensor *tensor, con
     return cli_print(object);
 }
 
-static enum outcome show_tensor(const struct cli *cli, canyon_client *client, const char *name) {
+static enum outcome show_tensor(const struct cli *cli, canyon_client *client, const void *what) {
+    const char *name = what;
     struct canyon_tensor_info info;
     struct summary summary;
     canyon_tensor *tensor = NULL;
@@ -109,15 +110,6 @@ enum outcome cli_show(struct cli *cli, int argc, char **argv) {
         .positional_count = 1,
         .examples = "  canyon show layer1/weight\n  canyon show layer1/weight --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = show_tensor(cli, client, name);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, show_tensor, name);
 }

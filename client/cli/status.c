@@ -261,7 +261,8 @@ static void count_tensors(const struct cli *cli, canyon_client *client, struct s
     canyon_free(infos);
 }
 
-static enum outcome show_status(const struct cli *cli, canyon_client *client) {
+static enum outcome show_status(const struct cli *cli, canyon_client *client, const void *what) {
+    (void)what;
     struct status status = {.servers = NULL};
     enum outcome outcome = outcome_report("canyon", "describe the job", canyon_job(client, &status.job));
     if (outcome == OUTCOME_DONE) {
@@ -302,15 +303,6 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon status\n  canyon status --servers 10.0.0.1:7077 --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = show_status(cli, client);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, show_status, NULL);
 }

@@ -41,7 +41,8 @@ static enum outcome print_json(const struct canyon_tensor_info *infos, size_t co
     return cli_print(json_pack("{s:o}", "tensors", list));
 }
 
-static enum outcome list_tensors(const struct cli *cli, canyon_client *client) {
+static enum outcome list_tensors(const struct cli *cli, canyon_client *client, const void *what) {
+    (void)what;
     struct canyon_tensor_info *infos = NULL;
     size_t count = 0;
     enum outcome outcome = outcome_report("canyon", "list the tensors",
@@ -66,15 +67,6 @@ enum outcome cli_tensors(struct cli *cli, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon tensors\n  canyon tensors --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = list_tensors(cli, client);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, list_tensors, NULL);
 }

@@ -100,6 +100,12 @@ static enum outcome report_tensor(const struct cli *cli, canyon_client *client, 
     return staleness_print(&counts);
 }
 
+/* What is asked for. */
+struct look {
+    const char *tensor; /* or NULL: of the workers */
+    bool staleness;
+};
+
 static enum outcome list_workers(const struct cli *cli, canyon_client *client, bool staleness) {
     struct canyon_worker *workers = NULL;
     size_t count = 0;
@@ -114,20 +120,24 @@ static enum outcome list_workers(const struct cli *cli, canyon_client *client, b
     return outcome;
 }
 
+static enum outcome show(const struct cli *cli, canyon_client *client, const void *what) {
+    const struct look *look = what;
+    return look->tensor != NULL ? report_tensor(cli, client, look->tensor) : list_workers(cli, client, look->staleness);
+}
+
 enum outcome cli_workers(struct cli *cli, int argc, char **argv) {
-    bool staleness = false;
-    const char *tensor = NULL;
+    struct look look = {.tensor = NULL};
     const struct argument options[] = {
         CLI_COMMON_OPTIONS(cli),
         {.name = "staleness",
          .help = "how many of each worker's pushes were how stale, too",
          .kind = ARGUMENT_FLAG,
-         .target = &staleness},
+         .target = &look.staleness},
         {.name = "of",
          .value = "NAME",
          .help = "how stale all pushes to this tensor or table were, instead of the workers",
          .kind = ARGUMENT_TEXT,
-         .target = &tensor},
+         .target = &look.tensor},
     };
     const struct command_line line = {
         .program = "canyon workers",
@@ -137,15 +147,6 @@ enum outcome cli_workers(struct cli *cli, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon workers\n  canyon workers --staleness\n  canyon workers --of layer1/weight --json",
     };
-    canyon_client *client = NULL;
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    if (verdict != ARGUMENTS_RUN) {
-        return cli_parsed(verdict);
-    }
-    enum outcome outcome = cli_connect(cli, CLI_NEEDS_SOME, &client);
-    if (outcome == OUTCOME_DONE) {
-        outcome = tensor != NULL ? report_tensor(cli, client, tensor) : list_workers(cli, client, staleness);
-    }
-    canyon_close(client);
-    return outcome;
+    return cli_serve(cli, verdict, CLI_NEEDS_SOME, show, &look);
 }

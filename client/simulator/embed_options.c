@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "client/simulator/row_rule.h"
+#include "client/simulator/team_options.h"
 
 static const char details[] = "The text is the glosses of WordNet (Debian's package wordnet-base: definitions\n"
                               "and examples of use, 1.4 million words) unless --text names a file. Words are\n"
@@ -44,40 +44,8 @@ static const char details[] = "The text is the glosses of WordNet (Debian's pack
                               "                      the same with random pairs of the synonyms' words alone\n"
                               "  neighbours          of each word the nearest ones, with their cosines";
 
-/* What a table of options cannot say. */
-static enum arguments_verdict options_check(struct embed_options *options, const struct command_line *line,
-                                            bool workers_given, bool ahead_given) {
-    struct canyon_tensor_spec spec;
-    struct row_rule rule;
-    char text[TEAM_TEXT_BYTES];
-    enum arguments_verdict verdict = place_check(line, &options->where);
-    if (verdict != ARGUMENTS_RUN) {
-        return verdict;
-    }
-    canyon_tensor_spec_init(&spec);
-    if (canyon_tensor_spec_optimizer(&spec, options->optimizer) != CANYON_OK) {
-        return arguments_wrong(line, "--optimizer: %s", canyon_error_text());
-    }
-    if (!options->single) {
-        return ARGUMENTS_RUN;
-    }
-    if (options->where.servers != NULL || options->where.local != 0) {
-        return arguments_wrong(line, "--single trains without servers; --servers and --local are not for it");
-    }
-    if (workers_given || ahead_given) {
-        return arguments_wrong(line, "--single is one process, one batch after another; --workers and --ahead are not "
-                                     "for it");
-    }
-    if (row_rule_read(&rule, options->optimizer, text, sizeof text) != CANYON_OK) {
-        return arguments_wrong(line, "--optimizer: %s", text);
-    }
-    options->workers = 1;
-    options->ahead = 0;
-    return ARGUMENTS_RUN;
-}
-
 enum arguments_verdict embed_options_parse(struct embed_options *options, int argc, char **argv) {
-    uint64_t workers = 0, ahead = UINT64_MAX;
+    struct team_options team = TEAM_OPTIONS;
     const char *wordnet = NULL;
     *options = (struct embed_options){.wordnet = WORDNET_DIRECTORY,
                                       .optimizer = "adagrad:lr=0.2",
@@ -92,18 +60,7 @@ enum arguments_verdict embed_options_parse(struct embed_options *options, int ar
                                       .subsample = 1e-4};
     const struct argument arguments[] = {
         PLACE_ARGUMENTS(options->where),
-        {.name = "workers",
-         .letter = 'w',
-         .value = "W",
-         .help = "worker processes (default 4)",
-         .kind = ARGUMENT_UNSIGNED,
-         .target = &workers,
-         .low = 1,
-         .high = TEAM_WORKERS_HIGH},
-        {.name = "single",
-         .help = "train in one process, without servers",
-         .kind = ARGUMENT_FLAG,
-         .target = &options->single},
+        TEAM_ARGUMENTS(team),
         {.name = "text",
          .letter = 't',
          .value = "FILE",
@@ -164,13 +121,6 @@ enum arguments_verdict embed_options_parse(struct embed_options *options, int ar
          .target = &options->batch,
          .low = 1,
          .high = SKIPGRAM_BATCH_HIGH},
-        {.name = "ahead",
-         .value = "N",
-         .help = "batches of a worker that are under way beside the one it computes; 0: one after another (default 2)",
-         .kind = ARGUMENT_UNSIGNED,
-         .target = &ahead,
-         .low = 0,
-         .high = FLOW_AHEAD_HIGH},
         {.name = "epochs",
          .letter = 'e',
          .value = "E",
@@ -221,9 +171,13 @@ enum arguments_verdict embed_options_parse(struct embed_options *options, int ar
                     "  canyon-sim embed --single --json",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);
-    options->workers = workers == 0 ? 4 : workers;
-    options->ahead = ahead == UINT64_MAX ? 2 : ahead;
     options->wordnet_given = wordnet != NULL;
     options->wordnet = wordnet != NULL ? wordnet : options->wordnet;
-    return verdict == ARGUMENTS_RUN ? options_check(options, &line, workers != 0, ahead != UINT64_MAX) : verdict;
+    if (verdict == ARGUMENTS_RUN) {
+        verdict = team_options_check(&team, &line, &options->where, options->optimizer);
+    }
+    options->workers = team.workers;
+    options->ahead = team.ahead;
+    options->single = team.single;
+    return verdict;
 }

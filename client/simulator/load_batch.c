@@ -63,13 +63,5 @@ void load_batch_count(const struct load_place *place) {
     const struct canyon_batch *batch = &place->batch;
     uint64_t done = batch->rows - batch->refused, bytes = done * place->calls->plan->dim * sizeof(float);
     load_count(counts, LOAD_ROWS, done);
-    if (batch->gradients != NULL) {
-        load_count(counts, LOAD_PUSHES, 1);
-        load_count(counts, LOAD_BLOCKS_PUSHED, done);
-        load_count(counts, LOAD_BYTES_PUSHED, bytes);
-    }
-    if (batch->weights != NULL) {
-        load_count(counts, LOAD_BLOCKS_PULLED, done);
-        load_count(counts, LOAD_BYTES_PULLED, bytes);
-    }
+    load_count_moved(counts, batch->gradients != NULL, batch->weights != NULL, done, bytes);
 }

@@ -272,15 +272,7 @@ static void place_count(const struct load_place *place) {
         const struct canyon_item *item = &place->items[t];
         uint64_t done = calls->blocks - item->refused, missing = item->refused * block;
         uint64_t moved = done == 0 || missing > bytes ? 0 : bytes - missing;
-        if (item->gradient != NULL) {
-            load_count(counts, LOAD_PUSHES, 1);
-            load_count(counts, LOAD_BLOCKS_PUSHED, done);
-            load_count(counts, LOAD_BYTES_PUSHED, moved);
-        }
-        if (item->weights != NULL) {
-            load_count(counts, LOAD_BLOCKS_PULLED, done);
-            load_count(counts, LOAD_BYTES_PULLED, moved);
-        }
+        load_count_moved(counts, item->gradient != NULL, item->weights != NULL, done, moved);
     }
 }
 

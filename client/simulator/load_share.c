@@ -49,6 +49,18 @@ void load_count(struct load_process *process, enum load_counter counter, uint64_
     atomic_store_explicit(&process->counters[counter], have + more, memory_order_relaxed);
 }
 
+void load_count_moved(struct load_process *process, bool pushes, bool pulls, uint64_t blocks, uint64_t bytes) {
+    if (pushes) {
+        load_count(process, LOAD_PUSHES, 1);
+        load_count(process, LOAD_BLOCKS_PUSHED, blocks);
+        load_count(process, LOAD_BYTES_PUSHED, bytes);
+    }
+    if (pulls) {
+        load_count(process, LOAD_BLOCKS_PULLED, blocks);
+        load_count(process, LOAD_BYTES_PULLED, bytes);
+    }
+}
+
 uint64_t load_counted(const struct load_process *process, enum load_counter counter) {
     return atomic_load_explicit(&process->counters[counter], memory_order_relaxed);
 }

@@ -81,6 +81,8 @@ bool load_share_take_push(struct load_share *share);
 
 /* The owner's side and the reader's side of a counter. */
 void load_count(struct load_process *process, enum load_counter counter, uint64_t more);
+/* Of a call, or of one tensor in it: `blocks` (of a table: rows) that were carried out, and their bytes each way. */
+void load_count_moved(struct load_process *process, bool pushes, bool pulls, uint64_t blocks, uint64_t bytes);
 uint64_t load_counted(const struct load_process *process, enum load_counter counter);
 
 /* Of all processes together. */

@@ -1,6 +1,6 @@
 #include "client/simulator/regress_options.h"
 
-#include "client/simulator/row_rule.h"
+#include "client/simulator/team_options.h"
 
 static const char details[] = "A line of a file is an example: its label, 1, or 0 or -1, then its features,\n"
                               "NAME:VALUE, those that are not 0, in any order. NAME is an index, decimal digits\n"
@@ -39,64 +39,16 @@ static const char details[] = "A line of a file is an example: its label, 1, or 
                               "                      above a negative one (ties count half), its standard error;\n"
                               "                      null when there are none of either";
 
-static enum arguments_verdict options_check(struct regress_options *options, const struct command_line *line,
-                                            uint64_t workers, uint64_t ahead, bool held_given) {
-    struct canyon_tensor_spec spec;
-    struct row_rule rule;
-    char text[TEAM_TEXT_BYTES];
-    enum arguments_verdict verdict = place_check(line, &options->where);
-    if (verdict != ARGUMENTS_RUN) {
-        return verdict;
-    }
-    if (options->data == NULL) {
-        return arguments_wrong(line, "--data is missing: the file of examples to learn from");
-    }
-    if (options->test != NULL && held_given) {
-        return arguments_wrong(line, "--test names a file, so nothing is held out of --data; leave --holdout away");
-    }
-    options->held = options->test != NULL ? 0.0 : options->held;
-    canyon_tensor_spec_init(&spec);
-    if (canyon_tensor_spec_optimizer(&spec, options->optimizer) != CANYON_OK) {
-        return arguments_wrong(line, "--optimizer: %s", canyon_error_text());
-    }
-    if (!options->single) {
-        return ARGUMENTS_RUN;
-    }
-    if (options->where.servers != NULL || options->where.local != 0) {
-        return arguments_wrong(line, "--single trains without servers; --servers and --local are not for it");
-    }
-    if (workers != 0 || ahead != UINT64_MAX) {
-        return arguments_wrong(line, "--single is one process, one batch after another; --workers and --ahead are not "
-                                     "for it");
-    }
-    if (row_rule_read(&rule, options->optimizer, text, sizeof text) != CANYON_OK) {
-        return arguments_wrong(line, "--optimizer: %s", text);
-    }
-    options->workers = 1;
-    options->ahead = 0;
-    return ARGUMENTS_RUN;
-}
-
 enum arguments_verdict regress_options_parse(struct regress_options *options, int argc, char **argv) {
     static const char *const models[] = {"lr", NULL};
     const char *model = "lr", *hash = NULL;
-    uint64_t workers = 0, ahead = UINT64_MAX, bits = 64;
+    struct team_options team = TEAM_OPTIONS;
+    uint64_t bits = 64;
     double held = -1.0;
     *options = (struct regress_options){.optimizer = "ftrl", .batch = 64, .epochs = 5, .seed = 1};
     const struct argument arguments[] = {
         PLACE_ARGUMENTS(options->where),
-        {.name = "workers",
-         .letter = 'w',
-         .value = "W",
-         .help = "worker processes (default 4)",
-         .kind = ARGUMENT_UNSIGNED,
-         .target = &workers,
-         .low = 1,
-         .high = TEAM_WORKERS_HIGH},
-        {.name = "single",
-         .help = "train in one process, without servers",
-         .kind = ARGUMENT_FLAG,
-         .target = &options->single},
+        TEAM_ARGUMENTS(team),
         {.name = "model",
          .letter = 'm',
          .value = "lr",
@@ -147,13 +99,6 @@ enum arguments_verdict regress_options_parse(struct regress_options *options, in
          .target = &options->batch,
          .low = 1,
          .high = REGRESS_BATCH_HIGH},
-        {.name = "ahead",
-         .value = "N",
-         .help = "batches of a worker that are under way beside the one it computes; 0: one after another (default 2)",
-         .kind = ARGUMENT_UNSIGNED,
-         .target = &ahead,
-         .low = 0,
-         .high = FLOW_AHEAD_HIGH},
         {.name = "epochs",
          .letter = 'e',
          .value = "E",
@@ -191,8 +136,16 @@ enum arguments_verdict regress_options_parse(struct regress_options *options, in
     if (hash != NULL && !arguments_unsigned(hash, &options->names.seed)) {
         return arguments_wrong(&line, "--hash is '%s'; it must be a whole number below 2^64", hash);
     }
-    options->workers = workers == 0 ? 4 : workers;
-    options->ahead = ahead == UINT64_MAX ? 2 : ahead;
-    options->held = held < 0.0 ? 0.1 : held;
-    return options_check(options, &line, workers, ahead, held >= 0.0);
+    if (options->data == NULL) {
+        return arguments_wrong(&line, "--data is missing: the file of examples to learn from");
+    }
+    if (options->test != NULL && held >= 0.0) {
+        return arguments_wrong(&line, "--test names a file, so nothing is held out of --data; leave --holdout away");
+    }
+    options->held = options->test != NULL ? 0.0 : held < 0.0 ? 0.1 : held;
+    verdict = team_options_check(&team, &line, &options->where, options->optimizer);
+    options->workers = team.workers;
+    options->ahead = team.ahead;
+    options->single = team.single;
+    return verdict;
 }

@@ -11,7 +11,7 @@ static const struct {
     const char *name;
     uint64_t seed;
 } seeds[] = {
-#include "tests/schedules/seeds.h"
+#include "tests/schedules/seeds.inc"
 };
 
 const struct bug bugs[] = {

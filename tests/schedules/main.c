@@ -30,7 +30,7 @@ static const char usage[] =
     "  --bug NAME     with this bug in the code: succeeds when a schedule finds it\n"
     "  --every-bug    with each bug in turn\n"
     "  --known-seeds  with each bug in turn, under the one seed that is known to find it\n"
-    "  --write-seeds  the same for tests/schedules/seeds.h: the first seed from --from on that finds each\n"
+    "  --write-seeds  the same for tests/schedules/seeds.inc: the first seed from --from on that finds each\n"
     "  --list-bugs    the bugs, and what they do\n"
     "  --help         this text\n"
     "\n"

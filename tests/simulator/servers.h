@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "canyon.h"
 #include "client/tools/local.h"
 
 /* Starts `count` servers with small blocks, so that small models cross shards. 0, or -1 with the reason printed, as
@@ -21,6 +22,21 @@ static inline int servers_start(unsigned count, struct local **local) {
     }
     setenv("CANYON_HOME", local_home(*local), 1); /* of the programs, and of clients in this one */
     return 0;
+}
+
+/* What a program made there is gone: its servers have no tensor or table. */
+static inline void servers_hold_nothing(const struct local *local) {
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    struct canyon_tensor_info *infos = NULL;
+    size_t count = 99;
+    canyon_options_init(&options);
+    options.servers = local_servers(local);
+    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
+    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
+    assert_int_equal(count, 0);
+    canyon_free(infos);
+    canyon_close(client);
 }
 
 #endif

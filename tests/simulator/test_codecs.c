@@ -1,5 +1,6 @@
 /* What the forms in which values travel cost in accuracy, beside float32: the handwritten digits, four asynchronous
  * workers on two servers, means over ten seeds. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -11,12 +12,6 @@ struct learned {
     double mean, variance; /* of the test accuracy, in points */
     double bytes;          /* gradients and weights of a step */
 };
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    assert_true(json_is_number(value));
-    return json_number_value(value);
-}
 
 static struct learned learn(const char *optimizer, const char *codec) {
     struct learned learned = {.mean = 0.0};

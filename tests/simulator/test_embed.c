@@ -1,4 +1,5 @@
 /* canyon-sim embed: what it learns from a text whose words have topics, what it prints, and what it refuses. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -103,14 +104,6 @@ static json_t *object_of(const struct program *program) {
         fail_msg("%s in:\n%s", error.text, program->said);
     }
     return object;
-}
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) {
-        fail_msg("%s is no number", key);
-    }
-    return json_number_value(value);
 }
 
 /* The neighbours shown of "taw?" are words of topic a: at least five of the six shown. */
@@ -362,20 +355,6 @@ static void one_worker_is_deterministic(void **state) {
     json_decref(objects[1]);
 }
 
-static void expect_no_tables(void) {
-    struct canyon_options options;
-    canyon_client *client = NULL;
-    struct canyon_tensor_info *infos = NULL;
-    size_t count = 99;
-    canyon_options_init(&options);
-    options.servers = local_servers(local);
-    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
-    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
-    assert_int_equal(count, 0);
-    canyon_free(infos);
-    canyon_close(client);
-}
-
 static void nothing_is_left_on_servers_that_go_on(void **state) {
     struct program program;
     pid_t children[PROGRAM_PROCESSES];
@@ -384,7 +363,7 @@ static void nothing_is_left_on_servers_that_go_on(void **state) {
                 WORDS("embed", "--servers", local_servers(local), "--workers", "2", ON_TOPICS, "--epochs", "1"));
     expect_part(program.said, "2 workers on 2 servers");
     program_finish(&program);
-    expect_no_tables();
+    servers_hold_nothing(local);
     /* A worker dies: the others are ended, and the tables go. */
     program_start(&program, NULL,
                   WORDS("embed", "--servers", local_servers(local), "--workers", "3", ON_TOPICS, "--epochs", "100000"));
@@ -395,7 +374,7 @@ static void nothing_is_left_on_servers_that_go_on(void **state) {
     expect_part(program.told, "ended before its work was done: signal 9");
     program_expect_gone(children, count);
     program_finish(&program);
-    expect_no_tables();
+    servers_hold_nothing(local);
     /* It is interrupted. */
     program_start(&program, NULL,
                   WORDS("embed", "--servers", local_servers(local), "--workers", "2", ON_TOPICS, "--epochs", "100000"));
@@ -405,7 +384,7 @@ static void nothing_is_left_on_servers_that_go_on(void **state) {
     assert_int_equal(program.code, 128 + SIGINT);
     program_expect_gone(children, count);
     program_finish(&program);
-    expect_no_tables();
+    servers_hold_nothing(local);
 }
 
 static void what_servers_refuse_is_told(void **state) {
@@ -419,7 +398,7 @@ static void what_servers_refuse_is_told(void **state) {
                 WORDS("embed", "--servers", local_servers(local), "-w", "2", ON_TOPICS, "-o", "sgd:lr=1000000"));
     expect_part(program.told, "use a smaller lr");
     program_finish(&program);
-    expect_no_tables();
+    servers_hold_nothing(local);
     program_run(&program, NULL, 3, WORDS("embed", "--servers", "127.0.0.1:1", ON_TOPICS, "--timeout", "500"));
     expect_part(program.told, "127.0.0.1:1");
     program_finish(&program);

@@ -1,4 +1,5 @@
 /* canyon-sim load as people run it: every mode, what it prints, what it finds, and that it cleans up. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -28,14 +29,6 @@ static json_t *object_of(const struct program *program) {
     return object;
 }
 
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) {
-        fail_msg("%s is not a number", key);
-    }
-    return json_number_value(value);
-}
-
 static void expect_near(double found, double expected, double by) {
     if (!(found >= expected - by && found <= expected + by)) {
         fail_msg("%.9g where %.9g is expected", found, expected);
@@ -62,16 +55,6 @@ static canyon_client *connect_client(void) {
     options.servers = local_servers(local);
     assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
     return client;
-}
-
-static void expect_no_tensors(void) {
-    struct canyon_tensor_info *infos = NULL;
-    size_t count = 99;
-    canyon_client *client = connect_client();
-    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
-    assert_int_equal(count, 0);
-    canyon_free(infos);
-    canyon_close(client);
 }
 
 static const char *const keys[] = {"mode",
@@ -188,7 +171,7 @@ static void every_mode_moves_what_it_says(void **state) {
         assert_true(number_of(object, "failed_calls") == 0 && number_of(object, "refused_blocks") == 0);
         json_decref(object);
     }
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 /* A rate that any machine keeps up with is kept to; one that none can is said not to be, with the waiting counted. */
@@ -257,7 +240,7 @@ static void codecs_save_bytes(void **state) {
     program_run(&program, NULL, 2, WORDS("load", "-s", local_servers(local), "--codec", "topk:7", "--size", "16K"));
     expect_part(program.told, "topk:7");
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static void verifying_passes(void **state) {
@@ -273,7 +256,7 @@ static void verifying_passes(void **state) {
                 WORDS("load", "-s", local_servers(local), "--verify", "-w", "1", "--size", "8K", "-t", "0.3"));
     expect_part(program.said, "each applied exactly once");
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static uint64_t blocks_pushed(canyon_client *client) {
@@ -341,7 +324,7 @@ static void a_push_by_somebody_else_is_found(void **state) {
     canyon_tensor_close(tensor);
     canyon_close(client);
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 /* A tensor that somebody drops takes its pushes with it: that is told, and no verdict pretended. */
@@ -404,7 +387,7 @@ static void a_killed_process_ends_it(void **state) {
     expect_part(program.told, "process 1 ended before its work was done: signal 9");
     program_expect_gone(sims, members);
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static void a_signal_ends_it_early_with_its_report(void **state) {
@@ -429,7 +412,7 @@ static void a_signal_ends_it_early_with_its_report(void **state) {
     json_decref(object);
     program_expect_gone(sims, members);
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static void people_get_a_table_and_progress(void **state) {

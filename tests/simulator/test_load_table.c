@@ -1,4 +1,5 @@
 /* canyon-sim load --table as people run it: every mode, what it prints, that verifying passes and that it cleans up. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -18,14 +19,6 @@ static int stop(void **state) {
     return local_stop(local) ? 0 : -1;
 }
 
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) {
-        fail_msg("%s is not a number", key);
-    }
-    return json_number_value(value);
-}
-
 /* Runs it on the servers with --table, --json and further words; the object is owned. */
 static json_t *run_json(const char *const *words) {
     struct program program;
@@ -41,20 +34,6 @@ static json_t *run_json(const char *const *words) {
     }
     program_finish(&program);
     return object;
-}
-
-static void expect_nothing_left(void) {
-    struct canyon_tensor_info *infos = NULL;
-    struct canyon_options options;
-    canyon_client *client = NULL;
-    size_t count = 99;
-    canyon_options_init(&options);
-    options.servers = local_servers(local);
-    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
-    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
-    assert_int_equal(count, 0);
-    canyon_free(infos);
-    canyon_close(client);
 }
 
 static bool near(double found, double expected, double by) {
@@ -89,7 +68,7 @@ static void every_mode_moves_what_it_says(void **state) {
         assert_true(number_of(object, "failed_calls") == 0 && number_of(object, "refused_blocks") == 0);
         json_decref(object);
     }
-    expect_nothing_left();
+    servers_hold_nothing(local);
 }
 
 static void an_open_loop_keeps_its_rate(void **state) {
@@ -123,7 +102,7 @@ static void verifying_passes(void **state) {
     expect_part(program.said, " rows\n");
     expect_part(program.said, "M rows/s");
     program_finish(&program);
-    expect_nothing_left();
+    servers_hold_nothing(local);
 }
 
 /* One row in every draw: few calls are as many as float32 can hold, and then it ends, and is good. */

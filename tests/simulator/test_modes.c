@@ -1,5 +1,6 @@
 /* canyon-sim train --consistency, --staleness-policy and --straggle, and canyon-sim study: what modes do to a training
  * run, as its own numbers show it. Nothing here is timed. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -15,14 +16,6 @@ static json_t *object_at(const char *line) {
         fail_msg("%s in:\n%s", error.text, line);
     }
     return object;
-}
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) {
-        fail_msg("%s is no number", key);
-    }
-    return json_number_value(value);
 }
 
 /* The one object that a run prints; owned. */

@@ -1,4 +1,5 @@
 /* canyon-sim train --model lr: against logistic regression solved in double, on examples with known weights. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -127,14 +128,6 @@ static json_t *run(int code, const char *const *words) {
     }
     program_finish(&program);
     return object;
-}
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) {
-        fail_msg("%s is no number", key);
-    }
-    return json_number_value(value);
 }
 
 static void every_optimizer_comes_near_the_best_weights(void **state) {

@@ -1,4 +1,5 @@
 /* canyon-sim train: what it prints, that it learns, and that it cleans up whatever happens. */
+#include "answers.h"
 #include "program.h"
 
 #include <jansson.h>
@@ -20,20 +21,6 @@ static int stop_servers(void **state) {
     return local_stop(local) ? 0 : -1;
 }
 
-static void expect_no_tensors(void) {
-    struct canyon_options options;
-    canyon_client *client = NULL;
-    struct canyon_tensor_info *infos = NULL;
-    size_t count = 99;
-    canyon_options_init(&options);
-    options.servers = local_servers(local);
-    assert_int_equal(canyon_connect(&options, &client), CANYON_OK);
-    assert_int_equal(canyon_tensor_list(client, 0, &infos, &count), CANYON_OK);
-    assert_int_equal(count, 0);
-    canyon_free(infos);
-    canyon_close(client);
-}
-
 /* The object on line `line` of the output, counted from 0; owned. */
 static json_t *object_of(const struct program *program, size_t line) {
     json_error_t error;
@@ -48,12 +35,6 @@ static json_t *object_of(const struct program *program, size_t line) {
         fail_msg("%s in:\n%s", error.text, at);
     }
     return object;
-}
-
-static double number_of(const json_t *object, const char *key) {
-    const json_t *value = json_object_get(object, key);
-    assert_true(json_is_number(value));
-    return json_number_value(value);
 }
 
 static void json_has_its_keys_and_numbers(void **state) {
@@ -213,7 +194,7 @@ static void batches_are_full_one_or_many(void **state) {
     assert_true(number_of(object, "test_accuracy") > 0.8);
     json_decref(object);
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 /* What the servers have for tensors. */
@@ -264,7 +245,7 @@ static void all_are_lines_of_a_table_and_the_best_are_marked(void **state) {
     program_run(&program, NULL, 0, WORDS("train", "-s", local_servers(local), "-o", "adam", "-o", "sgd", "-e", "1"));
     assert_null(strstr(program.said, "best")); /* of two there is nothing to mark */
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 /* By accuracy, of equal ones by loss; equal in both share a place; a loss that is not a number is the worst. */
@@ -313,7 +294,7 @@ static void what_servers_refuse_is_told_once(void **state) {
     program_run(&program, NULL, 3, WORDS("train", "-s", "127.0.0.1:1", "-o", "adam"));
     expect_part(program.told, "127.0.0.1:1");
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static void a_run_that_diverges_says_so(void **state) {
@@ -325,7 +306,7 @@ static void a_run_that_diverges_says_so(void **state) {
     expect_part(program.told, "smaller lr");
     expect_part(program.said, "\nsgd "); /* the run before it is reported */
     program_finish(&program);
-    expect_no_tensors();
+    servers_hold_nothing(local);
 }
 
 static void without_gnuplot_the_table_is_printed_all_the_same(void **state) {
@@ -377,7 +358,7 @@ static void a_killed_worker_ends_the_run(void **state) {
         assert_string_equal(program.said, "");
         program_expect_gone(sims, 3);
         program_finish(&program);
-        expect_no_tensors();
+        servers_hold_nothing(local);
     }
 }
 
@@ -410,7 +391,7 @@ static void signals_leave_nothing_behind(void **state) {
         program_expect_gone(sims, 3);
         program_expect_gone(servers, i == 0 ? 2 : 0);
         program_finish(&program);
-        expect_no_tensors();
+        servers_hold_nothing(local);
     }
 }
 
