@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 #define NANOSECONDS_PER_MS 1000000ull
 #define PAUSE              (1000 * NANOSECONDS_PER_MS) /* a thread that is so late was stopped */
 
@@ -36,10 +38,14 @@ static struct handler_pace pace_of(const struct handler *handler) {
 
 static bool may_pull(const struct handler_pace *pace, uint64_t clock) {
     const struct consistency *mode = consistency_at(&pace->plan, clock);
+    if (MUTANT(pull_ignores_mode)) {
+        return true;
+    }
     if (mode->mode == CONSISTENCY_SYNC) {
         return pace->open == 0 || clock <= pace->open;
     }
-    return mode->mode != CONSISTENCY_SSP || clock <= mode->staleness || pace->lowest >= clock - mode->staleness;
+    const uint64_t ahead = mode->staleness + MUTANT(ssp_one_too_stale);
+    return mode->mode != CONSISTENCY_SSP || clock <= ahead || pace->lowest >= clock - ahead;
 }
 
 static void explain(const struct handler *handler, uint64_t clock, uint32_t wait_ms, struct error *error) {
@@ -84,17 +90,26 @@ static void close_until(struct handler *handler, uint64_t clock) {
     }
 }
 
+/* The last clock that is to be closed now, by the rules of the one that is open; 0: none. How many must have passed is
+ * another question for the clocks of the next mode. */
+static uint64_t due_of(const struct handler *handler, uint64_t open) {
+    const struct consistency_plan *plan = plan_of(handler);
+    const uint32_t live = members_live(handler->members);
+    const uint32_t minimum = MUTANT(one_closes_for_all) ? 1 : consistency_at(plan, open)->minimum;
+    const uint64_t passed =
+        MUTANT(close_one_early) + members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live);
+    const bool beyond = !MUTANT(minimum_of_the_mode_before) && open < plan->from && plan->from < passed;
+    return passed <= open ? 0 : beyond ? plan->from - 1 : passed - 1;
+}
+
 /* Closes what all that must have passed, have. A worker that passed a clock contributes to it no more. */
 static void close_clocks(struct handler *handler) {
-    uint64_t open = clocks_open(handler);
-    uint32_t live = members_live(handler->members);
-    if (open == 0 || live == 0) {
-        return;
-    }
-    uint32_t minimum = consistency_at(plan_of(handler), open)->minimum;
-    uint64_t passed = members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live);
-    if (passed > open) {
-        close_until(handler, passed - 1);
+    uint64_t open = members_live(handler->members) > 0 ? clocks_open(handler) : 0;
+    for (uint64_t due = 1; open > 0 && due > 0; open = clocks_open(handler)) {
+        due = due_of(handler, open);
+        if (due > 0) {
+            close_until(handler, due);
+        }
     }
 }
 
@@ -170,7 +185,7 @@ static void release(struct handler *handler) {
                       pace.plan.from == before->plan.from && consistency_equal(&pace.plan.now, &before->plan.now) &&
                       consistency_equal(&pace.plan.next, &before->plan.next);
     handler->pace = pace;
-    if (same) {
+    if (same || MUTANT(wait_never_released)) {
         return;
     }
     for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
@@ -427,7 +442,7 @@ static void set_mode(struct handler *handler, const struct message_consistency *
     for (uint32_t index = 0; index < handler->job->shards; index++) {
         struct shard_reply reply;
         struct error error;
-        if (handler->shards[index] != NULL) {
+        if (handler->shards[index] != NULL && !(MUTANT(mode_of_one_shard) && handler->shards[index] != handler->any)) {
             (void)shard_apply(handler->shards[index], &command, &reply, &error); /* it cannot fail */
             if (clocks_open(handler) == 0) {
                 trim(handler, handler->shards[index]); /* of what it closed */
@@ -487,7 +502,7 @@ static bool is_waiting(void *user, const struct member *member) {
 /* A thread that was stopped itself finds leases over whose renewals lie unread: they run as much longer. */
 static void excuse_pause(struct handler *handler, uint64_t now) {
     const uint64_t due = members_wakeup(handler->members);
-    if (due < now && now - due > PAUSE) {
+    if (due < now && now - due > PAUSE && !MUTANT(pause_not_excused)) {
         members_postpone(handler->members, now - due + PAUSE);
     }
 }

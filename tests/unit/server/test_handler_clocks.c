@@ -454,6 +454,25 @@ static void enough_workers_close_a_clock(void **state) {
     assert_int_equal(tell(owner(&bert, 0), 1).clock, 4); /* where there is something to do */
 }
 
+/* How many have to pass a clock is its own mode's affair: one that is far ahead ends no clock of a mode that asks for
+ * all. */
+static void enough_for_one_mode_are_not_for_the_next(void **state) {
+    (void)state;
+    struct message_consistency_is is;
+    set_mode("sync:sum,minimum=1", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("sync:sum", 3);
+    (void)tell(owner(&anna, 0), 6);
+    is = take_mode(owner(&anna, 0), ask_mode(owner(&anna, 0), NULL, 0));
+    assert_int_equal(is.open, 3);
+    assert_int_equal(tell(owner(&bert, 0), 1).clock, 3);
+    assert_int_equal(take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 3, -1.0f), NULL).status, CANYON_OK);
+    (void)tell(owner(&bert, 0), 4);
+    is = take_mode(owner(&anna, 0), ask_mode(owner(&anna, 0), NULL, 0));
+    assert_int_equal(is.open, 4);
+}
+
 static void contributions_count_against_the_limit(void **state) {
     (void)state;
     struct client *client = owner(&anna, 0);
@@ -889,6 +908,7 @@ int main(void) {
         TEST(what_a_dead_worker_sent_whole_counts),
         TEST(a_successor_counts_for_itself),
         TEST(enough_workers_close_a_clock),
+        TEST(enough_for_one_mode_are_not_for_the_next),
         TEST(contributions_count_against_the_limit),
         TEST(rows_are_kept_until_their_clock_closes),
         TEST(rows_that_are_kept_count_against_the_limit),
