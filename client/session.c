@@ -208,7 +208,8 @@ void session_lose(struct session *session, enum canyon_status status, const char
     struct request_list *first = wrong ? &session->queue : &session->sent;
     request_list_join(first, wrong ? &session->sent : &session->queue);
     session->queue = *first;
-    if (MUTANT(resend_skips_first) && session->queue.first != NULL && session->queue.first->begun)
+    if (MUTANT(resend_skips_first) && session->queue.first != NULL && session->queue.first->begun &&
+        session->queue.first->user != NULL) /* no orphan, which is nobody's */
         request_list_remove(&session->queue, session->queue.first);
     session->sent = (struct request_list){.first = NULL};
     for (struct session_request *request = session->queue.first; request != NULL; request = request->next)

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 /* Of a block: who contributed, in order of ranks. By rank each has its own values; else the first entry has all. */
 struct contribution {
     uint32_t rank;
@@ -139,6 +141,9 @@ void contributions_add(struct contributions *contributions, size_t place, uint32
         set->entries[at] = next;
         set->count++;
     }
+    if (MUTANT(contribution_twice) && one != NULL) {
+        add(one, values, elements);
+    }
     if (order == CONSISTENCY_RANK || first) {
         float *to = set->entries[at].values;
         if (there) {
@@ -170,12 +175,12 @@ const float *contributions_take(struct contributions *contributions, size_t plac
     for (size_t i = 1; i < count && set->by_rank; i++) {
         add(sum, set->entries[i].values, elements);
     }
-    if (combine == CONSISTENCY_MEAN && count > 1) {
+    if (combine == CONSISTENCY_MEAN && count > 1 && !MUTANT(mean_is_the_sum)) {
         for (size_t i = 0; i < elements; i++) {
             sum[i] /= (float)count;
         }
     }
-    set->count = 0;
+    set->count = MUTANT(contribution_survives_close) ? count : 0;
     return sum;
 }
 

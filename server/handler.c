@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
 #include "server/handler_state.h"
 
 #define NANOSECONDS_PER_MS 1000000ull
@@ -122,6 +123,9 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     }
     handler->peers = peer;
     handler->counters.connections++;
+    if (MUTANT(newcomer_fences)) {
+        handler_fence(handler, peer);
+    }
     return CANYON_OK;
 }
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 static struct handler_tensor *tensor_of(struct directory_key *key) {
     return (struct handler_tensor *)(void *)key;
 }
@@ -48,7 +50,7 @@ static void remember_undefined(struct handler *handler, uint64_t id, uint64_t ho
 
 bool handler_undefined_home(const struct handler *handler, uint64_t tensor, uint64_t *home) {
     const size_t place = tensor != 0 ? undefined_place(handler, tensor) : HANDLER_UNDEFINED;
-    *home = place < HANDLER_UNDEFINED ? handler->undefined_home[place] : 0;
+    *home = place < HANDLER_UNDEFINED && !MUTANT(dropped_keeps_number) ? handler->undefined_home[place] : 0;
     return *home != 0;
 }
 

@@ -192,7 +192,7 @@ static enum canyon_status refuse_runs(struct handler *handler, const struct requ
 
 enum canyon_status handler_refuse_frame(struct handler *handler, const struct request *request,
                                         const struct frame *frame, enum canyon_status status, struct error *error) {
-    if (MUTANT(refused_frame_keeps_numbers)) {
+    if (MUTANT(refused_frame_keeps_numbers) || (MUTANT(denied_keeps_number) && status == CANYON_DENIED)) {
         return CANYON_OK;
     }
     switch (frame->header.type) {
@@ -220,8 +220,8 @@ static enum canyon_status refuse_message(const struct frame *frame, struct error
     return CANYON_OK;
 }
 
-/* Ends the session's connections that are older than this one: who comes last stands first in the list. */
-static void fence(struct handler *handler, const struct handler_peer *peer) {
+/* Who comes last stands first in the list. */
+void handler_fence(struct handler *handler, const struct handler_peer *peer) {
     for (struct handler_peer *older = MUTANT(resume_does_not_fence) ? NULL : peer->next; older != NULL;
          older = older->next) {
         if (!older->ended && memcmp(older->session, peer->session, SESSION_BYTES) == 0) {
@@ -245,7 +245,7 @@ enum canyon_status serve_resume(struct handler *handler, const struct request *r
     if (entries == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for %zu bytes about a session's numbers", room);
     }
-    fence(handler, request->peer);
+    handler_fence(handler, request->peer);
     for (uint32_t shard = 0; shard < handler->job->shards; shard++) {
         uint64_t last =
             handler->shards[shard] != NULL ? shard_applied(handler->shards[shard], request->peer->session) : 0;

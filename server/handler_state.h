@@ -269,6 +269,8 @@ enum canyon_status handler_refuse_frame(struct handler *handler, const struct re
                                         const struct frame *frame, enum canyon_status status, struct error *error);
 
 enum canyon_status serve_resume(struct handler *, const struct request *, const struct frame *, struct error *);
+/* Ends the session's connections that are older than this one. */
+void handler_fence(struct handler *handler, const struct handler_peer *peer);
 enum canyon_status serve_leave(struct handler *, const struct request *, const struct frame *, struct error *);
 
 enum canyon_status serve_create(struct handler *, const struct request *, const struct frame *, struct error *);

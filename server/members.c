@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/hash.h"
+#include "common/mutant.h"
 
 #define NANOSECONDS_PER_MS 1000000ull
 #define SMOOTHING          4 /* an interval counts for one in so many */
@@ -187,7 +188,7 @@ static uint64_t largest(uint64_t one, uint64_t other) {
 /* The first clock that a member may contribute to under its rank. */
 static uint64_t first_clock(const struct members *members, const struct member *member, uint64_t open) {
     uint64_t first = member->since;
-    for (size_t i = 0; i < members->count && open > 0; i++) {
+    for (size_t i = 0; i < members->count && open > 0 && !MUTANT(rank_reused); i++) {
         const struct member *other = members->entries[i];
         bool same = other->contributed_as == member->rank;
         if (other->contributed >= open && (other == member ? !same : same)) {
@@ -216,6 +217,7 @@ enum canyon_status members_enter(struct members *members, const struct member_en
         uint64_t others = members->live > 0 ? members_lowest(members) : members->reached;
         uint32_t rank = choose_rank(members, entry);
         found->clock = largest(largest(found->clock, entry->clock), largest(entry->floor, largest(others, 1)));
+        found->clock = MUTANT(enter_at_the_beginning) ? largest(entry->clock, 1) : found->clock;
         found->rank = rank;
         found->since = first_clock(members, found, entry->open);
         found->clock = largest(found->clock, found->since);
@@ -227,7 +229,8 @@ enum canyon_status members_enter(struct members *members, const struct member_en
         found->rank = choose_rank(members, entry);
         found->since = first_clock(members, found, entry->open);
     }
-    members_advance(members, found, largest(entry->clock, entry->floor), entry->now);
+    const uint64_t floor = MUTANT(enter_at_the_beginning) ? 0 : entry->floor;
+    members_advance(members, found, largest(entry->clock, floor), entry->now);
     members->reached = largest(members->reached, found->clock);
     members_heard(members, found, entry->now);
     *member = found;
@@ -287,7 +290,9 @@ void members_leave(struct members *members, struct member *member) {
     if (member->live) {
         member->live = false;
         members->live--;
-        lowest_without(members, member->clock);
+        if (!MUTANT(dead_member_counts)) {
+            lowest_without(members, member->clock);
+        }
     }
 }
 
@@ -301,7 +306,7 @@ size_t members_expire(struct members *members, uint64_t now, bool (*spared)(void
     for (size_t i = 0; i < members->count; i++) {
         struct member *member = members->entries[i];
         if (member->live && member->lease_end <= now) {
-            if (spared != NULL && spared(user, member)) {
+            if ((spared != NULL && spared(user, member)) || MUTANT(lease_never_ends)) {
                 member->lease_end = now + members->lease;
             } else {
                 members_leave(members, member);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/mutant.h"
+
 #define NONE UINT32_MAX
 
 /* Of a row: who contributed, in order of ranks. By rank each has values of its own; else the row has all. */
@@ -215,7 +217,7 @@ static void add_one(struct row_contributions *contributions, struct row *row, ui
     uint32_t *place = place_of(contributions, row, rank);
     bool there = stands_at(contributions, place, rank);
     const bool first = row->count == 0;
-    if (!there) {
+    if (!there || MUTANT(row_twice_counts_twice)) {
         const uint32_t number = contributions->giver_count++;
         *giver_at(contributions, number) = (struct giver){
             .rank = rank, .next = *place, .values = contributions->by_rank ? contributions->value_count++ : NONE};
@@ -269,7 +271,7 @@ static void combine_row(const struct row_contributions *contributions, const str
     }
     if (combine == CONSISTENCY_MEAN && row->count > 1) {
         for (size_t i = 0; i < dim; i++) {
-            sum[i] /= (float)row->count;
+            sum[i] /= (float)(MUTANT(rows_divided_by_all) ? contributions->giver_count : row->count);
         }
     }
 }

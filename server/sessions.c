@@ -154,7 +154,8 @@ static void trim(struct sessions *sessions) {
 }
 
 static bool belongs(const struct session *session, const uint8_t *key) {
-    return session->holder == NULL || (key != NULL && memcmp(session->holder->key, key, KEY_BYTES) == 0);
+    return MUTANT(another_keys_session) || session->holder == NULL ||
+           (key != NULL && memcmp(session->holder->key, key, KEY_BYTES) == 0);
 }
 
 enum canyon_status sessions_come(struct sessions *sessions, const uint8_t session[SESSION_BYTES], const uint8_t *key,

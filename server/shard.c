@@ -295,7 +295,7 @@ static enum canyon_status carry_out(struct shard *shard, const struct command *c
         status = apply_adjust(shard, command, error);
         break;
     case COMMAND_CLOSE:
-        shard->sequence += shard_close(shard, command);
+        shard->sequence += shard_close(shard, command) && !MUTANT(close_not_ordered);
         break;
     case COMMAND_CONSISTENCY:
         shard->sequence += shard_set_consistency(shard, command);
@@ -333,7 +333,9 @@ static enum canyon_status apply_next(struct shard *shard, const struct command *
         return status;
     }
     status = carry_out(shard, command, reply, error);
-    if (status == CANYON_OK || !MUTANT(number_not_consumed)) {
+    const bool kept = (status != CANYON_OK && MUTANT(number_not_consumed)) ||
+                      (command->kind == COMMAND_TABLE_TOUCH && MUTANT(create_not_numbered));
+    if (!kept) {
         ledger_take(&shard->ledger, command->session, status);
     }
     if (status != CANYON_OK && MUTANT(forget_last_on_refusal)) {
@@ -351,7 +353,7 @@ static enum canyon_status apply_numbered(struct shard *shard, const struct comma
     case LEDGER_NEXT:
         return apply_next(shard, command, reply, error);
     case LEDGER_DUPLICATE:
-        if (MUTANT(apply_duplicate)) {
+        if (MUTANT(apply_duplicate) || (MUTANT(erase_again) && command->kind == COMMAND_TABLE_ERASE)) {
             (void)carry_out(shard, command, reply, error);
         }
         return shard_answer_again(shard, command, reply, error);

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/mutant.h"
 #include "server/shard_state.h"
 
 static struct dense *dense_at(const struct shard *shard, size_t index) {
@@ -26,7 +27,7 @@ enum canyon_status shard_judge_clock(const struct shard *shard, const char *what
         return error_set(error, CANYON_UNSUPPORTED, "clock %" PRIu64 " is not synchronous in shard %u", clock,
                          shard->index);
     }
-    if (clock < shard->open) {
+    if (clock < shard->open && !MUTANT(late_applied)) {
         return error_set(error, CANYON_LATE,
                          "%s: clock %" PRIu64 " is closed, clock %" PRIu64
                          " is open now: this gradient was not applied",
@@ -157,7 +158,7 @@ bool shard_set_consistency(struct shard *shard, const struct command *command) {
     }
     if (command->turns) {
         /* Nobody will know what the mode of its clock was. */
-        if (plan->now.mode == CONSISTENCY_SYNC && shard->open < plan->from) {
+        if (plan->now.mode == CONSISTENCY_SYNC && shard->open < plan->from && !MUTANT(turn_forgets_open)) {
             close_open(shard);
             shard->open = plan->from;
         }

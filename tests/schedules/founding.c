@@ -74,12 +74,13 @@ static void create(struct world *world, unsigned index, enum tensor_kind kind, u
     ask(world, 0, FRAME_COMPLETE, bytes, message_pack_tensor(&complete, bytes), &reply);
 }
 
-static void add_blocks(struct world *world, unsigned index, uint32_t elements, bool assigned) {
+static void add_blocks(struct world *world, unsigned index, uint32_t elements, enum cell_kind kind) {
     const uint64_t home = job_home(world->tensors[index].spec.name);
     for (uint32_t block = 0; block < job_block_count(&world->job, elements); block++) {
-        struct cell cell = {.kind = assigned ? CELL_ASSIGNED : CELL_BLOCK,
+        struct cell cell = {.kind = kind,
                             .tensor = index,
                             .place = block,
+                            .id = world->tensors[index].id,
                             .elements = job_block_elements(&world->job, elements, block),
                             .shard = job_shard_of(&world->job, home, block),
                             .owner = index % WORLD_WORKERS};
@@ -88,11 +89,16 @@ static void add_blocks(struct world *world, unsigned index, uint32_t elements, b
     }
 }
 
-static void add_rows(struct world *world, unsigned index, uint32_t dim, unsigned rows) {
+static void add_rows(struct world *world, unsigned index, uint32_t dim, unsigned rows, enum cell_kind kind) {
     struct row_hash hash;
     row_hash_init(&hash, world->tensors[index].spec.name);
     for (uint64_t id = 1; id <= rows; id++) {
-        struct cell cell = {.kind = CELL_ROW, .tensor = index, .place = id * 977, .elements = dim};
+        struct cell cell = {.kind = kind,
+                            .tensor = index,
+                            .id = world->tensors[index].id,
+                            .place = id * 977,
+                            .elements = dim,
+                            .owner = (unsigned)id % WORLD_WORKERS};
         uint64_t value;
         row_hash_of(&hash, &cell.place, 1, &value);
         cell.shard = job_row_shard(&world->job, value);
@@ -101,23 +107,87 @@ static void add_rows(struct world *world, unsigned index, uint32_t dim, unsigned
     }
 }
 
-void world_found(struct world *world) {
-    memset(world->inner.peer.session, 0xee, SESSION_BYTES);
-    found_job(world);
+/* Of a paced world: what gradients are kept of. */
+static void found_paced(struct world *world) {
+    create(world, 0, TENSOR_DENSE, LIMIT_BLOCK_LOW + 60); /* a large block and a short one */
+    create(world, 1, TENSOR_DENSE, 60);
+    create(world, 2, TENSOR_TABLE, 40);
+    add_blocks(world, 0, LIMIT_BLOCK_LOW + 60, CELL_BLOCK);
+    add_blocks(world, 1, 60, CELL_BLOCK);
+    add_rows(world, 2, 40, 5, CELL_ROW);
+    director_found(&world->director, &world->schedule, world->hosts, world->job.server_count);
+}
+
+static void found_free(struct world *world) {
     create(world, 0, TENSOR_DENSE, LIMIT_BLOCK_LOW + 12); /* a large block and a short one */
     create(world, 1, TENSOR_DENSE, 16);
     create(world, 2, TENSOR_DENSE, 16);
     create(world, 3, TENSOR_DENSE, 3);
     create(world, 4, TENSOR_DENSE, 3);
     create(world, 5, TENSOR_TABLE, 12);
-    add_blocks(world, 0, LIMIT_BLOCK_LOW + 12, false);
-    add_blocks(world, 1, 16, false);
-    add_blocks(world, 2, 16, false);
-    add_blocks(world, 3, 3, true);
-    add_blocks(world, 4, 3, true);
-    add_rows(world, 5, 12, 8);
+    create(world, 6, TENSOR_TABLE, 12);
+    create(world, WORLD_DROPPED, TENSOR_DENSE, 16);
+    add_blocks(world, 0, LIMIT_BLOCK_LOW + 12, CELL_BLOCK);
+    add_blocks(world, 1, 16, CELL_BLOCK);
+    add_blocks(world, 2, 16, CELL_BLOCK);
+    add_blocks(world, 3, 3, CELL_ASSIGNED);
+    add_blocks(world, 4, 3, CELL_ASSIGNED);
+    add_rows(world, 5, 12, 8, CELL_ROW);
+    add_rows(world, 6, 12, 5, CELL_ERASED);
+    add_blocks(world, WORLD_DROPPED, 16, CELL_DROPPED);
+}
+
+void world_found(struct world *world) {
+    memset(world->inner.peer.session, 0xee, SESSION_BYTES);
+    found_job(world);
+    if (world->paced) {
+        world->fickle = schedule_chance(&world->schedule, 250);
+        world->lease_ms = (uint32_t)schedule_between(&world->schedule, 100, world->fickle ? 400 : 2500);
+        oracle_pace(&world->oracle);
+        for (uint32_t i = 0; i < world->job.server_count; i++) {
+            host_pace(&world->hosts[i], &world->oracle, world->lease_ms);
+        }
+        found_paced(world);
+    } else {
+        found_free(world);
+    }
     for (uint32_t i = 0; i < world->job.server_count; i++) {
         host_settle(&world->hosts[i]);
+    }
+}
+
+/* ---- a tensor is dropped ---- */
+
+static void undefine(void *user, uint64_t argument) {
+    struct world *world = user;
+    const uint64_t host = argument >> 8;
+    const uint32_t thread = (uint32_t)(argument & 0xff);
+    struct message_tensor gone = {.id = world->tensors[WORLD_DROPPED].id};
+    struct host_reply reply;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    if (!host_is_up(&world->hosts[host]) || world->hosts[host].stopped) {
+        schedule_at(&world->schedule, world->schedule.now + 10 * MILLISECOND, undefine, world, argument);
+        return;
+    }
+    for (unsigned i = 0; i < world->oracle.count; i++) {
+        struct cell *cell = &world->oracle.cells[i];
+        const bool there =
+            cell->host == host && job_thread_of(&world->job, cell->shard, world->hosts[host].threads) == thread;
+        cell->gone = cell->gone || (cell->kind == CELL_DROPPED && there);
+    }
+    schedule_trace(&world->schedule, "server %u, thread %u drops its part of a tensor", (unsigned)host, thread);
+    host_ask(&world->hosts[host], &world->inner, thread, FRAME_UNDEFINE, bytes, message_pack_tensor(&gone, bytes),
+             &reply);
+}
+
+void world_drop(struct world *world) {
+    struct schedule *schedule = &world->schedule;
+    const uint64_t begins = schedule->now + schedule_between(schedule, 1, 3000) * MILLISECOND;
+    for (uint64_t i = 0; i < world->job.server_count && !world->paced; i++) {
+        for (uint64_t thread = 0; thread < world->hosts[i].threads; thread++) {
+            schedule_at(schedule, begins + schedule_below(schedule, 100 * MILLISECOND), undefine, world,
+                        i << 8 | thread);
+        }
     }
 }
 
@@ -126,12 +196,21 @@ void world_demolish(struct world *world) {
         host_finish(&world->hosts[i]);
     }
     free(world->inner.bytes);
+    director_finish(&world->director);
     job_finish(&world->job);
 }
 
 /* ---- the end ---- */
 
-static void judge_block(struct world *world, const struct cell *cell) {
+static void judge(struct world *world, struct cell *cell, const float *weights, uint64_t version) {
+    const struct age age = host_age(&world->hosts[cell->host]);
+    oracle_judge(&world->oracle, cell, weights, version, age);
+    if (world->paced) {
+        pace_judge(&world->oracle, cell, weights, version, age);
+    }
+}
+
+static void judge_block(struct world *world, struct cell *cell) {
     struct message_pieces message = {
         .count = 1,
         .pieces = {
@@ -151,10 +230,10 @@ static void judge_block(struct world *world, const struct cell *cell) {
         return;
     }
     memcpy(weights, reply.payload, reply.header.payload_bytes);
-    oracle_judge(&world->oracle, cell, weights, results.results[0].version, host_age(&world->hosts[cell->host]));
+    judge(world, cell, weights, results.results[0].version);
 }
 
-static void judge_row(struct world *world, const struct cell *cell) {
+static void judge_row(struct world *world, struct cell *cell) {
     const struct message_rows message = {
         .table = world->tensors[cell->tensor].id, .dim = cell->elements, .runs = 1, .rows = 1};
     const struct rows_run run = {.shard = cell->shard, .rows = 1};
@@ -179,19 +258,22 @@ static void judge_row(struct world *world, const struct cell *cell) {
         return;
     }
     memcpy(weights, reply.payload + back.values, values);
-    oracle_judge(&world->oracle, cell, weights, UINT64_MAX, host_age(&world->hosts[cell->host]));
+    judge(world, cell, weights, UINT64_MAX);
 }
 
 void world_judge(struct world *world) {
     for (unsigned i = 0; i < world->oracle.count && !world->schedule.failed; i++) {
-        const struct cell *cell = &world->oracle.cells[i];
-        if (cell->kind == CELL_ROW) {
+        struct cell *cell = &world->oracle.cells[i];
+        if (cell->kind == CELL_ROW || cell->kind == CELL_ERASED) {
             judge_row(world, cell);
-        } else {
+        } else if (!cell->gone) {
             judge_block(world, cell);
         }
     }
     for (uint32_t i = 0; i < world->job.server_count && !world->schedule.failed; i++) {
         host_check_log(&world->hosts[i]);
+    }
+    if (world->paced && !world->schedule.failed) {
+        director_judge(&world->director);
     }
 }

@@ -59,8 +59,31 @@ void host_finish(struct host *host) {
     }
 }
 
+static uint32_t shard_of_thread(const struct host *host, uint32_t thread) {
+    uint32_t shard = 0;
+    while (job_server_of(host->job, shard) != host->index || job_thread_of(host->job, shard, host->threads) != thread) {
+        shard++;
+    }
+    return shard;
+}
+
+void host_pace(struct host *host, struct oracle *oracle, uint32_t lease_ms) {
+    host->oracle = oracle;
+    host->environment.lease_ms = lease_ms;
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        host->witnesses[thread].oracle = oracle;
+        host->witnesses[thread].shard = shard_of_thread(host, thread);
+        host->witnesses[thread].rules = host->witnesses[thread].shard == 0;
+        host->witnesses[thread].lease = lease_ms * MILLISECOND;
+    }
+    destroy_handlers(host); /* they were made with other leases */
+    make_handlers(host);
+    host_watch(host);
+}
+
 void host_kill(struct host *host) {
     schedule_trace(host->schedule, "server %u is killed", host->index);
+    host->stopped = false;
     seats_abandon(host);
     destroy_handlers(host);
 }
@@ -73,9 +96,42 @@ void host_start(struct host *host, bool with_state) {
         host->era++;
         host_forget(host);
     }
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        witness_forget(&host->witnesses[thread]);
+    }
     make_handlers(host);
     host_replay(host, host->handlers);
     host_watch(host);
+}
+
+static void go_on(void *user, uint64_t stop) {
+    struct host *host = user;
+    if (!host_is_up(host) || !host->stopped || stop != host->stops) {
+        return;
+    }
+    schedule_trace(host->schedule, "server %u goes on", host->index);
+    host->stopped = false;
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        witness_go_on(&host->witnesses[thread]);
+        handler_tick(host->handlers[thread]); /* timers come first */
+    }
+    seats_go_on(host);
+}
+
+void host_go_on(struct host *host) {
+    go_on(host, host->stops);
+}
+
+void host_stop(struct host *host, uint64_t duration) {
+    if (host_is_up(host) && !host->stopped) {
+        schedule_trace(host->schedule, "server %u is stopped", host->index);
+        host->stopped = true;
+        for (uint32_t thread = 0; thread < host->threads; thread++) {
+            witness_stop(&host->witnesses[thread]);
+        }
+        host->stops++;
+        schedule_at(host->schedule, host->schedule->now + duration, go_on, host, host->stops);
+    }
 }
 
 /* ---- requests from within ---- */
@@ -98,9 +154,11 @@ static void answer_within(struct handler_peer *peer, const struct handler_slice 
     }
 }
 
-void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned type, const uint8_t *message,
-              size_t message_bytes, struct host_reply *reply) {
+enum canyon_status host_try(struct host *host, struct inner *inner, uint32_t thread, unsigned type,
+                            const uint8_t *message, size_t message_bytes, struct host_reply *reply,
+                            struct error *said) {
     struct error error;
+    said->status = CANYON_OK;
     const struct frame frame = {.header = {.version = FRAME_VERSION,
                                            .type = (uint16_t)type,
                                            .message_bytes = (uint32_t)message_bytes,
@@ -113,7 +171,7 @@ void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned 
     inner->count = 0;
     if (handler_peer_came(host->handlers[thread], &inner->peer, &error) != CANYON_OK) {
         schedule_fail(host->schedule, "a peer could not come: %s", error.text);
-        return;
+        return CANYON_INTERNAL;
     }
     handler_frame(host->handlers[thread], &inner->peer, &frame);
     handler_peer_gone(host->handlers[thread], &inner->peer);
@@ -121,13 +179,21 @@ void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned 
     if (inner->count < FRAME_HEADER_BYTES ||
         frame_header_decode(inner->bytes, FRAME_PAYLOAD_LIMIT, &reply->header, &error) != CANYON_OK) {
         schedule_fail(host->schedule, "server %u did not answer %s at once", host->index, frame_type_name(type));
-        return;
+        return CANYON_INTERNAL;
     }
     reply->message = inner->bytes + FRAME_HEADER_BYTES;
     reply->payload = reply->message + reply->header.message_bytes;
     if (reply->header.type == FRAME_ERROR) {
-        struct error said;
-        (void)message_unpack_error(reply->message, reply->header.message_bytes, &said, &error);
+        (void)message_unpack_error(reply->message, reply->header.message_bytes, said, &error);
+    }
+    return said->status;
+}
+
+void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned type, const uint8_t *message,
+              size_t message_bytes, struct host_reply *reply) {
+    struct error said;
+    if (host_try(host, inner, thread, type, message, message_bytes, reply, &said) != CANYON_OK &&
+        said.status != CANYON_OK) {
         schedule_fail(host->schedule, "server %u answered %s: %s", host->index, frame_type_name(type), said.text);
     }
 }

@@ -11,6 +11,8 @@
 #include "server/handler.h"
 #include "tests/schedules/network.h"
 #include "tests/schedules/oracle.h"
+#include "tests/schedules/pace.h"
+#include "tests/schedules/witness.h"
 
 #define HOST_THREADS 4
 #define HOST_SHARDS  16
@@ -23,7 +25,8 @@ struct host_log {
     uint32_t shard;
     uint8_t *bytes; /* owned */
     size_t used, room;
-    size_t settled; /* bytes up to where the parameters were defined */
+    size_t settled;            /* bytes up to where the parameters were defined, */
+    struct oracle_shard modes; /* and what the oracle knew then, in a paced world */
 };
 
 struct host {
@@ -39,10 +42,17 @@ struct host {
     unsigned era;                      /* how often it came back without its state */
     unsigned restarts;
     uint64_t frames;
+    bool stopped; /* the process is not let run */
+    uint64_t stops;
+    struct oracle *oracle; /* NULL but in a paced world; then there is a witness for each thread */
+    struct witness witnesses[HOST_THREADS];
 };
 
 void host_init(struct host *host, struct schedule *schedule, const struct job *job, uint32_t index, uint32_t threads);
 void host_finish(struct host *host);
+
+/* In a paced world, where leases are so long: before anything is asked of it. */
+void host_pace(struct host *host, struct oracle *oracle, uint32_t lease_ms);
 
 /* What is defined by now is there whenever the host starts. */
 void host_settle(struct host *host);
@@ -61,6 +71,9 @@ bool host_accept(void *user, struct link *link);
 /* The process is gone, with all its connections; and comes back. */
 void host_kill(struct host *host);
 void host_start(struct host *host, bool with_state);
+/* The process does nothing for a while; what arrives waits for it. */
+void host_stop(struct host *host, uint64_t duration);
+void host_go_on(struct host *host);
 
 /* The schedule fails unless handlers that are rebuilt from the log have the digests of these. */
 void host_check_log(struct host *host);
@@ -83,5 +96,10 @@ struct host_reply {
 /* One request that is answered at once; the schedule fails when it is refused. */
 void host_ask(struct host *host, struct inner *inner, uint32_t thread, unsigned type, const uint8_t *message,
               size_t message_bytes, struct host_reply *reply);
+
+/* The same; a refusal goes to *error, and nothing fails. */
+enum canyon_status host_try(struct host *host, struct inner *inner, uint32_t thread, unsigned type,
+                            const uint8_t *message, size_t message_bytes, struct host_reply *reply,
+                            struct error *error);
 
 #endif

@@ -23,6 +23,11 @@ static void note(void *user, const struct command *command) {
     store_u64(log->bytes + log->used, bytes);
     command_encode(command, log->bytes + log->used + PREFIX);
     log->used += more;
+    if (log->host->oracle != NULL) {
+        const uint32_t thread = job_thread_of(log->host->job, log->shard, log->host->threads);
+        witness_noted(&log->host->witnesses[thread], log->shard, command);
+        pace_noted(log->host->oracle, log->shard, log->host->era, command);
+    }
 }
 
 static uint32_t thread_of(const struct host *host, uint32_t shard) {
@@ -71,12 +76,18 @@ void host_replay(struct host *host, struct handler *const *handlers) {
 void host_settle(struct host *host) {
     for (uint32_t shard = 0; shard < host->job->shards; shard++) {
         host->logs[shard].settled = host->logs[shard].used;
+        if (host->oracle != NULL) {
+            host->logs[shard].modes = host->oracle->shards[shard];
+        }
     }
 }
 
 void host_forget(struct host *host) {
     for (uint32_t shard = 0; shard < host->job->shards; shard++) {
         host->logs[shard].used = host->logs[shard].settled;
+        if (host->oracle != NULL && owns(host, shard)) {
+            pace_lost(host->oracle, shard, &host->logs[shard].modes);
+        }
     }
 }
 

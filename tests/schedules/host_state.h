@@ -4,6 +4,9 @@
 
 #include "tests/schedules/host.h"
 
+#define SEAT_READER "reader" /* names that begin so have no other role */
+#define SEAT_RECORD 8192     /* bytes that are recorded of a connection, at most */
+
 /* One connection, as server/connection.c has it: frames in, replies out, in bytes. */
 struct seat {
     struct handler_peer peer; /* first */
@@ -12,11 +15,20 @@ struct seat {
     uint32_t thread;
     struct frame_reader reader;
     bool greeted, over;
-    bool closing; /* when all is written */
+    bool closing;    /* when all is written */
+    bool left;       /* its session is over */
+    bool lost;       /* while the host was stopped */
+    uint64_t waited; /* the last stop of the host after which it had a turn */
+    bool echoes;     /* plays again what another sent: only beside one of the same session, which lives */
+    uint8_t *record; /* owned: its greeting, and requests that have numbers or change nothing, as they came */
+    size_t record_bytes;
     uint8_t *out; /* owned; what the link did not take yet */
     size_t out_bytes, out_room;
     struct seat *next;
 };
+
+/* All that has waited while the host was stopped. */
+void seats_go_on(struct host *host);
 
 void seat_destroy(struct seat *seat);
 /* The process is gone: its connections with it. */

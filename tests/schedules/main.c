@@ -104,6 +104,11 @@ static void report(uint64_t schedules, const struct world_totals *totals, double
            " frames executed, %" PRIu64 " events, %" PRIu64 " virtual seconds\n",
            totals->links, totals->cuts, totals->lives, totals->stops, totals->kills, totals->losses, totals->frames,
            totals->events, totals->seconds);
+    printf("  %" PRIu64 " schedules with clocks: %" PRIu64 " clocks of workers, %" PRIu64 " closed in a shard, %" PRIu64
+           " contributions, %" PRIu64 " pulls that waited, %" PRIu64 " changes of the mode (%" PRIu64
+           " refusals); %" PRIu64 " intrusions, servers stopped %" PRIu64 " times\n",
+           totals->paced, totals->clocks, totals->closes, totals->kept, totals->waits, totals->changes,
+           totals->conflicts, totals->intrusions, totals->pauses);
 }
 
 /* How many schedules until one fails; `count` and one more when none does. */
@@ -128,7 +133,13 @@ static bool covers(const struct world_totals *totals) {
                  {"cuts", totals->cuts},
                  {"kills", totals->kills},
                  {"losses of state", totals->losses},
-                 {"stops", totals->stops}};
+                 {"stops", totals->stops},
+                 {"closed clocks", totals->closes},
+                 {"contributions", totals->kept},
+                 {"waiting pulls", totals->waits},
+                 {"intrusions", totals->intrusions},
+                 {"stops of servers", totals->pauses},
+                 {"changes of the mode", totals->changes}};
     bool all = true;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (parts[i].count == 0) {

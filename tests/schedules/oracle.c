@@ -1,15 +1,20 @@
 #include "tests/schedules/oracle.h"
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DIGITS 8 /* in an element */
+#include "tests/schedules/erasing.h"
 
 void oracle_init(struct oracle *oracle, struct schedule *schedule, const struct job *job) {
     memset(oracle, 0, sizeof *oracle);
     oracle->job = job;
     oracle->schedule = schedule;
+    oracle->unit = 1;
+    oracle->bits = 3;
+    oracle->digits = 8;
 }
 
 void oracle_finish(struct oracle *oracle) {
@@ -19,6 +24,7 @@ void oracle_finish(struct oracle *oracle) {
     free(oracle->cells);
     free(oracle->living);
     free(oracle->known);
+    free(oracle->shards);
 }
 
 void oracle_add(struct oracle *oracle, const struct cell *cell) {
@@ -71,8 +77,8 @@ void oracle_forsake(struct oracle *oracle, unsigned life, uint32_t host, uint32_
 
 /* ---- pushes ---- */
 
-static unsigned capacity(const struct cell *cell) {
-    return cell->kind == CELL_ASSIGNED ? UINT_MAX : (cell->elements - 1) * DIGITS;
+static unsigned capacity(const struct oracle *oracle, const struct cell *cell) {
+    return cell->kind == CELL_ASSIGNED ? UINT_MAX : (cell->elements - 1) * oracle->digits;
 }
 
 static unsigned *known_of(const struct oracle *oracle, unsigned life, uint32_t shard) {
@@ -80,7 +86,7 @@ static unsigned *known_of(const struct oracle *oracle, unsigned life, uint32_t s
 }
 
 unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, struct age age) {
-    if (cell->count >= capacity(cell)) {
+    if (cell->count >= capacity(oracle, cell)) {
         return UINT_MAX;
     }
     if (cell->count == cell->room) {
@@ -90,44 +96,47 @@ unsigned oracle_push(struct oracle *oracle, struct cell *cell, unsigned life, st
     cell->entries[cell->count] = (struct entry){.outcome = OUTCOME_PENDING,
                                                 .life = life,
                                                 .made = age,
+                                                .submitted_at = oracle->schedule->now,
                                                 .known = *known_of(oracle, life, cell->shard) == age.era + 1};
     oracle->pushes++;
     return cell->count++;
 }
 
-static float digit_value(unsigned n) {
-    return (float)(1u << 3 * (n % DIGITS));
-}
-
-void oracle_values(const struct cell *cell, unsigned n, float *values) {
+void oracle_values(const struct oracle *oracle, const struct cell *cell, unsigned n, float *values) {
     for (uint32_t i = 0; i < cell->elements; i++) {
         values[i] = cell->kind == CELL_ASSIGNED ? (float)(n + 1) : 0;
     }
     if (cell->kind != CELL_ASSIGNED) {
-        values[0] = -1;
-        values[1 + n / DIGITS] = -digit_value(n);
+        values[0] = -(float)oracle->unit;
+        values[1 + n / oracle->digits] = -(float)(oracle->unit << oracle->bits * (n % oracle->digits));
     }
 }
 
-static const char *outcome_name(enum outcome outcome) {
+const char *oracle_outcome_name(enum outcome outcome) {
     static const char *const names[] = {"pending", "OK", "refused", "unknown", "of a worker that died"};
     return names[outcome];
 }
 
-static const char *kind_name(const struct cell *cell) {
-    return cell->kind == CELL_ROW ? "row" : "block";
+static bool is_row(const struct cell *cell) {
+    return cell->kind == CELL_ROW || cell->kind == CELL_ERASED;
 }
 
-#define FAIL(oracle, cell, format, ...)                                                                                \
-    schedule_fail((oracle)->schedule, "cell %u (%s %llu of tensor %u, shard %u of server %u): " format,                \
-                  (cell)->number, kind_name(cell), (unsigned long long)(cell)->place, (cell)->tensor, (cell)->shard,   \
-                  (cell)->host, __VA_ARGS__)
+void oracle_fail(struct oracle *oracle, const struct cell *cell, const char *format, ...) {
+    va_list arguments;
+    char text[256];
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    schedule_fail(oracle->schedule, "cell %u (%s %llu of tensor %u, shard %u of server %u): %s", cell->number,
+                  is_row(cell) ? "row" : "block", (unsigned long long)cell->place, cell->tensor, cell->shard,
+                  cell->host, text);
+}
 
 void oracle_told(struct oracle *oracle, struct cell *cell, unsigned n, enum outcome outcome, unsigned era) {
     struct entry *entry = &cell->entries[n];
     if (entry->outcome != OUTCOME_PENDING) {
-        FAIL(oracle, cell, "push %u was %s and is told to be %s", n, outcome_name(entry->outcome),
-             outcome_name(outcome));
+        oracle_fail(oracle, cell, "push %u was %s and is told to be %s", n, oracle_outcome_name(entry->outcome),
+                    oracle_outcome_name(outcome));
     }
     entry->outcome = outcome;
     entry->answered = era;
@@ -147,31 +156,38 @@ bool oracle_excuses(const struct cell *cell, unsigned n, struct age age) {
 
 /* ---- reading weights ---- */
 
-/* How often the n-th push is in the weights. */
-static unsigned digit_of(const float *weights, unsigned n) {
-    return (unsigned)weights[1 + n / DIGITS] >> 3 * (n % DIGITS) & 7;
+unsigned oracle_digit(const struct oracle *oracle, const float *weights, unsigned n) {
+    const unsigned mask = (1u << oracle->bits) - 1;
+    return (unsigned)weights[1 + n / oracle->digits] >> oracle->bits * (n % oracle->digits) & mask;
 }
 
-/* Whether they are whole numbers that digits can be read off. */
-static bool readable(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version) {
-    uint64_t sum = 0;
+bool oracle_readable(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t *sum) {
+    *sum = 0;
     for (uint32_t i = 0; i < cell->elements; i++) {
         if (!(weights[i] >= 0 && weights[i] < 16777216.0f) || weights[i] != (float)(uint32_t)weights[i]) {
-            FAIL(oracle, cell, "element %u is %g: no count of pushes", i, (double)weights[i]);
+            oracle_fail(oracle, cell, "element %u is %g: no count of pushes", i, (double)weights[i]);
             return false;
         }
     }
-    for (unsigned n = 0; n < capacity(cell); n++) {
-        const unsigned digit = digit_of(weights, n);
-        sum += digit;
+    for (unsigned n = 0; n < capacity(oracle, cell); n++) {
+        const unsigned digit = oracle_digit(oracle, weights, n);
+        *sum += digit;
         if (digit > 0 && n >= cell->count) {
-            FAIL(oracle, cell, "push %u was never made, but is there", n);
+            oracle_fail(oracle, cell, "push %u was never made, but is there", n);
             return false;
         }
+    }
+    return true;
+}
+
+static bool readable(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version) {
+    uint64_t sum = 0;
+    if (!oracle_readable(oracle, cell, weights, &sum)) {
+        return false;
     }
     if (weights[0] != (float)sum || (version != UINT64_MAX && version != sum)) {
-        FAIL(oracle, cell, "%llu pushes by their digits, %g by their count, and the version is %lld: torn",
-             (unsigned long long)sum, (double)weights[0], (long long)version);
+        oracle_fail(oracle, cell, "%llu pushes by their digits, %g by their count, and the version is %lld: torn",
+                    (unsigned long long)sum, (double)weights[0], (long long)version);
         return false;
     }
     return true;
@@ -179,27 +195,31 @@ static bool readable(struct oracle *oracle, const struct cell *cell, const float
 
 void oracle_seen(struct oracle *oracle, const struct cell *cell, const float *weights, uint64_t version, unsigned era,
                  uint64_t since, unsigned own) {
+    if (cell->kind == CELL_ERASED) {
+        erasing_seen(oracle, cell, weights, era, since, own);
+        return;
+    }
     if (cell->kind == CELL_ASSIGNED || !readable(oracle, cell, weights, version)) {
         return;
     }
     for (unsigned n = 0; n < cell->count; n++) {
         const struct entry *entry = &cell->entries[n];
-        const unsigned digit = digit_of(weights, n);
+        const unsigned digit = oracle_digit(oracle, weights, n);
         const bool before = entry->outcome == OUTCOME_OK && entry->answered == era && entry->answered_at <= since;
         if (digit > 1) {
-            FAIL(oracle, cell, "push %u is shown %u times", n, digit);
+            oracle_fail(oracle, cell, "push %u is shown %u times", n, digit);
         } else if (digit == 0 && (before || n == own)) {
-            FAIL(oracle, cell, "push %u, %s, is not in the weights that are shown", n, outcome_name(entry->outcome));
+            oracle_fail(oracle, cell, "push %u, %s, is not in the weights that are shown", n,
+                        oracle_outcome_name(entry->outcome));
         } else if (digit == 1 && entry->outcome == OUTCOME_REFUSED) {
-            FAIL(oracle, cell, "push %u was refused, or never sent, and is in the weights that are shown", n);
+            oracle_fail(oracle, cell, "push %u was refused, or never sent, and is in the weights that are shown", n);
         }
     }
 }
 
 /* ---- the end ---- */
 
-/* How often the n-th push may be there. */
-static void expect(const struct oracle *oracle, const struct cell *cell, unsigned n, struct age age, unsigned *least,
+void oracle_expect(const struct oracle *oracle, const struct cell *cell, unsigned n, struct age age, unsigned *least,
                    unsigned *most) {
     const struct entry *entry = &cell->entries[n];
     *least = 0;
@@ -220,15 +240,15 @@ static void judge_pushes(struct oracle *oracle, const struct cell *cell, const f
     }
     for (unsigned n = 0; n < cell->count; n++) {
         const struct entry *entry = &cell->entries[n];
-        const unsigned digit = digit_of(weights, n);
+        const unsigned digit = oracle_digit(oracle, weights, n);
         unsigned least, most;
-        expect(oracle, cell, n, age, &least, &most);
+        oracle_expect(oracle, cell, n, age, &least, &most);
         if (digit < least || digit > most) {
-            FAIL(oracle, cell, "push %u of life %u, %s, is there %u times: %s", n, entry->life,
-                 outcome_name(entry->outcome), digit,
-                 digit < least ? "lost"
-                 : most == 0   ? "not undone"
-                               : "doubled");
+            oracle_fail(oracle, cell, "push %u of life %u, %s, is there %u times: %s", n, entry->life,
+                        oracle_outcome_name(entry->outcome), digit,
+                        digit < least ? "lost"
+                        : most == 0   ? "not undone"
+                                      : "doubled");
         }
     }
 }
@@ -239,30 +259,30 @@ static void judge_assigns(struct oracle *oracle, const struct cell *cell, const 
     unsigned sure = 0, possible = 0, last = UINT_MAX, value = (unsigned)weights[0];
     for (unsigned n = 0; n < cell->count; n++) {
         unsigned least, most;
-        expect(oracle, cell, n, age, &least, &most);
+        oracle_expect(oracle, cell, n, age, &least, &most);
         sure += least;
         possible += most;
         last = least == 1 ? n : last;
     }
     for (uint32_t i = 0; i < cell->elements; i++) {
         if (weights[i] != (float)value) {
-            FAIL(oracle, cell, "element %u is %g where others are %u: torn", i, (double)weights[i], value);
+            oracle_fail(oracle, cell, "element %u is %g where others are %u: torn", i, (double)weights[i], value);
             return;
         }
     }
     if (version < sure || version > possible) {
-        FAIL(oracle, cell, "version %llu after %u assigns that were answered, of %u", (unsigned long long)version, sure,
-             possible);
+        oracle_fail(oracle, cell, "version %llu after %u assigns that were answered, of %u",
+                    (unsigned long long)version, sure, possible);
     }
     if (value > cell->count || (value == 0 && sure > 0)) {
-        FAIL(oracle, cell, "its value is %u after %u assigns", value, cell->count);
+        oracle_fail(oracle, cell, "its value is %u after %u assigns", value, cell->count);
     } else if (value > 0 && value - 1 != last) {
         unsigned least, most;
-        expect(oracle, cell, value - 1, age, &least, &most);
+        oracle_expect(oracle, cell, value - 1, age, &least, &most);
         const bool older = last != UINT_MAX && value - 1 < last;
         if (most == 0 || least == 1 || (older && cell->entries[value - 1].life == cell->entries[last].life)) {
-            FAIL(oracle, cell, "its value is of assign %u, %s, though assign %u came after it", value - 1,
-                 outcome_name(cell->entries[value - 1].outcome), last);
+            oracle_fail(oracle, cell, "its value is of assign %u, %s, though assign %u came after it", value - 1,
+                        oracle_outcome_name(cell->entries[value - 1].outcome), last);
         }
     }
 }
@@ -271,11 +291,16 @@ void oracle_judge(struct oracle *oracle, const struct cell *cell, const float *w
                   struct age age) {
     for (unsigned n = 0; n < cell->count; n++) {
         if (cell->entries[n].outcome == OUTCOME_PENDING) {
-            FAIL(oracle, cell, "push %u of life %u was never told what became of it", n, cell->entries[n].life);
+            oracle_fail(oracle, cell, "push %u of life %u was never told what became of it", n, cell->entries[n].life);
             return;
         }
     }
-    if (cell->kind == CELL_ASSIGNED) {
+    if (oracle_is_paced(oracle)) {
+        return; /* pace.h */
+    }
+    if (cell->kind == CELL_ERASED) {
+        erasing_judge(oracle, cell, weights, age);
+    } else if (cell->kind == CELL_ASSIGNED) {
         judge_assigns(oracle, cell, weights, version, age);
     } else {
         judge_pushes(oracle, cell, weights, version, age);

@@ -22,10 +22,14 @@ static bool fits(const struct push *push, const struct cell *cell) {
     case FRAME_PUSH:
     case FRAME_PULL:
     case FRAME_PUSH_PULL:
-        return cell->kind == CELL_BLOCK;
+        return cell->kind == CELL_BLOCK || cell->kind == CELL_DROPPED;
     default:
-        return cell->kind == CELL_ROW;
+        return push->erasing ? cell->kind == CELL_ERASED && cell->owner == push->worker->index : cell->kind == CELL_ROW;
     }
+}
+
+static bool is_row(const struct cell *cell) {
+    return cell->kind == CELL_ROW || cell->kind == CELL_ERASED;
 }
 
 /* Takes cells from a random one on; rows of one table only. */
@@ -35,15 +39,29 @@ static void choose(struct push *push, unsigned most) {
     const unsigned first = (unsigned)schedule_below(schedule, oracle->count);
     for (unsigned i = 0; i < oracle->count && push->count < most; i++) {
         struct cell *cell = &oracle->cells[(first + i) % oracle->count];
-        const bool same = push->count == 0 || cell->kind != CELL_ROW || cell->tensor == push->parts[0].cell->tensor;
+        const bool same = push->count == 0 || !is_row(cell) || cell->tensor == push->parts[0].cell->tensor;
         if (fits(push, cell) && same && schedule_chance(schedule, 700)) {
             push->parts[push->count++] = (struct part){.cell = cell, .n = UINT_MAX};
         }
     }
 }
 
-static bool brings(const struct push *push) {
-    return push->type != FRAME_PULL && push->type != FRAME_TABLE_PULL;
+/* The same row twice in one push: the server adds up what it is given of it. */
+static void choose_twice(struct push *push) {
+    struct schedule *schedule = push->worker->stage->schedule;
+    if (push->count > 0 && push->count < PUSH_PARTS && is_row(push->parts[0].cell) && push_brings(push) &&
+        schedule_chance(schedule, 150)) {
+        push->parts[push->count] = push->parts[schedule_below(schedule, push->count)];
+        push->count++;
+    }
+}
+
+bool push_brings(const struct push *push) {
+    return push->type != FRAME_PULL && push->type != FRAME_TABLE_PULL && push->type != FRAME_TABLE_ERASE;
+}
+
+bool push_numbers(const struct push *push) {
+    return push_brings(push) || push->type == FRAME_TABLE_ERASE || push->creates;
 }
 
 /* Their places in the cells; what has no place is left out. */
@@ -54,6 +72,8 @@ static void take_places(struct push *push) {
         struct part part = push->parts[i];
         part.n = oracle_push(stage->oracle, part.cell, push->worker->life, line_age(push->line));
         if (part.n != UINT_MAX) {
+            part.cell->entries[part.n].clock = push->clock;
+            part.cell->entries[part.n].erases = push->type == FRAME_TABLE_ERASE;
             push->parts[kept++] = part;
         }
     }
@@ -70,8 +90,8 @@ static void take_places(struct push *push) {
 
 /* ---- requests ---- */
 
-static void put_values(const struct part *part, float *at) {
-    oracle_values(part->cell, part->n, at);
+static void put_values(const struct push *push, const struct part *part, float *at) {
+    oracle_values(push->worker->stage->oracle, part->cell, part->n, at);
     if (part->poisoned) {
         at[part->cell->elements - 1] = NAN;
     }
@@ -79,12 +99,17 @@ static void put_values(const struct part *part, float *at) {
 
 static void poison(struct push *push) {
     struct stage *stage = push->worker->stage;
-    if (brings(push) && schedule_chance(stage->schedule, stage->poisoned) && push->line->poisoned < LINE_POISONED) {
+    push->denied = push->worker->reads && push_numbers(push);
+    if (push->denied) {
+        return; /* all alike */
+    }
+    const unsigned bound = stage->paced ? 1 : LINE_POISONED; /* there are other refusals, of what comes late */
+    if (push_brings(push) && schedule_chance(stage->schedule, stage->poisoned) && push->line->poisoned < bound) {
         push->parts[schedule_below(stage->schedule, push->count)].poisoned = true;
         push->refusals = 1;
     }
-    push->malformed = brings(push) && schedule_chance(stage->schedule, stage->malformed) &&
-                      push->line->poisoned + push->count <= LINE_POISONED;
+    push->malformed = push_numbers(push) && schedule_chance(stage->schedule, stage->malformed) &&
+                      push->line->poisoned + push->count <= bound;
     push->refusals = push->malformed ? push->count : push->refusals;
     push->line->poisoned += push->refusals;
 }
@@ -97,7 +122,7 @@ static void take_message(struct push *push, const uint8_t *packed, size_t bytes)
 
 /* So that the session numbers it. */
 static void take_numbers(struct push *push, uint32_t count, const uint32_t *shards) {
-    push->request.piece_count = brings(push) ? count : 0;
+    push->request.piece_count = push_numbers(push) ? count : 0;
     push->request.shards = shards;
 }
 
@@ -114,7 +139,7 @@ static void *take_payload(struct push *push, size_t bytes) {
 /* Pieces. A malformed request names slot 1, which plain SGD does not have, or which gradients are not for. */
 static void fill_pieces(struct push *push) {
     struct stage *stage = push->worker->stage;
-    struct message_pieces message = {.count = push->count};
+    struct message_pieces message = {.count = push->count, .clock = push->clock, .wait_ms = push->wait_ms};
     uint8_t packed[LIMIT_MESSAGE_BYTES];
     size_t floats = 0;
     for (unsigned i = 0; i < push->count; i++) {
@@ -123,15 +148,15 @@ static void fill_pieces(struct push *push) {
                                                    .block = (uint32_t)cell->place,
                                                    .elements = cell->elements,
                                                    .slot = push->malformed ? 1 : 0,
-                                                   .number = brings(push) ? 1 : 0};
+                                                   .number = push_numbers(push) ? 1 : 0};
         push->shards[i] = cell->shard;
         floats += cell->elements;
     }
     take_message(push, packed, message_pack_pieces(&message, packed));
     take_numbers(push, push->count, push->shards);
-    float *at = take_payload(push, brings(push) ? floats * sizeof(float) : 0);
-    for (unsigned i = 0; i < push->count && brings(push); i++) {
-        put_values(&push->parts[i], at);
+    float *at = take_payload(push, push_brings(push) ? floats * sizeof(float) : 0);
+    for (unsigned i = 0; i < push->count && push_brings(push); i++) {
+        put_values(push, &push->parts[i], at);
         at += push->parts[i].cell->elements;
     }
     push->request.reply_bytes =
@@ -153,25 +178,30 @@ static void fill_runs(struct push *push) {
     qsort(push->parts, push->count, sizeof push->parts[0], by_shard);
     for (unsigned i = 0; i < push->count; i++) {
         if (i == 0 || push->parts[i].cell->shard != push->parts[i - 1].cell->shard) {
-            runs[push->runs++] = (struct rows_run){.shard = push->parts[i].cell->shard, .number = brings(push) ? 1 : 0};
+            runs[push->runs++] =
+                (struct rows_run){.shard = push->parts[i].cell->shard, .number = push_numbers(push) ? 1 : 0};
         }
         runs[push->runs - 1].rows++;
         push->parts[i].run = push->runs - 1;
     }
-    const size_t row_bytes = brings(push) ? dim * sizeof(float) : 0;
+    const size_t row_bytes = push_brings(push) ? dim * sizeof(float) : 0;
     const struct rows_layout layout = rows_request_layout(push->runs, push->count, row_bytes);
-    const struct message_rows message = {.table = stage->tensors[push->malformed ? 0 : push->parts[0].cell->tensor].id,
-                                         .dim = dim,
-                                         .runs = push->runs,
-                                         .rows = push->count};
+    const struct message_rows message = {
+        .clock = push->clock,
+        .wait_ms = push->creates || !rows_pull(push->type) || push_brings(push) ? 0 : push->wait_ms,
+        .create = push->creates,
+        .table = stage->tensors[push->malformed ? 0 : push->parts[0].cell->tensor].id,
+        .dim = dim,
+        .runs = push->runs,
+        .rows = push->count};
     take_message(push, packed, message_pack_rows(&message, packed));
     take_numbers(push, push->runs, NULL);
     uint8_t *at = take_payload(push, layout.bytes);
     memcpy(at, runs, push->runs * sizeof runs[0]);
     for (unsigned i = 0; i < push->count; i++) {
         memcpy(at + layout.ids + i * sizeof(uint64_t), &push->parts[i].cell->place, sizeof(uint64_t));
-        if (brings(push)) {
-            put_values(&push->parts[i], (float *)(void *)(at + layout.values + i * row_bytes));
+        if (push_brings(push)) {
+            put_values(push, &push->parts[i], (float *)(void *)(at + layout.values + i * row_bytes));
         }
     }
     push->request.reply_bytes =
@@ -184,49 +214,72 @@ static void on_done(struct session_request *request, enum canyon_status status, 
     push_ended(push, status, text, reply);
 }
 
-bool push_make(struct worker *worker) {
-    static const uint16_t types[] = {
-        FRAME_PUSH,   FRAME_PUSH,       FRAME_PUSH_PULL,  FRAME_PUSH_PULL,       FRAME_PULL,      FRAME_ASSIGN,
-        FRAME_ASSIGN, FRAME_TABLE_PUSH, FRAME_TABLE_PUSH, FRAME_TABLE_PUSH_PULL, FRAME_TABLE_PULL};
-    struct stage *stage = worker->stage;
-    struct schedule *schedule = stage->schedule;
-    struct push *push = schedule_memory(calloc(1, sizeof *push));
-    push->worker = worker;
-    push->line = &worker->lines[schedule_below(schedule, worker->line_count)];
-    push->type = types[schedule_below(schedule, sizeof types / sizeof types[0])];
-    push->made = schedule->now;
-    choose(push, (unsigned)schedule_between(schedule, 1, PUSH_PARTS));
-    if (brings(push)) {
+/* Numbers and oracle's places, message and payload; false when there is no cell for it. */
+static bool fill(struct push *push) {
+    struct stage *stage = push->worker->stage;
+    choose(push, (unsigned)schedule_between(stage->schedule, 1, PUSH_PARTS));
+    choose_twice(push);
+    if (push_brings(push) || push->type == FRAME_TABLE_ERASE) {
         take_places(push);
     }
     if (push->count == 0) {
-        free(push);
         return false;
     }
     poison(push);
-    push->request =
-        (struct session_request){.type = (uint16_t)push->type,
-                                 .message = push->message,
-                                 .deadline = schedule_chance(schedule, stage->impatient)
-                                                 ? schedule->now + schedule_between(schedule, 1, 200 * MILLISECOND)
-                                                 : UINT64_MAX,
-                                 .changes_state = brings(push),
-                                 .done = on_done};
-    if (push->parts[0].cell->kind == CELL_ROW) {
+    push->request = (struct session_request){
+        .type = (uint16_t)push->type,
+        .message = push->message,
+        .deadline = schedule_chance(stage->schedule, stage->impatient)
+                        ? stage->schedule->now + schedule_between(stage->schedule, 1, 200 * MILLISECOND)
+                        : UINT64_MAX,
+        .changes_state = push_numbers(push),
+        .done = on_done,
+        .user = push};
+    if (is_row(push->parts[0].cell)) {
         fill_runs(push);
     } else {
         fill_pieces(push);
     }
+    return true;
+}
+
+bool push_send(struct worker *worker, const struct push_order *order) {
+    struct stage *stage = worker->stage;
+    struct push *push = schedule_memory(calloc(1, sizeof *push));
+    push->worker = worker;
+    push->line = order->line;
+    push->type = order->type;
+    push->clock = order->clock;
+    push->wait_ms = order->wait_ms;
+    push->creates = order->creates;
+    push->erasing = order->erasing;
+    push->made = stage->schedule->now;
+    if (!fill(push)) {
+        free(push);
+        return false;
+    }
     push->next = worker->pushes;
     worker->pushes = push;
     worker->outstanding++;
-    stage->submitted += brings(push);
-    schedule_trace(schedule, "%s submits %s of %u parts to server %u, thread %u%s", worker->name,
+    stage->submitted += push_numbers(push);
+    schedule_trace(stage->schedule, "%s submits %s of %u parts to server %u, thread %u, at clock %llu%s", worker->name,
                    frame_type_name(push->type), push->count, push->line->host->index, push->line->thread,
-                   push->malformed ? ", malformed" : "");
+                   (unsigned long long)push->clock, push->malformed ? ", malformed" : "");
     session_submit(push->line->session, &push->request);
     line_pump(push->line);
     return true;
+}
+
+bool push_make(struct worker *worker) {
+    static const uint16_t types[] = {
+        FRAME_PUSH,   FRAME_PUSH,       FRAME_PUSH_PULL,  FRAME_PUSH_PULL,       FRAME_PULL,       FRAME_ASSIGN,
+        FRAME_ASSIGN, FRAME_TABLE_PUSH, FRAME_TABLE_PUSH, FRAME_TABLE_PUSH_PULL, FRAME_TABLE_PULL, FRAME_TABLE_ERASE};
+    struct schedule *schedule = worker->stage->schedule;
+    struct push_order order = {.line = &worker->lines[schedule_below(schedule, worker->line_count)]};
+    order.type = types[schedule_below(schedule, sizeof types / sizeof types[0])];
+    order.erasing = order.type == FRAME_TABLE_ERASE || schedule_chance(schedule, 300);
+    order.creates = order.type == FRAME_TABLE_PULL && schedule_chance(schedule, 500);
+    return push_send(worker, &order);
 }
 
 static void push_destroy(struct push *push) {

@@ -25,6 +25,11 @@ struct push {
     struct line *line;
     unsigned type;
     bool malformed;
+    bool denied;      /* its worker may only read */
+    bool creates;     /* a TABLE_PULL that makes rows */
+    bool erasing;     /* of rows that are erased now and then, of its worker alone */
+    uint64_t clock;   /* of a paced world: that it is made at; */
+    uint32_t wait_ms; /* a pull waits so long for others */
     unsigned count, runs;
     unsigned refusals; /* parts of it that will be refused, at least */
     struct part parts[PUSH_PARTS];
@@ -35,6 +40,10 @@ struct push {
     uint8_t *payload; /* owned */
     struct push *next;
 };
+
+/* Brings values; takes numbers. */
+bool push_brings(const struct push *push);
+bool push_numbers(const struct push *push);
 
 /* Its end: tells the oracle. */
 void push_ended(struct push *push, enum canyon_status status, const char *text, const struct frame *reply);

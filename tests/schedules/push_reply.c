@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/rows.h"
+#include "tests/schedules/pace.h"
 #include "tests/schedules/push.h"
 
 static struct schedule *schedule_of(const struct push *push) {
@@ -11,11 +12,39 @@ static struct schedule *schedule_of(const struct push *push) {
 
 /* Whether the server has to refuse a part: a run is refused whole. */
 static bool wants_refusal(const struct push *push, unsigned index) {
-    bool wants = push->malformed || push->parts[index].poisoned;
-    for (unsigned i = 0; i < push->count && push->parts[0].cell->kind == CELL_ROW; i++) {
+    const enum cell_kind kind = push->parts[0].cell->kind;
+    bool wants = push->malformed || push->denied || push->parts[index].poisoned;
+    for (unsigned i = 0; i < push->count && (kind == CELL_ROW || kind == CELL_ERASED); i++) {
         wants = wants || (push->parts[i].run == push->parts[index].run && push->parts[i].poisoned);
     }
     return wants;
+}
+
+/* Whether it may be refused though nothing is wrong with it: it came too late, or too early. */
+static bool may_refuse(const struct push *push, const struct part *part, enum canyon_status status) {
+    const struct oracle *oracle = push->worker->stage->oracle;
+    if (!oracle_is_paced(oracle)) {
+        return part->cell->gone && status == CANYON_NOT_FOUND;
+    }
+    const bool restarted = push->line->host->restarts > 0; /* who its members are it has forgotten then */
+    const struct consistency *mode = pace_mode(&oracle->shards[part->cell->shard], push->clock);
+    if (status == CANYON_LATE) {
+        /* Or it was, and the mode is forgotten that it was then. */
+        return mode->mode == CONSISTENCY_SYNC || restarted || push->clock < oracle->shards[part->cell->shard].now_from;
+    }
+    /* Too early is who did not wait, or whose lease had ended: the witness knows. */
+    return status == CANYON_BUSY || (status == CANYON_CONFLICT && restarted);
+}
+
+/* Whether its shard may have refused so much since that it has forgotten this: refusals of what was dropped are not
+ * bounded as others are. */
+static bool forgets(const struct push *push, const struct part *part) {
+    const struct oracle *oracle = push->worker->stage->oracle;
+    bool any = false;
+    for (unsigned i = 0; i < oracle->count; i++) {
+        any = any || (oracle->cells[i].gone && oracle->cells[i].shard == part->cell->shard);
+    }
+    return any;
 }
 
 static void tell(struct push *push, unsigned index, enum canyon_status status, unsigned era) {
@@ -23,6 +52,15 @@ static void tell(struct push *push, unsigned index, enum canyon_status status, u
     const bool wants = wants_refusal(push, index);
     if (part->n == UINT_MAX) {
         return;
+    }
+    if (!wants && status != CANYON_OK && may_refuse(push, part, status)) {
+        /* The answer to a duplicate of what was applied to a tensor that is gone since looks the same. */
+        oracle_told(push->worker->stage->oracle, part->cell, part->n, part->cell->gone ? OUTCOME_DIED : OUTCOME_REFUSED,
+                    era);
+        return;
+    }
+    if (wants && status == CANYON_OK && forgets(push, part)) {
+        status = CANYON_INVALID_ARGUMENT;
     }
     if ((status == CANYON_OK) == wants) {
         schedule_fail(schedule_of(push), "%s: push %u of cell %u is %s and was told %s", push->worker->name, part->n,
@@ -33,6 +71,13 @@ static void tell(struct push *push, unsigned index, enum canyon_status status, u
 }
 
 static void see(const struct push *push, unsigned index, const float *weights, uint64_t version, unsigned era) {
+    if (oracle_is_paced(push->worker->stage->oracle)) {
+        if (era == push->line->host->era) {
+            pace_seen(push->worker->stage->oracle, push->parts[index].cell, weights, version, era, push->made,
+                      push->parts[index].n);
+        }
+        return;
+    }
     oracle_seen(push->worker->stage->oracle, push->parts[index].cell, weights, version, era, push->made,
                 push->parts[index].n);
 }
@@ -51,6 +96,7 @@ static void take_pieces(struct push *push, const struct frame *reply, unsigned e
         schedule_fail(schedule_of(push), "%s cannot read an answer: %s", push->worker->name, error.text);
         return;
     }
+    pacer_catch_up(&push->worker->pacer, results.clock);
     for (unsigned i = 0; i < push->count; i++) {
         const struct message_piece_result *result = &results.results[i];
         const uint32_t elements = push->parts[i].cell->elements;
@@ -82,6 +128,7 @@ static void take_runs(struct push *push, const struct frame *reply, unsigned era
                       reply->header.payload_bytes, layout.bytes);
         return;
     }
+    pacer_catch_up(&push->worker->pacer, done.clock);
     const float *weights = (const float *)(const void *)(reply->payload + layout.values);
     uint32_t rows = 0;
     for (unsigned i = 0; i < push->count; i++) {
@@ -98,7 +145,7 @@ static void take_runs(struct push *push, const struct frame *reply, unsigned era
 /* Whether the session may have given it up before its deadline: its line waits no longer, or the server seems to have
  * lost what it knew of a shard of it. */
 static bool may_give_up(const struct push *push) {
-    bool may = push->line->failing || push->line->silent;
+    bool may = push->line->failing || push->line->silent || (push->creates && push->line->host->restarts > 0);
     for (unsigned i = 0; i < push->count; i++) {
         may = may || (push->parts[i].n != UINT_MAX &&
                       oracle_excuses(push->parts[i].cell, push->parts[i].n, host_age(push->line->host)));
@@ -110,10 +157,12 @@ static bool may_give_up(const struct push *push) {
 static void take_failure(struct push *push, enum canyon_status status, const char *text, unsigned era) {
     struct oracle *oracle = push->worker->stage->oracle;
     const bool unknown = status == CANYON_OUTCOME_UNKNOWN, early = schedule_of(push)->now < push->request.deadline;
-    const bool refused = push->malformed && !unknown;
+    const bool refused = (push->malformed || (push->denied && status == CANYON_DENIED)) && !unknown;
+    const bool waited = push->wait_ms > 0 && schedule_of(push)->now - push->made >= push->wait_ms * MILLISECOND;
     const bool away = status == CANYON_UNAVAILABLE || status == CANYON_BUSY || status == CANYON_GAP;
     const bool never = (status == CANYON_TIMEOUT && !early) || (away && (!early || push->line->failing));
-    if (!never && !refused && !(unknown && (!early || may_give_up(push)))) {
+    push->worker->pull_failed = push->worker->pull_failed || push->wait_ms > 0;
+    if (!never && !refused && !(status == CANYON_TIMEOUT && waited) && !(unknown && (!early || may_give_up(push)))) {
         schedule_fail(schedule_of(push), "%s is told %s: %s", push->worker->name, status_name(status), text);
     }
     for (unsigned i = 0; i < push->count; i++) {
@@ -143,7 +192,7 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     }
     if (status != CANYON_OK) {
         take_failure(push, status, text, era);
-    } else if (push->parts[0].cell->kind == CELL_ROW) {
+    } else if (push->runs > 0) {
         take_runs(push, reply, era);
     } else {
         take_pieces(push, reply, era);
@@ -151,6 +200,10 @@ void push_ended(struct push *push, enum canyon_status status, const char *text, 
     /* One whose outcome is unknown may still be refused. */
     line->poisoned -= status == CANYON_OUTCOME_UNKNOWN ? 0 : push->refusals;
     worker->outstanding--;
+    if (worker->blocked) {
+        worker->blocked = false;
+        worker_work(worker, 0);
+    }
     /* It is its owner's again, who does with it as he likes: who still sends it sends rubbish. But for the runs, whose
      * shards the session's own arrays are indexed by. */
     const size_t runs = push->runs * sizeof(struct rows_run);

@@ -123,7 +123,7 @@ uint8_t *rogue_pack(const struct rogue *rogue, size_t *bytes) {
     for (uint32_t i = 0; i < rogue->count; i++) {
         const struct cell *cell = rogue->pieces[i].cell;
         float values[LIMIT_BLOCK_LOW];
-        oracle_values(cell, rogue->pieces[i].n, values);
+        oracle_values(rogue->stage->oracle, cell, rogue->pieces[i].n, values);
         values[cell->elements - 1] = rogue->pieces[i].poisoned ? NAN : values[cell->elements - 1];
         memcpy(at, values, cell->elements * sizeof(float));
         at += cell->elements * sizeof(float);

@@ -9,7 +9,8 @@ void worker_init(struct worker *worker, struct stage *stage, unsigned index) {
     memset(worker, 0, sizeof *worker);
     worker->stage = stage;
     worker->index = index;
-    snprintf(worker->name, sizeof worker->name, "worker %u", index);
+    worker->reads = stage->reader && index + 1 == WORKER_MOST;
+    snprintf(worker->name, sizeof worker->name, "%s %u", worker->reads ? WORKER_READER : "worker", index);
 }
 
 /* ---- what it does ---- */
@@ -44,9 +45,17 @@ static void act(void *user, uint64_t generation) {
     }
     if (worker->leaving && !worker->stopped) {
         if (worker->outstanding == 0) {
+            pacer_leave(worker);
             say_goodbye(worker);
         } else {
             schedule_at(stage->schedule, stage->schedule->now + MILLISECOND, act, worker, generation);
+        }
+        return;
+    }
+    if (stage->paced && !worker->stopped) {
+        const uint64_t pause = step_act(worker);
+        if (pause > 0) {
+            schedule_at(stage->schedule, stage->schedule->now + pause, act, worker, generation);
         }
         return;
     }
@@ -77,6 +86,9 @@ void worker_come(struct worker *worker) {
     worker->up = true;
     worker->stopped = worker->leaving = false;
     worker->line_count = 0;
+    worker->step = STEP_ENTER;
+    worker->blocked = false;
+    pacer_init(&worker->pacer);
     schedule_trace(stage->schedule, "%s begins life %u", worker->name, worker->life);
     schedule_bytes(stage->schedule, session_id, sizeof session_id);
     for (uint32_t i = 0; i < stage->host_count; i++) {
@@ -95,6 +107,7 @@ static void finish_life(struct worker *worker) {
     }
     oracle_end(worker->stage->oracle, worker->life);
     push_free_all(worker);
+    pacer_finish(&worker->pacer);
     worker->outstanding = 0;
 }
 
@@ -136,7 +149,8 @@ void worker_stop(struct worker *worker, uint64_t duration) {
 }
 
 bool worker_is_done(const struct worker *worker) {
-    bool done = worker->up && !worker->stopped && worker->quota == 0 && worker->outstanding == 0;
+    bool done =
+        step_is_done(worker) && worker->up && !worker->stopped && worker->quota == 0 && worker->outstanding == 0;
     for (size_t i = 0; i < worker->line_count && done; i++) {
         done = session_outstanding(worker->lines[i].session) == 0;
     }

@@ -9,11 +9,15 @@
 #include "client/session.h"
 #include "tests/schedules/host.h"
 #include "tests/schedules/oracle.h"
+#include "tests/schedules/pacer.h"
 
 struct push;
 struct worker;
 
-#define WORKER_LINES 8
+#define WORKER_LINES  8
+#define HASTE         50 /* permille of pulls that are left out in any case */
+#define WORKER_MOST   4
+#define WORKER_READER "reader" /* how names of those begin that may only read */
 
 /* What all workers see. */
 struct stage {
@@ -25,16 +29,22 @@ struct stage {
     uint32_t host_count;
     const struct tensor_info *tensors; /* what cells name by index */
     /* How workers behave; of the draws of this schedule. */
-    unsigned impatient; /* permille of requests with a deadline that may pass */
-    unsigned poisoned;  /* of requests with a piece that the server refuses */
-    unsigned starved;   /* of deadlines that pass without memory for what is given up */
-    unsigned malformed; /* of requests that it refuses whole */
-    unsigned depth;     /* requests under way, at most */
-    uint64_t pause;     /* between two requests, at most */
-    uint64_t patience;  /* how long a line waits for a server to come back */
-    uint64_t window;    /* of sessions, in bytes */
-    bool forgetful;     /* servers forget sessions so soon that nothing is sure about what is not answered */
-    uint64_t submitted; /* requests that bring something */
+    unsigned impatient;       /* permille of requests with a deadline that may pass */
+    unsigned poisoned;        /* of requests with a piece that the server refuses */
+    unsigned starved;         /* of deadlines that pass without memory for what is given up */
+    unsigned malformed;       /* of requests that it refuses whole */
+    unsigned depth;           /* requests under way, at most */
+    uint64_t pause;           /* between two requests, at most */
+    uint64_t patience;        /* how long a line waits for a server to come back */
+    uint64_t window;          /* of sessions, in bytes */
+    bool forgetful;           /* servers forget sessions so soon that nothing is sure about what is not answered */
+    bool paced;               /* workers count clocks */
+    bool reader;              /* the last of them may only read */
+    unsigned hasty;           /* permille of pulls that are left out */
+    uint64_t lease;           /* nanoseconds */
+    uint32_t wait_ms;         /* of pulls, at most */
+    uint64_t steps, timeouts; /* of paced workers: clocks that they began; pulls whose wait was over */
+    uint64_t submitted;       /* requests that bring something */
     uint64_t reconnects;
 };
 
@@ -75,6 +85,11 @@ struct worker {
     unsigned quota;      /* requests still to be made */
     uint64_t generation; /* of what is planned; older plans are void */
     uint64_t stops;
+    bool reads; /* may do nothing else */
+    struct pacer pacer;
+    enum step { STEP_ENTER, STEP_PULL, STEP_ASKED, STEP_PUSH, STEP_WAIT } step; /* of a paced one */
+    bool pull_failed;
+    bool blocked; /* until a request ends */
     char name[16];
 };
 
@@ -94,7 +109,8 @@ void worker_stop(struct worker *worker, uint64_t duration);
 /* Has made all its requests, and all are answered: also what goes on behind the scenes. */
 bool worker_is_done(const struct worker *worker);
 
-/* ---- of its own files: worker.c (life, what it does), line.c (connections), push.c (requests) ---- */
+/* ---- of its own files: worker.c (life, what it does), line.c (connections), push.c (requests), step.c (of a paced
+ * one) ---- */
 
 void line_init(struct line *line, struct worker *worker, struct host *host, uint32_t thread, const uint8_t *session_id);
 /* Its session's requests are not told. */
@@ -107,6 +123,23 @@ struct age line_age(const struct line *line);
 
 /* Makes one request of the worker's on one of its lines, drawn at random; false when there is no cell for it. */
 bool push_make(struct worker *worker);
+
+/* Or this one. */
+struct push_order {
+    struct line *line;
+    unsigned type;
+    bool creates, erasing;
+    uint64_t clock;   /* of a paced world */
+    uint32_t wait_ms; /* of a pull that waits for others */
+};
+bool push_send(struct worker *worker, const struct push_order *order);
+
+/* A paced worker does what is next: pulls, pushes, goes on to the next clock. Returns when it wants to be called again,
+ * in nanoseconds; 0: not before it has something to do. */
+uint64_t step_act(struct worker *worker);
+/* Neither at a clock nor entering. */
+bool step_is_done(const struct worker *worker);
+
 void push_free_all(struct worker *worker);
 
 #endif

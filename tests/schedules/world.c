@@ -6,6 +6,7 @@
 
 #include "tests/schedules/world_state.h"
 
+#define PACED         400            /* permille of worlds in which workers count clocks */
 #define HEALED_TIME   (300 * SECOND) /* of virtual time, and */
 #define HEALED_EVENTS 2000000u       /* events in which all must come to an end */
 #define SAFETY_EVENTS 2000000u
@@ -17,8 +18,8 @@ unsigned long long schedules_numbered, schedules_away_ns, schedules_memory_ns;
 /* How many sessions servers know, and how long they have to. In a forgetful world hardly longer than it takes to come
  * back. */
 static void draw_limits(struct world *world) {
-    world->forgetful = schedule_chance(&world->schedule, 200);
-    schedules_numbered = world->forgetful ? world->worker_count : 6;
+    world->forgetful = schedule_chance(&world->schedule, 450) && !world->paced;
+    schedules_numbered = world->forgetful ? world->worker_count : world->worker_count + (world->paced ? 4 : 2);
     schedules_away_ns = world->forgetful ? 50 * MILLISECOND : 60 * SECOND;
     schedules_memory_ns = schedules_away_ns * 9 / 10;
     if (world->forgetful) {
@@ -54,13 +55,23 @@ static void draw_stage(struct world *world) {
                             .host_count = world->job.server_count,
                             .tensors = world->tensors,
                             .forgetful = world->forgetful,
+                            .paced = world->paced,
+                            .lease = world->lease_ms * MILLISECOND,
+                            .wait_ms = 4000,
                             .patience = UINT64_MAX,
                             .window = 1u << 20};
+    stage->reader = !world->paced && schedule_chance(schedule, 500);
+    stage->hasty = world->paced && schedule_chance(schedule, 400) ? 600 : HASTE;
     stage->impatient = (unsigned)schedule_below(schedule, 3) * 150;
     stage->poisoned = (unsigned)schedule_below(schedule, 3) * 60;
     stage->malformed = (unsigned)schedule_below(schedule, 2) * 40;
     stage->depth = (unsigned)schedule_between(schedule, 1, 8);
     stage->pause = schedule_between(schedule, 10, 20000) * MICROSECOND;
+    if (stage->hasty > HASTE && schedule_chance(schedule, 500)) {
+        /* Those who are ahead are heard of late. */
+        world->network.faults.cut = 1000;
+        world->network.faults.cut_most = 1500;
+    }
     if (schedule_chance(schedule, 300)) {
         stage->patience = schedule_between(schedule, 1, 1000) * MILLISECOND;
     }
@@ -70,6 +81,8 @@ static void draw_stage(struct world *world) {
     if (schedule_chance(schedule, 300)) {
         /* Without memory for what is given up, of which there is much. */
         stage->starved = 600;
+        stage->reader = !world->paced && schedule_chance(schedule, 500);
+        stage->hasty = world->paced && schedule_chance(schedule, 400) ? 600 : HASTE;
         stage->impatient = 500;
         stage->depth = 12;
     }
@@ -107,7 +120,8 @@ static void strike_worker(struct world *world, enum strike strike) {
     } else {
         worker_leave(worker);
     }
-    schedule_at(schedule, schedule->now + schedule_between(schedule, 0, SECOND), come_back, world, index);
+    const uint64_t away = world->paced ? 2 * world->lease_ms * MILLISECOND : SECOND; /* also beyond its lease */
+    schedule_at(schedule, schedule->now + schedule_between(schedule, 0, away), come_back, world, index);
 }
 
 static void start_again(void *user, uint64_t argument) {
@@ -144,6 +158,9 @@ static void strike(void *user, uint64_t argument) {
         if (what < world->strikes[i]) {
             if (i <= STRIKE_STOPS) {
                 strike_worker(world, (enum strike)i);
+            } else if (i == STRIKE_STOPS + 3) {
+                host_stop(&world->hosts[schedule_below(schedule, world->job.server_count)],
+                          schedule_between(schedule, 1, 6000) * MILLISECOND);
             } else {
                 strike_host(world, i == STRIKE_STOPS + 1);
             }
@@ -161,6 +178,16 @@ static void draw_strikes(struct world *world) {
     world->strikes[STRIKE_STOPS] = schedule_chance(schedule, 400) ? 100 : 0;
     world->strikes[STRIKE_STOPS + 1] = schedule_chance(schedule, 400) ? 100 : 0; /* a server, which keeps its state, */
     world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 250) ? 60 : 0;  /* or does not */
+    world->strikes[STRIKE_STOPS + 3] = schedule_chance(schedule, 400) ? 80 : 0;  /* or is stopped for a while */
+    if (world->paced) {
+        /* No log says who the workers were: servers that have one do not exist yet, and what they would do with clocks
+         * is not defined. */
+        world->strikes[STRIKE_STOPS + 1] = 0;
+        world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 400) ? 100 : 0;
+        world->strikes[STRIKE_DIES] = world->fickle                    ? 300
+                                      : schedule_chance(schedule, 500) ? 200
+                                                                       : world->strikes[STRIKE_DIES];
+    }
     if (world->forgetful) {
         world->strikes[STRIKE_DIES] = 200;
         world->strikes[STRIKE_STOPS] = 200;
@@ -179,8 +206,12 @@ static void heal(struct world *world) {
     network_heal(&world->network);
     world->stage.impatient = 0;
     world->stage.patience = UINT64_MAX;
+    world->stage.wait_ms = LIMIT_WAIT_MS; /* whoever waits waits until he may go on */
+    director_stop(&world->director);
+    intruder_stop(&world->intruder);
     for (uint64_t i = 0; i < world->job.server_count; i++) {
-        start_again(world, i << 1 | 1);
+        start_again(world, i << 1 | !world->paced);
+        host_go_on(&world->hosts[i]);
     }
     for (uint64_t i = 0; i < world->worker_count; i++) {
         come_back(world, i);
@@ -238,8 +269,19 @@ static void add_up(const struct world *world, struct world_totals *totals) {
     totals->losses += world->losses;
     totals->stops += world->stops;
     totals->lives += world->oracle.lives;
+    totals->intrusions += world->intruder.pretended + world->intruder.replayed;
+    totals->closes += world->oracle.closes;
+    totals->kept += world->oracle.kept;
+    totals->clocks += world->stage.steps;
+    totals->changes += world->director.changes;
+    totals->conflicts += world->director.conflicts;
+    totals->paced += world->paced;
     for (uint32_t i = 0; i < world->job.server_count; i++) {
         totals->frames += world->hosts[i].frames;
+        totals->pauses += world->hosts[i].stops;
+        for (uint32_t thread = 0; thread < world->hosts[i].threads; thread++) {
+            totals->waits += world->hosts[i].witnesses[thread].waits;
+        }
     }
     totals->events += world->schedule.executed;
     totals->seconds += world->schedule.now / SECOND;
@@ -251,9 +293,10 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
     schedule_init(schedule, seed, verbose);
     network_init(&world->network, schedule);
     oracle_init(&world->oracle, schedule, &world->job);
+    world->paced = schedule_chance(schedule, PACED);
     world_found(world);
     draw_faults(world);
-    world->worker_count = (unsigned)schedule_between(schedule, 1, WORLD_WORKERS);
+    world->worker_count = (unsigned)schedule_between(schedule, 1, world->fickle ? 2 : WORLD_WORKERS);
     draw_limits(world);
     draw_stage(world);
     for (unsigned i = 0; i < world->worker_count; i++) {
@@ -261,7 +304,14 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
         worker_come(&world->workers[i]);
         worker_work(&world->workers[i], (unsigned)schedule_between(schedule, 10, 60));
     }
-    if (!world->forgetful && schedule_chance(schedule, 500)) {
+    if (world->paced) {
+        director_begin(&world->director, world->fickle ? 200 * MILLISECOND : 1500 * MILLISECOND);
+    }
+    world_drop(world);
+    if (!world->forgetful && schedule_chance(schedule, 300)) {
+        intruder_begin(&world->intruder, schedule, &world->network, world->hosts, world->job.server_count);
+    }
+    if (!world->paced && !world->forgetful && schedule_chance(schedule, 500)) {
         rogue_init(&world->rogue, &world->stage, (unsigned)schedule_between(schedule, 5, 60));
     }
     draw_strikes(world);
@@ -278,6 +328,7 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
         worker_finish(&world->workers[i]);
     }
     rogue_finish(&world->rogue);
+    intruder_finish(&world->intruder);
     world_demolish(world);
     network_finish(&world->network);
     oracle_finish(&world->oracle);

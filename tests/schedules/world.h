@@ -14,7 +14,11 @@
 struct world_totals {
     uint64_t requests, pushes; /* that bring something; their pieces and rows, each of which is counted exactly once */
     uint64_t ok, refused, unknown, died;
-    uint64_t links, cuts, kills, losses;            /* losses: kills with loss of state */
+    uint64_t links, cuts, kills, losses; /* losses: kills with loss of state */
+    uint64_t paced, clocks, closes, kept,
+        waits;                   /* worlds, clocks of workers, closed in a shard; contributions; pulls */
+    uint64_t intrusions, pauses; /* connections of intruders; stops of servers */
+    uint64_t changes, conflicts; /* of the mode */
     uint64_t lives, stops, frames, events, seconds; /* seconds of virtual time */
 };
 

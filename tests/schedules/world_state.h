@@ -2,16 +2,19 @@
 #ifndef CANYON_TESTS_SCHEDULES_WORLD_STATE_H
 #define CANYON_TESTS_SCHEDULES_WORLD_STATE_H
 
+#include "tests/schedules/director.h"
 #include "tests/schedules/host.h"
+#include "tests/schedules/intruder.h"
 #include "tests/schedules/network.h"
 #include "tests/schedules/oracle.h"
 #include "tests/schedules/rogue.h"
 #include "tests/schedules/worker.h"
 
-#define STRIKES       5
+#define STRIKES       6
 #define WORLD_HOSTS   2
 #define WORLD_WORKERS 4
-#define WORLD_TENSORS 6
+#define WORLD_TENSORS 8
+#define WORLD_DROPPED 7 /* the tensor that is dropped meanwhile */
 
 struct world {
     struct schedule schedule;
@@ -26,7 +29,12 @@ struct world {
     struct tensor_info tensors[WORLD_TENSORS];
     struct inner inner;        /* who asks from within */
     unsigned strikes[STRIKES]; /* permille of each kind */
-    bool forgetful;            /* servers forget sessions soon */
+    bool paced;                /* workers count clocks, and there are modes */
+    bool fickle;               /* now and then nobody lives, and the mode changes often */
+    uint32_t lease_ms;
+    struct director director;
+    struct intruder intruder;
+    bool forgetful; /* servers forget sessions soon */
     uint64_t longest_stop;
     bool healed;
     uint64_t kills, losses, stops;
@@ -34,6 +42,8 @@ struct world {
 
 /* A job, its servers, its tensors and tables, and the oracle's cells. */
 void world_found(struct world *world);
+/* Plans that a tensor is dropped, on one thread after another. */
+void world_drop(struct world *world);
 void world_demolish(struct world *world);
 
 /* Reads every cell, and lets the oracle judge; replays the logs. */
