@@ -155,12 +155,33 @@ static void refuse(struct handler *handler, struct wait *wait, const struct erro
 }
 
 static void execute(struct handler *handler, struct wait *wait) {
+    waits_take(&handler->waits, wait);
     struct error error = {.status = CANYON_OK};
     struct request request = {.peer = wait->peer, .id = wait->frame.header.request, .released = true};
     if (handler_execute(handler, &request, &wait->frame, &error) != CANYON_OK) {
         reply_error(handler, &request, &error);
     }
     waits_free(wait);
+}
+
+bool handler_go_on(struct handler *handler, struct handler_peer *peer) {
+    struct wait *wait = peer->ready_first;
+    if (wait != NULL) {
+        execute(handler, wait);
+    }
+    return wait != NULL;
+}
+
+/* Of many that are let go at once each may bring as much as a reply may have: whose peer has a socket, it goes on as
+ * that takes what they bring. */
+static void let_go(struct handler *handler, struct wait *wait) {
+    struct handler_peer *peer = wait->peer;
+    if (peer->wake == NULL) {
+        execute(handler, wait);
+        return;
+    }
+    waits_release(&handler->waits, wait);
+    peer->wake(peer);
 }
 
 /* Only when there is anything new to those that wait: most clocks that are told say nothing to them. */
@@ -173,11 +194,10 @@ static void release(struct handler *handler) {
     if (same) {
         return;
     }
-    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
+    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
         next = wait->next;
         if (may_pull(&pace, wait->clock)) {
-            waits_take(&handler->waits, wait);
-            execute(handler, wait);
+            let_go(handler, wait);
         }
     }
 }
@@ -253,7 +273,8 @@ void clocks_finish(struct handler *handler) {
 }
 
 void clocks_peer_came(struct handler *handler, struct handler_peer *peer) {
-    peer->waiting = 0;
+    peer->waiting = peer->ready = 0;
+    peer->ready_first = peer->ready_last = NULL;
     peer->member = members_find(handler->members, peer->session);
     clocks_heard(handler, peer);
 }
@@ -265,7 +286,12 @@ void clocks_heard(struct handler *handler, struct handler_peer *peer) {
 }
 
 void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer) {
-    for (struct wait *wait = handler->waits.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
+    while (peer->ready_first != NULL) {
+        struct wait *wait = peer->ready_first;
+        waits_take(&handler->waits, wait);
+        waits_free(wait);
+    }
+    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
         next = wait->next;
         if (wait->peer == peer) {
             waits_take(&handler->waits, wait);
@@ -497,10 +523,10 @@ void clocks_tick(struct handler *handler, uint64_t now) {
     if (members_expire(handler->members, now, is_waiting, handler) > 0) {
         proceed(handler);
     }
-    if (handler->waits.count == 0 || handler->waits.earliest > now) {
+    if (handler->waits.waiting.first == NULL || handler->waits.earliest > now) {
         return;
     }
-    for (struct wait *wait = handler->waits.first, *next; wait != NULL; wait = next) {
+    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
         next = wait->next;
         if (wait->deadline <= now) {
             struct error error;
@@ -514,15 +540,15 @@ void clocks_tick(struct handler *handler, uint64_t now) {
 
 uint64_t clocks_wakeup(const struct handler *handler) {
     uint64_t lease = members_wakeup(handler->members);
-    uint64_t wait = handler->waits.count > 0 ? handler->waits.earliest : UINT64_MAX;
+    uint64_t wait = handler->waits.waiting.first != NULL ? handler->waits.earliest : UINT64_MAX;
     return lease < wait ? lease : wait;
 }
 
 void clocks_stop(struct handler *handler) {
     struct error error;
     error_set(&error, CANYON_UNAVAILABLE, "the server is stopping");
-    while (handler->waits.first != NULL) {
-        struct wait *wait = handler->waits.first;
+    while (handler->waits.waiting.first != NULL) {
+        struct wait *wait = handler->waits.waiting.first;
         waits_take(&handler->waits, wait);
         refuse(handler, wait, &error);
     }

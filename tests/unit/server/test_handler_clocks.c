@@ -1,152 +1,10 @@
 /* Clocks and modes at a handler, in virtual time: pulls that wait and are let go, what they wait for, leases, clocks
  * that close on several threads, and what is counted. */
-#include "tests/unit/server/rows_fixture.h"
+#include "tests/unit/server/clocks_fixture.h"
 
 #include <math.h>
 
 #include "server/handler_state.h"
-
-#define ELEMENTS 5000 /* five blocks */
-
-static struct bench bench;
-static struct worker anna, bert;
-static struct tensor_info tensor;
-
-static int setup(void **state) {
-    (void)state;
-    bench_init(&bench, 2, 2, 16, 1024);
-    worker_come(&anna, &bench, 1, "anna");
-    worker_come(&bert, &bench, 2, "bert");
-    const struct tensor_spec spec = fixture_spec("w", ELEMENTS, "sgd:lr=1");
-    tensor = worker_create(&anna, &spec);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    worker_go(&anna);
-    worker_go(&bert);
-    bench_finish(&bench);
-    return 0;
-}
-
-static struct message_entered enter(struct client *client, uint32_t rank) {
-    const struct message_enter message = {.rank = rank};
-    struct message_entered entered;
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    uint64_t request = client_ask(client, FRAME_ENTER, bytes, message_pack_enter(&message, bytes), NULL, 0);
-    struct reply *reply = client_take(client, request, FRAME_ENTERED);
-    assert_int_equal(message_unpack_entered(reply->message, reply->header.message_bytes, &entered, NULL), CANYON_OK);
-    reply_free(reply);
-    return entered;
-}
-
-/* On every thread, as shard 0's says which rank. */
-static uint64_t worker_enter(struct worker *worker) {
-    struct message_entered entered = enter(&worker->clients[0], 0);
-    uint64_t clock = entered.clock;
-    for (uint32_t i = 1; i < bench.servers * bench.threads; i++) {
-        const struct message_entered there = enter(&worker->clients[i], entered.rank + 1);
-        assert_int_equal(there.rank, entered.rank);
-        clock = there.clock > clock ? there.clock : clock;
-    }
-    return clock;
-}
-
-static uint64_t ask_clock(struct client *client, uint64_t clock, bool leave) {
-    const struct message_clock message = {.clock = clock, .leave = leave};
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    return client_ask(client, FRAME_CLOCK, bytes, message_pack_clock(&message, bytes), NULL, 0);
-}
-
-static struct message_clocked tell(struct client *client, uint64_t clock) {
-    struct message_clocked clocked;
-    uint64_t request = ask_clock(client, clock, false);
-    struct reply *reply = client_take(client, request, FRAME_CLOCKED);
-    assert_int_equal(message_unpack_clocked(reply->message, reply->header.message_bytes, &clocked, NULL), CANYON_OK);
-    reply_free(reply);
-    return clocked;
-}
-
-static void worker_clock(struct worker *worker, uint64_t clock) {
-    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
-        (void)tell(&worker->clients[i], clock);
-    }
-}
-
-static uint64_t ask_mode(struct client *client, const char *text, uint64_t from) {
-    struct message_consistency message = {.set = text != NULL, .from = from};
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    if (text != NULL) {
-        assert_int_equal(consistency_parse(text, &message.mode, NULL), CANYON_OK);
-    }
-    return client_ask(client, FRAME_CONSISTENCY, bytes, message_pack_consistency(&message, bytes), NULL, 0);
-}
-
-static struct message_consistency_is take_mode(struct client *client, uint64_t request) {
-    struct message_consistency_is is;
-    struct reply *reply = client_take(client, request, FRAME_CONSISTENCY_IS);
-    assert_int_equal(message_unpack_consistency_is(reply->message, reply->header.message_bytes, &is, NULL), CANYON_OK);
-    reply_free(reply);
-    return is;
-}
-
-static void set_mode(const char *text, uint64_t from) {
-    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
-        struct client *client = &anna.clients[i];
-        const struct message_consistency_is is = take_mode(client, ask_mode(client, text, from));
-        assert_true(is.set && is.from == from);
-    }
-}
-
-static struct client *owner(struct worker *worker, uint32_t block) {
-    return worker_client(worker, "w", block);
-}
-
-static uint32_t length(uint32_t block) {
-    return block < 4 ? 1024 : ELEMENTS - 4 * 1024;
-}
-
-static uint64_t ask_pull(struct worker *worker, uint32_t block, uint64_t clock, uint32_t wait_ms) {
-    const struct message_pieces pieces = {.count = 1,
-                                          .clock = clock,
-                                          .wait_ms = wait_ms,
-                                          .pieces = {{.tensor = tensor.id, .block = block, .elements = length(block)}}};
-    return ask_pieces(owner(worker, block), FRAME_PULL, &pieces, NULL, 0);
-}
-
-static uint64_t ask_push(struct worker *worker, unsigned type, uint32_t block, uint64_t clock, float value) {
-    float values[1024];
-    for (size_t i = 0; i < 1024; i++) {
-        values[i] = value;
-    }
-    const struct message_pieces pieces = {
-        .count = 1, .clock = clock, .pieces = {{.tensor = tensor.id, .block = block, .elements = length(block)}}};
-    return ask_pieces(owner(worker, block), type, &pieces, values, length(block));
-}
-
-/* The first weight that a pull brought. */
-static float take_pulled(struct worker *worker, uint32_t block, uint64_t request) {
-    struct reply *reply = client_take(owner(worker, block), request, FRAME_PULLED);
-    const struct message_piece_results results = results_of(reply);
-    float first;
-    assert_int_equal(results.results[0].status, CANYON_OK);
-    assert_int_equal(reply->header.payload_bytes, length(block) * sizeof(float));
-    memcpy(&first, reply->payload, sizeof first);
-    reply_free(reply);
-    return first;
-}
-
-static struct message_piece_result take_pushed(struct worker *worker, uint32_t block, uint64_t request,
-                                               uint64_t *open) {
-    struct reply *reply = client_take(owner(worker, block), request, FRAME_PUSHED);
-    const struct message_piece_results results = results_of(reply);
-    reply_free(reply);
-    if (open != NULL) {
-        *open = results.clock;
-    }
-    return results.results[0];
-}
 
 /* ---- bounded staleness ---- */
 
@@ -342,6 +200,91 @@ static void so_many_may_wait_on_a_thread(void **state) {
     assert_true(handler->waits.count == 0 && handler->waits.bytes == 0);
 }
 
+/* ---- room for what is let go ---- */
+
+static unsigned woken;
+
+static void wake(struct handler_peer *peer) {
+    (void)peer;
+    woken++;
+}
+
+/* Anna has a socket, whose room she knows; carl has all the room there is. Both wait for bert. Returns the first of her
+ * requests. */
+static uint64_t wait_for_room(struct client *carl, unsigned count) {
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    worker_clock(&anna, 2);
+    client_come(carl, owner(&anna, 0)->handler, 3, "carl");
+    (void)enter(carl, 0);
+    (void)tell(carl, 2);
+    woken = 0;
+    owner(&anna, 0)->peer.wake = wake;
+    const uint64_t first = owner(&anna, 0)->requests + 1;
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(ask_pull(&anna, 0, 2, 1000), first + i);
+    }
+    return first;
+}
+
+static void what_is_let_go_waits_for_room(void **state) {
+    (void)state;
+    struct client carl, *client = owner(&anna, 0);
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 1000, .pieces = {{.tensor = tensor.id, .elements = 1024}}};
+    const uint64_t first = wait_for_room(&carl, 3);
+    const uint64_t other = ask_pieces(&carl, FRAME_PULL, &pull, NULL, 0);
+    assert_false(handler_go_on(client->handler, &client->peer)); /* nobody has let them go */
+    (void)tell(owner(&bert, 0), 2);
+    client_succeeds(&carl, other, FRAME_PULLED);
+    assert_true(woken == 3 && client->waiting == 0);
+    assert_true(client->peer.waiting == 0 && client->peer.ready == 3);
+    /* They wait for no worker, so they are late for nothing; and are no sign of life. */
+    assert_int_equal(members_live(client->handler->members), 3);
+    bench_pass(&bench, 9000);
+    (void)tell(owner(&bert, 0), 2);
+    bench_pass(&bench, 1000);
+    assert_int_equal(client->waiting, 0);
+    assert_int_equal(members_live(client->handler->members), 1);
+    assert_true(handler_wakeup(client->handler) == bench.now + 9000 * MS); /* when bert's lease ends */
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(handler_go_on(client->handler, &client->peer));
+        assert_int_equal(client->waiting, 1);
+        (void)take_pulled(&anna, 0, first + i); /* in the order in which they came */
+    }
+    assert_false(handler_go_on(client->handler, &client->peer));
+    assert_int_equal(client->waiting, 0);
+    client_go(&carl);
+    assert_true(client->handler->waits.count == 0 && client->handler->waits.bytes == 0);
+}
+
+/* It takes memory until it is carried out, and when its peer goes. */
+static void what_is_let_go_counts_as_long_as_it_is_there(void **state) {
+    (void)state;
+    struct client carl, *client = owner(&anna, 0);
+    const uint64_t first = wait_for_room(&carl, HANDLER_WAITS_PER_PEER);
+    client_go(&carl);
+    (void)tell(owner(&bert, 0), 2);
+    (void)tell(client, 3);
+    client_fails(client, ask_pull(&anna, 0, 3, 1000), CANYON_BUSY, "1024");
+    assert_true(handler_go_on(client->handler, &client->peer));
+    (void)take_pulled(&anna, 0, first);
+    const uint64_t waits = ask_pull(&anna, 0, 3, 1000); /* beside those that are ready */
+    assert_int_equal(client->handler->waits.count, HANDLER_WAITS_PER_PEER);
+    bench_pass(&bench, 1000);
+    client_fails(client, waits, CANYON_TIMEOUT, "'bert'");
+    /* What was let go is answered by a server that stops too, as its peer goes on. */
+    handler_stop(client->handler);
+    assert_int_equal(client->waiting, 0);
+    assert_true(handler_go_on(client->handler, &client->peer));
+    (void)take_pulled(&anna, 0, first + 1);
+    client_go(client);
+    assert_true(client->handler->waits.count == 0 && client->handler->waits.bytes == 0);
+    client_come(client, client->handler, 1, "anna");
+    assert_false(handler_go_on(client->handler, &client->peer));
+}
+
 /* What waits is looked through when the lowest clock moves, not whenever somebody tells one. */
 static void what_says_nothing_new_looks_at_no_wait(void **state) {
     (void)state;
@@ -352,7 +295,7 @@ static void what_says_nothing_new_looks_at_no_wait(void **state) {
     worker_clock(&anna, 2);
     const uint64_t first = ask_pull(&anna, 0, 2, 1000);
     const struct handler_pace before = client->handler->pace;
-    struct wait *wait = client->handler->waits.first;
+    struct wait *wait = client->handler->waits.waiting.first;
     const uint64_t clock = wait->clock;
     wait->clock = 0; /* it would be let go if it were looked at */
     (void)tell(client, 2);
@@ -871,8 +814,6 @@ static void workers_and_staleness_are_shown(void **state) {
     client_fails(client, request, CANYON_NOT_FOUND, "0000000000000063");
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_pull_waits_and_holds_up_nothing_else),
@@ -884,6 +825,8 @@ int main(void) {
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
         TEST(so_many_may_wait_on_a_thread),
+        TEST(what_is_let_go_waits_for_room),
+        TEST(what_is_let_go_counts_as_long_as_it_is_there),
         TEST(what_says_nothing_new_looks_at_no_wait),
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
         TEST(what_a_dead_worker_sent_whole_counts),
