@@ -27,10 +27,14 @@
 #define HANDLER_WAITS_PER_PEER 1024
 #define HANDLER_WAITS          65536
 #define HANDLER_WAIT_BYTES     (64u << 20)
+/* All workers of a job often have one key, which so may have most of that room; but not all. */
+#define HANDLER_WAITS_OF_KEY      (HANDLER_WAITS / 4 * 3)
+#define HANDLER_WAIT_BYTES_OF_KEY (HANDLER_WAIT_BYTES / 4 * 3)
 
 struct command;
 struct handler;
 struct member;
+struct sessions_share;
 struct wait;
 
 /* Bytes to send, borrowed for the call. */
@@ -62,12 +66,13 @@ struct handler_peer {
     uint32_t waiting; /* its pulls that wait for clocks, */
     uint32_t ready;   /* and those that did, and wait to be carried out: */
     struct wait *ready_first, *ready_last;
-    struct member *member; /* the worker it is of, once that counts clocks */
-    bool joined;           /* it asked for a rank */
-    bool numbered;         /* its session has numbers here, for all that it needs to know */
-    bool ending;           /* its request is answered by its end */
-    bool ended;            /* it was closed */
-    uint64_t dropping;     /* the tensor that it gives up creating */
+    struct sessions_share *share; /* its key's; NULL in plaintext */
+    struct member *member;        /* the worker it is of, once that counts clocks */
+    bool joined;                  /* it asked for a rank */
+    bool numbered;                /* its session has numbers here, for all that it needs to know */
+    bool ending;                  /* its request is answered by its end */
+    bool ended;                   /* it was closed */
+    uint64_t dropping;            /* the tensor that it gives up creating */
     struct handler_peer *next, *previous;
 };
 

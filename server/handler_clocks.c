@@ -318,6 +318,7 @@ static uint64_t floor_of(const struct handler *handler) {
 static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, uint64_t clock,
                                 struct error *error) {
     const struct member_entry entry = {.session = peer->session,
+                                       .key = peer->entry != NULL ? peer->entry->key : NULL,
                                        .name = peer->name,
                                        .wanted = wanted,
                                        .rules = handler->shards[0] == NULL,

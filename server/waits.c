@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/sessions.h"
+
 #define ALIGNMENT 64 /* of a frame's payload */
 
 static void finish(struct waits *waits, const struct wait_list *list) {
@@ -83,6 +85,14 @@ enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, con
                          "%zu pulls of %llu bytes wait on this server thread, the most that may (%d, %u bytes)",
                          waits->count, (unsigned long long)waits->bytes, HANDLER_WAITS, HANDLER_WAIT_BYTES);
     }
+    const struct sessions_share *share = peer->share;
+    if (share != NULL && (share->waits >= HANDLER_WAITS_OF_KEY || share->wait_bytes >= HANDLER_WAIT_BYTES_OF_KEY)) {
+        return error_set(
+            error, CANYON_BUSY,
+            "%zu pulls of this key, of %llu bytes, wait on this server thread, the most of one key that may "
+            "(%d, %u bytes)",
+            share->waits, (unsigned long long)share->wait_bytes, HANDLER_WAITS_OF_KEY, HANDLER_WAIT_BYTES_OF_KEY);
+    }
     struct wait *wait = copy_of(frame);
     if (wait == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to let a pull wait");
@@ -95,6 +105,10 @@ enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, con
     append(&waits->waiting, wait);
     waits->count++;
     waits->bytes += wait->bytes;
+    if (peer->share != NULL) {
+        peer->share->waits++;
+        peer->share->wait_bytes += wait->bytes;
+    }
     peer->waiting++;
     return CANYON_OK;
 }
@@ -119,6 +133,10 @@ void waits_take(struct waits *waits, struct wait *wait) {
     leave(wait->ready ? &waits->ready : &waits->waiting, wait);
     waits->count--;
     waits->bytes -= wait->bytes;
+    if (peer->share != NULL) {
+        peer->share->waits--;
+        peer->share->wait_bytes -= wait->bytes;
+    }
     if (!wait->ready) {
         peer->waiting--;
         return;

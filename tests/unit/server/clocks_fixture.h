@@ -3,6 +3,7 @@
 #ifndef CANYON_TESTS_UNIT_SERVER_CLOCKS_FIXTURE_H
 #define CANYON_TESTS_UNIT_SERVER_CLOCKS_FIXTURE_H
 
+#include "tests/unit/server/keyed.h"
 #include "tests/unit/server/rows_fixture.h"
 
 #define ELEMENTS 5000 /* five blocks */

@@ -285,6 +285,47 @@ static void what_is_let_go_counts_as_long_as_it_is_there(void **state) {
     assert_false(handler_go_on(client->handler, &client->peer));
 }
 
+/* ---- keys ---- */
+
+static uint64_t ask_enter(struct client *client) {
+    const struct message_enter message = {.rank = 0};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    return client_ask(client, FRAME_ENTER, bytes, message_pack_enter(&message, bytes), NULL, 0);
+}
+
+/* Members, and pulls that wait, are those of their keys. */
+static void a_key_has_its_share(void **state) {
+    (void)state;
+    static struct keyed many[MEMBERS_OF_KEY + 1], other, more;
+    struct handler *handler = owner(&bert, 0)->handler;
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 1000, .pieces = {{.tensor = tensor.id, .elements = 1024}}};
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&bert);
+    for (unsigned i = 0; i < MEMBERS_OF_KEY; i++) {
+        come_to(&many[i], handler, 1000 + i, "worker", 'a', "");
+        client_succeeds(&many[i].client, ask_enter(&many[i].client), FRAME_ENTERED);
+    }
+    come_to(&more, handler, 10, "worker", 'a', "");
+    client_fails(&more.client, ask_enter(&more.client), CANYON_BUSY, "3072 workers with this key");
+    client_fails(&more.client, ask_clock(&more.client, 1, false), CANYON_BUSY, "3072 workers with this key");
+    come_to(&other, handler, 11, "worker", 'b', "");
+    client_succeeds(&other.client, ask_enter(&other.client), FRAME_ENTERED);
+    /* As if all the others had so many: to have them wait is for test_waits. */
+    many[0].client.peer.share->waits = HANDLER_WAITS_OF_KEY - 1;
+    (void)ask_pieces(&many[0].client, FRAME_PULL, &pull, NULL, 0);
+    assert_int_equal(many[0].client.waiting, 0);
+    client_fails(&many[1].client, ask_pieces(&many[1].client, FRAME_PULL, &pull, NULL, 0), CANYON_BUSY,
+                 "49152 pulls of this key");
+    (void)ask_pieces(&other.client, FRAME_PULL, &pull, NULL, 0);
+    assert_int_equal(other.client.waiting, 0);
+    for (unsigned i = 0; i < MEMBERS_OF_KEY; i++) {
+        go(&many[i]);
+    }
+    go(&more);
+    go(&other);
+}
+
 /* What waits is looked through when the lowest clock moves, not whenever somebody tells one. */
 static void what_says_nothing_new_looks_at_no_wait(void **state) {
     (void)state;
@@ -816,37 +857,22 @@ static void workers_and_staleness_are_shown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_pull_waits_and_holds_up_nothing_else),
-        TEST(time_names_who_is_waited_for),
-        TEST(leases_and_leaving_let_pulls_go),
-        TEST(a_thread_that_was_stopped_judges_nobody_by_it),
-        TEST(parts_of_a_frame_are_signs_of_life),
-        TEST(what_is_parked_is_no_sign_of_life),
-        TEST(who_does_not_count_does_not_wait),
-        TEST(so_many_may_wait),
-        TEST(so_many_may_wait_on_a_thread),
-        TEST(what_is_let_go_waits_for_room),
-        TEST(what_is_let_go_counts_as_long_as_it_is_there),
-        TEST(what_says_nothing_new_looks_at_no_wait),
-        TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
-        TEST(what_a_dead_worker_sent_whole_counts),
-        TEST(a_successor_counts_for_itself),
-        TEST(enough_workers_close_a_clock),
-        TEST(contributions_count_against_the_limit),
-        TEST(rows_are_kept_until_their_clock_closes),
-        TEST(rows_that_are_kept_count_against_the_limit),
-        TEST(rows_that_are_kept_are_built_again),
-        TEST(a_pull_or_push_tells_its_clock),
-        TEST(where_nobody_waits_it_tells_nothing),
-        TEST(what_is_contributed_to_keeps_its_mode),
-        TEST(what_was_taken_is_answered_as_it_was),
-        TEST(who_does_not_count_cannot_contribute),
-        TEST(one_absurd_clock_ends_nothing),
-        TEST(a_clock_that_was_reached_cannot_get_another_mode),
-        TEST(threads_judge_alike_what_has_begun),
-        TEST(a_mode_stays_while_its_clock_is_open),
-        TEST(a_mode_closes_what_nobody_will),
-        TEST(workers_and_staleness_are_shown),
+        TEST(a_pull_waits_and_holds_up_nothing_else), TEST(time_names_who_is_waited_for),
+        TEST(leases_and_leaving_let_pulls_go),        TEST(a_thread_that_was_stopped_judges_nobody_by_it),
+        TEST(parts_of_a_frame_are_signs_of_life),     TEST(what_is_parked_is_no_sign_of_life),
+        TEST(who_does_not_count_does_not_wait),       TEST(so_many_may_wait),
+        TEST(so_many_may_wait_on_a_thread),           TEST(a_key_has_its_share),
+        TEST(what_is_let_go_waits_for_room),          TEST(what_is_let_go_counts_as_long_as_it_is_there),
+        TEST(what_says_nothing_new_looks_at_no_wait), TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
+        TEST(what_a_dead_worker_sent_whole_counts),   TEST(a_successor_counts_for_itself),
+        TEST(enough_workers_close_a_clock),           TEST(contributions_count_against_the_limit),
+        TEST(rows_are_kept_until_their_clock_closes), TEST(rows_that_are_kept_count_against_the_limit),
+        TEST(rows_that_are_kept_are_built_again),     TEST(a_pull_or_push_tells_its_clock),
+        TEST(where_nobody_waits_it_tells_nothing),    TEST(what_is_contributed_to_keeps_its_mode),
+        TEST(what_was_taken_is_answered_as_it_was),   TEST(who_does_not_count_cannot_contribute),
+        TEST(one_absurd_clock_ends_nothing),          TEST(a_clock_that_was_reached_cannot_get_another_mode),
+        TEST(threads_judge_alike_what_has_begun),     TEST(a_mode_stays_while_its_clock_is_open),
+        TEST(a_mode_closes_what_nobody_will),         TEST(workers_and_staleness_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
