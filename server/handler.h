@@ -84,7 +84,11 @@ struct handler_environment {
     void *user;
     const struct memory *memory; /* for parameters, of this handler's thread alone; NULL for the C library's */
     uint32_t lease_ms;           /* how long a worker that says nothing is waited for; 0 for MEMBERS_LEASE_MS */
-    uint64_t state_limit;        /* most bytes of weights and slots these shards may hold together; 0 for no limit */
+    /* Most bytes that these shards may hold together, of parameters, optimizer state, contributions to clocks that are
+     * open and what is remembered of sessions; 0 for no limit. What else a thread keeps has bounds of its own: waits
+     * and parked requests above, MEMBERS_ENTRIES workers that count clocks (under 600 bytes each), LIMIT_TENSORS
+     * tensors. */
+    uint64_t state_limit;
 };
 
 /* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server

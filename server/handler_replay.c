@@ -100,7 +100,9 @@ enum canyon_status handler_replay(struct handler *handler, uint32_t index, const
     }
     command = MUTANT(ledger_not_in_replay) ? &stripped : command;
     const uint64_t sequence = shard_sequence(shard), before = bytes_before(handler, shard, command);
+    const uint64_t sessions = shard_session_bytes(shard);
     enum canyon_status status = shard_apply(shard, command, &reply, error);
+    handler->state_bytes += shard_session_bytes(shard) - sessions;
     if (command->kind == COMMAND_REFUSE && reply.sequence != 0) {
         status = CANYON_OK; /* as it was then */
     }

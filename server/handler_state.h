@@ -67,7 +67,7 @@ struct handler {
     struct shard **shards;   /* job->shards of them; NULL where another thread owns it */
     const struct shard *any; /* one of them, for what is the same in all; NULL where there is none */
     struct directory tensors;
-    uint64_t state_bytes; /* of all tensors here */
+    uint64_t state_bytes; /* of all tensors here, and of what shards remember of sessions */
     uint64_t undefined[HANDLER_UNDEFINED];
     uint64_t undefined_home[HANDLER_UNDEFINED]; /* where the blocks of these were */
     size_t undefined_next;                      /* place of the oldest, which the next one takes */
