@@ -63,8 +63,7 @@ static enum canyon_status follow(struct handler *handler, const struct shard *sh
         count_growth(handler, shard, command, before);
     }
     if (status == CANYON_OK && command->number != 0) {
-        status = sessions_restore(handler->sessions, command->session,
-                                  handler->environment->now(handler->environment->user), error);
+        status = sessions_restore(handler->sessions, command->session, handler_now(handler), error);
     }
     return status;
 }

@@ -31,7 +31,7 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
 
 /* Notes that the request's session has numbers, once. */
 static enum canyon_status note_session(struct handler *handler, const struct request *request, struct error *error) {
-    const uint64_t now = handler->environment->now(handler->environment->user);
+    const uint64_t now = handler_now(handler);
     uint8_t evicted[SESSION_BYTES];
     bool evicts = false;
     enum canyon_status status =
@@ -304,6 +304,6 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
         }
     }
     reply_send(handler, request, FRAME_LEFT, 0, 0);
-    clocks_leave(handler, request->peer->session);
+    membership_leave(handler, request->peer->session);
     return CANYON_OK;
 }
