@@ -224,6 +224,9 @@ static void seat_frame(struct seat *seat, const struct frame *frame) {
 static void seat_read(struct seat *seat) {
     struct host *host = seat->host;
     while (!seat->over && !seat->closing && seat->out_bytes < OUT_HIGH) {
+        if (seat->greeted && handler_go_on(host->handlers[seat->thread], &seat->peer)) {
+            continue; /* what waited for others comes first */
+        }
         struct frame frame;
         struct error error;
         const enum frame_reader_result result = frame_reader_next(&seat->reader, &frame, &error);
@@ -261,6 +264,20 @@ static void seat_turn(struct seat *seat) {
             seat_over(other, false);
         }
     }
+}
+
+static void be_woken(void *user, uint64_t argument) {
+    struct seat *seat = user;
+    (void)argument;
+    if (!seat->over && !seat->host->stopped) {
+        seat_turn(seat);
+    }
+}
+
+/* handler_peer's: something that waited may go on. */
+static void seat_wake(struct handler_peer *peer) {
+    struct seat *seat = (struct seat *)(void *)peer;
+    schedule_at(seat->host->schedule, seat->host->schedule->now, be_woken, seat, 0);
 }
 
 static void seat_readable(void *user) {
@@ -312,6 +329,7 @@ bool host_accept(void *user, struct link *link) {
     seat->link = link;
     seat->peer.send = seat_send;
     seat->peer.close = seat_close;
+    seat->peer.wake = seat_wake;
     seat->peer.role = ROLE_ADMIN;
     if (frame_reader_init(&seat->reader, handler_payload_limit(host->job), NULL, NULL, &error) != CANYON_OK) {
         schedule_memory(NULL);
