@@ -73,4 +73,17 @@ void witness_gone(struct witness *witness, const void *seat);
 /* A command takes its place in a shard of the thread, and is not noted in the oracle yet. */
 void witness_noted(struct witness *witness, uint32_t shard, const struct command *command);
 
+/* ---- of its own files: witness.c (who lives, what comes in, the log), witness_answer.c (what goes out) ---- */
+
+/* A session's member: NULL, or added, where it has none. */
+struct witness_member *witness_find(struct witness *witness, const uint8_t session[SESSION_BYTES]);
+struct witness_member *witness_member_of(struct witness *witness, const uint8_t session[SESSION_BYTES]);
+bool witness_lives(const struct witness *witness, const struct witness_member *member);
+/* Whoever else has this rank (one more than it) has lost it. */
+void witness_take_rank(struct witness *witness, const uint8_t session[SESSION_BYTES], uint32_t rank);
+
+static inline uint64_t witness_larger(uint64_t one, uint64_t other) {
+    return one > other ? one : other;
+}
+
 #endif
