@@ -2,11 +2,14 @@
 
 #include <string.h>
 
+#include "common/rows.h"
+
 static uint64_t now_of(const struct witness *witness) {
     return witness->oracle->schedule->now;
 }
 
-void witness_forget(struct witness *witness) {
+void witness_forget(struct witness *witness, unsigned era) {
+    witness->era = era;
     witness->count = witness->pending_count = 0;
 }
 
@@ -68,6 +71,30 @@ void witness_take_rank(struct witness *witness, const uint8_t session[SESSION_BY
 
 /* ---- in ---- */
 
+/* What a pull asks for, in its order; no cells where there are others among them. */
+static void note_cells(const struct witness *witness, struct witness_pending *pending, const struct frame *frame) {
+    struct message_pieces pieces = {.count = 0};
+    struct message_rows rows = {.rows = 0};
+    struct error error;
+    const unsigned type = frame->header.type;
+    if (type == FRAME_PULL) {
+        (void)message_unpack_pieces(frame->message, frame->header.message_bytes, &pieces, &error);
+    } else if (type == FRAME_TABLE_PULL) {
+        (void)message_unpack_rows(frame->message, frame->header.message_bytes, &rows, &error);
+    }
+    const uint32_t count = pieces.count + rows.rows;
+    const uint8_t *ids = frame->payload + rows.runs * sizeof(struct rows_run);
+    for (uint32_t i = 0; i < count && count <= WITNESS_CELLS; i++) {
+        uint64_t place = i < pieces.count ? pieces.pieces[i].block : 0;
+        if (rows.rows > 0) {
+            memcpy(&place, ids + i * sizeof place, sizeof place);
+        }
+        pending->cells[i] = pace_cell(witness->oracle, rows.rows > 0 ? rows.table : pieces.pieces[i].tensor, place);
+        pending->cell_count += pending->cells[i] != NULL;
+    }
+    pending->cell_count = pending->cell_count == count ? count : 0;
+}
+
 static void pend(struct witness *witness, const void *seat, const uint8_t *session, const struct frame *frame,
                  uint64_t clock) {
     if (witness->pending_count == WITNESS_PENDING) {
@@ -79,6 +106,7 @@ static void pend(struct witness *witness, const void *seat, const uint8_t *sessi
         .seat = seat, .request = frame->header.request, .clock = clock, .type = frame->header.type};
     const struct witness_member *member = witness_find(witness, session);
     pending->waits = member != NULL && witness_lives(witness, member);
+    note_cells(witness, pending, frame);
     pending->at = now_of(witness);
     memcpy(pending->session, session, SESSION_BYTES);
 }

@@ -7,6 +7,7 @@
  *
  *     a pull at clock c is answered:  bounded staleness s: nobody who surely lives is below c - s
  *                                     synchronous: nobody who surely lives is below c
+ *                                     and it shows exactly what was taken at once and what is of closed clocks
  *     clock c is closed:              nobody who surely lives is at it or below; where the mode has a minimum, so many
  *                                     are beyond
  *     a push of clock c is LATE:      its worker does not surely live at c or below
@@ -21,6 +22,7 @@
 
 #define WITNESS_MEMBERS 64
 #define WITNESS_PENDING 256
+#define WITNESS_CELLS   6
 
 struct witness_member {
     uint8_t session[SESSION_BYTES];
@@ -34,12 +36,15 @@ struct witness_pending {
     const void *seat;
     uint64_t request, clock, at; /* at: when it came */
     unsigned type;
-    bool waits; /* whoever asks surely lived then */
+    bool waits;                        /* whoever asks surely lived then */
+    struct cell *cells[WITNESS_CELLS]; /* that a pull is about */
+    unsigned cell_count;
     uint8_t session[SESSION_BYTES];
 };
 
 struct witness {
     struct oracle *oracle;
+    unsigned era;   /* of the process */
     uint32_t shard; /* one of the thread's: modes are the same in all */
     bool rules;     /* it is the thread that gives ranks */
     uint64_t lease; /* nanoseconds */
@@ -50,8 +55,8 @@ struct witness {
     uint64_t waits; /* pulls that were not answered at once */
 };
 
-/* The process begins anew: nobody is known. Keeps what is counted. */
-void witness_forget(struct witness *witness);
+/* The process begins anew, in that era: nobody is known. Keeps what is counted. */
+void witness_forget(struct witness *witness, unsigned era);
 
 /* The process is stopped; and goes on, before it does anything: leases that would be over for more than a second run
  * on.

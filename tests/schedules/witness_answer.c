@@ -35,6 +35,22 @@ static void check_pull(struct witness *witness, const struct witness_pending *pe
     }
 }
 
+/* The weights themselves: of pieces each in a slice of its own, of rows behind their results. */
+static void check_shown(struct witness *witness, const struct witness_pending *pending,
+                        const struct handler_slice *slices, size_t count) {
+    const bool rows = pending->type == FRAME_TABLE_PULL;
+    const size_t floats = rows && count > 2 ? slices[2].count / sizeof(float) : 0;
+    if (rows ? pending->cell_count == 0 || floats != (size_t)pending->cell_count * pending->cells[0]->elements
+             : count != pending->cell_count + 1) {
+        return; /* something of it is refused */
+    }
+    for (unsigned i = 0; i < pending->cell_count; i++) {
+        const float *weights = slices[rows ? 2 : i + 1].bytes;
+        pace_shown(witness->oracle, pending->cells[i],
+                   rows ? weights + (size_t)i * pending->cells[0]->elements : weights, witness->era);
+    }
+}
+
 /* LATE, where nothing of its clock is closed; or too early, where it is open. `text` explains a refusal. */
 static void check_code(struct witness *witness, const struct witness_pending *pending, enum canyon_status status,
                        const char *text) {
@@ -142,6 +158,9 @@ void witness_out(struct witness *witness, const void *seat, const struct handler
     for (unsigned i = 0; i < witness->pending_count; i++) {
         if (witness->pending[i].seat == seat && witness->pending[i].request == reply.header.request) {
             const struct witness_pending pending = witness->pending[i];
+            if (reply.header.type == FRAME_PULLED || reply.header.type == FRAME_TABLE_PULLED) {
+                check_shown(witness, &pending, slices, count);
+            }
             witness->pending_count--;
             memmove(&witness->pending[i], &witness->pending[i + 1],
                     (witness->pending_count - i) * sizeof witness->pending[0]);
