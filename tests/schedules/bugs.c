@@ -64,6 +64,7 @@ const struct bug bugs[] = {
     {"close_one_early", "a clock is closed when all are at it, not beyond"},
     {"one_closes_for_all", "one worker that has passed a clock closes it"},
     {"minimum_of_the_mode_before", "so many as close a clock of one mode close those of the next mode too"},
+    {"close_forgets_rows", "closing a clock leaves rows of tables to the next"},
     {"close_not_ordered", "closing a clock takes no place in the shard's order"},
     {"mode_of_one_shard", "a mode is set in one shard of a thread alone"},
     {"turn_forgets_open", "a mode leaves a clock open that nobody will close"},

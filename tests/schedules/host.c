@@ -97,7 +97,7 @@ void host_start(struct host *host, bool with_state) {
         host_forget(host);
     }
     for (uint32_t thread = 0; thread < host->threads; thread++) {
-        witness_forget(&host->witnesses[thread]);
+        witness_forget(&host->witnesses[thread], host->era);
     }
     make_handlers(host);
     host_replay(host, host->handlers);

@@ -51,10 +51,10 @@ static void note_close(struct oracle *oracle, uint32_t index, const struct comma
     oracle->closes++;
 }
 
-static struct cell *find(const struct oracle *oracle, uint32_t shard, uint64_t id, uint64_t place) {
+struct cell *pace_cell(const struct oracle *oracle, uint64_t id, uint64_t place) {
     for (unsigned i = 0; i < oracle->count; i++) {
         struct cell *cell = &oracle->cells[i];
-        if (cell->shard == shard && cell->id == id && cell->place == place) {
+        if (cell->id == id && cell->place == place) {
             return cell;
         }
     }
@@ -114,7 +114,7 @@ void pace_noted(struct oracle *oracle, uint32_t shard, unsigned era, const struc
         break;
     case COMMAND_PUSH:
     case COMMAND_CONTRIBUTE:
-        cell = find(oracle, shard, command->tensor, command->block);
+        cell = pace_cell(oracle, command->tensor, command->block);
         if (cell != NULL) {
             note_push(oracle, cell, era, command, command->values);
         }
@@ -122,7 +122,7 @@ void pace_noted(struct oracle *oracle, uint32_t shard, unsigned era, const struc
     case COMMAND_TABLE_PUSH:
     case COMMAND_TABLE_CONTRIBUTE:
         for (size_t i = 0; i < command->rows; i++) {
-            cell = find(oracle, shard, command->tensor, command->ids[i]);
+            cell = pace_cell(oracle, command->tensor, command->ids[i]);
             if (cell != NULL) {
                 note_push(oracle, cell, era, command, command->values + i * cell->elements);
             }
@@ -245,6 +245,24 @@ void pace_seen(struct oracle *oracle, struct cell *cell, const float *weights, u
     }
 }
 
+/* What was taken at once is there. */
+static void check_taken(struct oracle *oracle, const struct cell *cell, const float *weights, unsigned era) {
+    for (unsigned n = 0; n < cell->count; n++) {
+        const struct entry *entry = &cell->entries[n];
+        if (entry->taken == TAKEN_AT_ONCE && entry->taken_era == era && oracle_digit(oracle, weights, n) == 0) {
+            oracle_fail(oracle, cell, "push %u, %s, was taken and is not there", n,
+                        oracle_outcome_name(entry->outcome));
+        }
+    }
+}
+
+void pace_shown(struct oracle *oracle, struct cell *cell, const float *weights, unsigned era) {
+    if (sharp(oracle, cell, era)) {
+        check_all(oracle, cell, weights, UINT64_MAX, era, oracle->shards[cell->shard].closed + 1);
+        check_taken(oracle, cell, weights, era);
+    }
+}
+
 void pace_judge(struct oracle *oracle, struct cell *cell, const float *weights, uint64_t version, struct age age) {
     for (unsigned n = 0; n < cell->count; n++) {
         const struct entry *entry = &cell->entries[n];
@@ -265,11 +283,5 @@ void pace_judge(struct oracle *oracle, struct cell *cell, const float *weights, 
         return;
     }
     check_all(oracle, cell, weights, version, age.era, oracle->shards[cell->shard].closed + 1);
-    for (unsigned n = 0; n < cell->count; n++) {
-        const struct entry *entry = &cell->entries[n];
-        if (entry->taken == TAKEN_AT_ONCE && entry->taken_era == age.era && oracle_digit(oracle, weights, n) == 0) {
-            oracle_fail(oracle, cell, "push %u, %s, was taken and is not there", n,
-                        oracle_outcome_name(entry->outcome));
-        }
-    }
+    check_taken(oracle, cell, weights, age.era);
 }

@@ -7,7 +7,8 @@
  *     no push twice, none of a clock that is closed, none kept where its clock is not synchronous, or not kept where
  *     it is; clocks are closed in their order
  *
- * and against weights that anybody is shown, or that are there after all is over,
+ * and against weights that anybody is shown, when they leave the server and when they come, or that are there in the
+ * end,
  *
  *     of each clock all pushes that were kept or none, each with its share, and all of the clocks before it; none of a
  *     clock that is not closed; versions count closed clocks beside pushes that were taken at once. */
@@ -45,6 +46,11 @@ bool pace_follows(const struct oracle_shard *shard, uint64_t clock);
 /* As oracle_seen and oracle_judge. */
 void pace_seen(struct oracle *oracle, struct cell *cell, const float *weights, uint64_t version, unsigned era,
                uint64_t since, unsigned own);
+/* The same of what a server is about to show just now: all that was taken at once, and all of clocks that are closed.
+ */
+void pace_shown(struct oracle *oracle, struct cell *cell, const float *weights, unsigned era);
+/* A block or row of a tensor of this id; NULL for none that is known. */
+struct cell *pace_cell(const struct oracle *oracle, uint64_t id, uint64_t place);
 void pace_judge(struct oracle *oracle, struct cell *cell, const float *weights, uint64_t version, struct age age);
 
 #endif

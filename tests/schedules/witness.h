@@ -7,6 +7,7 @@
  *
  *     a pull at clock c is answered:  bounded staleness s: nobody who surely lives is below c - s
  *                                     synchronous: nobody who surely lives is below c
+ *                                     and it shows exactly what was taken at once and what is of closed clocks
  *     clock c is closed:              nobody who surely lives is at it or below; where the mode has a minimum, so many
  *                                     are beyond
  *     a push of clock c is LATE:      its worker does not surely live at c or below
@@ -21,6 +22,7 @@
 
 #define WITNESS_MEMBERS 64
 #define WITNESS_PENDING 256
+#define WITNESS_CELLS   6
 
 struct witness_member {
     uint8_t session[SESSION_BYTES];
@@ -34,12 +36,15 @@ struct witness_pending {
     const void *seat;
     uint64_t request, clock, at; /* at: when it came */
     unsigned type;
-    bool waits; /* whoever asks surely lived then */
+    bool waits;                        /* whoever asks surely lived then */
+    struct cell *cells[WITNESS_CELLS]; /* that a pull is about */
+    unsigned cell_count;
     uint8_t session[SESSION_BYTES];
 };
 
 struct witness {
     struct oracle *oracle;
+    unsigned era;   /* of the process */
     uint32_t shard; /* one of the thread's: modes are the same in all */
     bool rules;     /* it is the thread that gives ranks */
     uint64_t lease; /* nanoseconds */
@@ -50,8 +55,8 @@ struct witness {
     uint64_t waits; /* pulls that were not answered at once */
 };
 
-/* The process begins anew: nobody is known. Keeps what is counted. */
-void witness_forget(struct witness *witness);
+/* The process begins anew, in that era: nobody is known. Keeps what is counted. */
+void witness_forget(struct witness *witness, unsigned era);
 
 /* The process is stopped; and goes on, before it does anything: leases that would be over for more than a second run
  * on.
@@ -72,5 +77,18 @@ void witness_out(struct witness *witness, const void *seat, const struct handler
 void witness_gone(struct witness *witness, const void *seat);
 /* A command takes its place in a shard of the thread, and is not noted in the oracle yet. */
 void witness_noted(struct witness *witness, uint32_t shard, const struct command *command);
+
+/* ---- of its own files: witness.c (who lives, what comes in, the log), witness_answer.c (what goes out) ---- */
+
+/* A session's member: NULL, or added, where it has none. */
+struct witness_member *witness_find(struct witness *witness, const uint8_t session[SESSION_BYTES]);
+struct witness_member *witness_member_of(struct witness *witness, const uint8_t session[SESSION_BYTES]);
+bool witness_lives(const struct witness *witness, const struct witness_member *member);
+/* Whoever else has this rank (one more than it) has lost it. */
+void witness_take_rank(struct witness *witness, const uint8_t session[SESSION_BYTES], uint32_t rank);
+
+static inline uint64_t witness_larger(uint64_t one, uint64_t other) {
+    return one > other ? one : other;
+}
 
 #endif
