@@ -14,7 +14,7 @@ foreach(source ${fault_sources})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "^test_" "" name ${name})
   add_executable(faults_${name} ${source} ${CMAKE_CURRENT_LIST_DIR}/routes.c ${CMAKE_CURRENT_LIST_DIR}/subject.c
-    ${CMAKE_CURRENT_LIST_DIR}/cutting.c)
+    ${CMAKE_CURRENT_LIST_DIR}/cutting.c ${CMAKE_CURRENT_LIST_DIR}/strike.c ${CMAKE_CURRENT_LIST_DIR}/puppet.c)
   target_link_libraries(faults_${name} PRIVATE canyon_fault_proxy canyon_integration_support)
   add_dependencies(faults_${name} canyon-server)
   add_test(NAME faults.${name} COMMAND faults_${name})
