@@ -31,6 +31,10 @@ set_tests_properties(faults.unread PROPERTIES LABELS full)
 add_test(NAME faults.storm_long COMMAND faults_storm)
 set_tests_properties(faults.storm_long PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT CANYON_PUSHES=12000)
 
+# Twenty times as many clocks.
+add_test(NAME faults.modes_long COMMAND faults_modes)
+set_tests_properties(faults.modes_long PROPERTIES LABELS full TIMEOUT 1200 ENVIRONMENT CANYON_CLOCKS=240)
+
 add_executable(half_open_peer ${CMAKE_CURRENT_LIST_DIR}/half_open_peer.c)
 target_link_libraries(half_open_peer PRIVATE canyon_integration_support)
 add_test(NAME faults.half_open COMMAND sh ${CMAKE_CURRENT_LIST_DIR}/half_open.sh ${CMAKE_BINARY_DIR})
