@@ -22,7 +22,7 @@ struct stage {
     struct routes routes;
     bool proxied;
     struct puppet *puppets[TROUPE];
-    int connections[TROUPE]; /* the first of each, of the first server's proxy; the next one's are behind */
+    int connections[TROUPE][2]; /* of the proxy: the first of each, and the one behind its last */
     double sums[SUBJECT_KINDS];
 };
 
@@ -91,19 +91,22 @@ static void stage_end(struct stage *stage) {
     routes_stop(&stage->routes);
 }
 
-static void enter_only(struct stage *stage, unsigned number) {
+static void enter(struct stage *stage, unsigned number, uint64_t clock) {
     struct puppet *puppet = stage->puppets[number];
     puppet_aim(puppet, cluster_servers(stage->routes.cluster));
-    stage->connections[number] = stage->proxied ? (int)proxy_count(stage->routes.proxies[0]) : 0;
+    stage->connections[number][0] = stage->proxied ? (int)proxy_count(stage->routes.proxies[0]) : 0;
     (void)must(puppet, (struct puppet_order){.call = PUPPET_CONNECT});
-}
-
-static void enter(struct stage *stage, unsigned number, uint64_t clock) {
-    enter_only(stage, number);
+    stage->connections[number][1] = stage->proxied ? (int)proxy_count(stage->routes.proxies[0]) : 0;
     const uint64_t begins = clock_of(stage->puppets[number]);
     if (begins != clock)
         check_fail("puppet %u begins at clock %llu, not %llu", number, (unsigned long long)begins,
                    (unsigned long long)clock);
+}
+
+/* On what a puppet sends. */
+static void fault(struct stage *stage, unsigned number, const char *text) {
+    for (int connection = stage->connections[number][0]; connection < stage->connections[number][1]; connection++)
+        routes_fault(&stage->routes, connection, PROXY_UP, text);
 }
 
 static void lose(struct stage *stage, unsigned number) {
@@ -161,11 +164,9 @@ static void waits_for(struct puppet *puppet, const char *name, uint64_t since, u
  * tells. */
 static void kill_in_a_push(struct stage *stage, unsigned doomed, uint64_t *random) {
     char faults[64];
-    struct proxy *proxy = stage->routes.proxies[0];
     const uint64_t offset = seed_below(random, (uint64_t)sizes[SUBJECT_VECTOR] * sizeof(float) / 2);
     snprintf(faults, sizeof faults, "stall=%llu", (unsigned long long)offset);
-    for (int connection = stage->connections[doomed]; connection < (int)proxy_count(proxy); connection++)
-        routes_fault(&stage->routes, connection, PROXY_UP, faults);
+    fault(stage, doomed, faults);
     puppet_begin(stage->puppets[doomed], (struct puppet_order){.call = PUPPET_PUSH, .value = 100});
     sleep_ms(50);
     lose(stage, doomed);
@@ -315,10 +316,15 @@ static void a_server_that_stands_still_forgets_nobody(void **state) {
 /* ---- A worker stands still ------------------------------------------------------------------------------------------
  */
 
-/* For longer than its lease, at clock 2. The others wait for it so long and go on; when it goes on itself, its gradient
- * of the clock that is closed is LATE, and it counts again from the next one on. */
-static void a_worker_that_stands_still_is_late(void **state) {
-    (void)state;
+static void expect_late(const struct puppet_answer *answer) {
+    if (answer->status != CANYON_LATE || !strstr(answer->text, "clock 2 is closed"))
+        check_fail("%s, \"%s\" instead of LATE", canyon_status_name(answer->status), answer->text);
+}
+
+/* At clock 2, and for longer than its lease, it stands still, or what it sends does, a push among it. The others wait
+ * for it so long and go on; when it goes on itself, its gradient of the clock that is closed is LATE, and it counts
+ * again from the next one on. */
+static void late(bool network) {
     struct stage stage;
     stage_open(&stage, (const char *const[TROUPE]){"awake", "asleep", NULL, NULL});
     stage_begin(&stage, "sync:sum", true);
@@ -328,24 +334,42 @@ static void a_worker_that_stands_still_is_late(void **state) {
     push_each(&stage, stage.puppets[0], 3);
     check(clock_of(stage.puppets[0]) == 3);
     const uint64_t since = now_ms();
-    puppet_pause(stage.puppets[1]);
+    if (network) {
+        fault(&stage, 1, "stall=0");
+        puppet_begin(stage.puppets[1], (struct puppet_order){.call = PUPPET_PUSH, .value = 1000});
+    } else {
+        puppet_pause(stage.puppets[1]);
+    }
     waits_for(stage.puppets[0], "asleep", since, 2);
     check(live_workers(&stage) == 1);
     push_each(&stage, stage.puppets[0], 3);
     check(clock_of(stage.puppets[0]) == 4);
-    puppet_resume(stage.puppets[1]);
-    for (int kind = 0; kind < SUBJECT_KINDS; kind++) {
-        const struct puppet_answer *answer =
-            puppet_do(stage.puppets[1],
-                      (struct puppet_order){.call = PUPPET_PUSH, .kind = (enum subject_kind)kind, .value = 1000});
-        if (answer->status != CANYON_LATE || !strstr(answer->text, "clock 2 is closed"))
-            check_fail("%s, \"%s\" instead of LATE", canyon_status_name(answer->status), answer->text);
+    if (network) {
+        check(!puppet_is_done(stage.puppets[1]));
+        fault(&stage, 1, "");
+        expect_late(puppet_end(stage.puppets[1]));
+    } else {
+        puppet_resume(stage.puppets[1]);
     }
+    for (int kind = 0; kind < SUBJECT_KINDS; kind++)
+        expect_late(
+            puppet_do(stage.puppets[1],
+                      (struct puppet_order){.call = PUPPET_PUSH, .kind = (enum subject_kind)kind, .value = 1000}));
     check(clock_of(stage.puppets[1]) == 4);
     expect_each(&stage, stage.puppets[1], "what was late does not count");
     step(&stage, 4);
     expect_each(&stage, stage.puppets[0], "after it came back");
     stage_end(&stage);
+}
+
+static void a_worker_that_stands_still_is_late(void **state) {
+    (void)state;
+    late(false);
+}
+
+static void a_worker_whose_network_stands_still_is_late(void **state) {
+    (void)state;
+    late(true);
 }
 
 /* Where nobody has passed its clock meanwhile, that is still open when it goes on, and it contributes to it. With
@@ -383,6 +407,7 @@ int main(void) {
         routes_test(back_while_its_clock_is_open),
         routes_test(a_server_that_stands_still_forgets_nobody),
         routes_test(a_worker_that_stands_still_is_late),
+        routes_test(a_worker_whose_network_stands_still_is_late),
         routes_test(a_worker_that_stands_still_goes_on),
     };
     return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
