@@ -5,7 +5,8 @@
 
 #include "tests/faults/proxy.h"
 
-/* One fault somewhere, which takes up to some 50 ms. `random` is the state of seed_below. */
+/* One fault somewhere, which takes up to some 50 ms, or, where connections are being made, a few times that. `random`
+ * is the state of seed_below. */
 void strike(struct proxy *proxy, uint64_t *random);
 
 /* No more of it. A connection that swallowed something is of no use: those there are end. */

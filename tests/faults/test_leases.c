@@ -114,17 +114,23 @@ static void lose(struct stage *stage, unsigned number) {
     stage->puppets[number] = NULL;
 }
 
-/* One step of all that are there, in turns: looks, pushes, and the next clock. */
+/* Waits as the mode has it, on all threads: so that what is pushed next is for a clock that is open. */
+static void look(struct puppet *puppet) {
+    for (int kind = 0; kind < SUBJECT_KINDS; kind++)
+        (void)must(puppet, (struct puppet_order){.call = PUPPET_PULL, .kind = (enum subject_kind)kind});
+}
+
+/* One step of all that are there, in turns: they push, go on to the next clock, and look. */
 static void step(struct stage *stage, uint64_t clock) {
-    for (unsigned i = 0; i < TROUPE; i++)
-        if (stage->puppets[i])
-            (void)must(stage->puppets[i], (struct puppet_order){.call = PUPPET_PULL});
     for (unsigned i = 0; i < TROUPE; i++)
         if (stage->puppets[i])
             push_each(stage, stage->puppets[i], (float)(1 + i));
     for (unsigned i = 0; i < TROUPE; i++)
         if (stage->puppets[i])
             check(clock_of(stage->puppets[i]) == clock + 1);
+    for (unsigned i = 0; i < TROUPE; i++)
+        if (stage->puppets[i])
+            look(stage->puppets[i]);
 }
 
 static unsigned live_workers(const struct stage *stage) {
@@ -148,10 +154,12 @@ static void waits_for(struct puppet *puppet, const char *name, uint64_t since, u
         puppet_do(puppet, (struct puppet_order){.call = PUPPET_PULL, .timeout_ms = 100});
     snprintf(who, sizeof who, "'%s'", name);
     snprintf(where, sizeof where, "at clock %llu;", (unsigned long long)clock);
-    if (answer->status != CANYON_TIMEOUT || !strstr(answer->text, who) || !strstr(answer->text, where))
+    if (now_ms() - since >= LEASE_MS / 2)
+        print_message("the machine is so slow that the lease may be over: who is waited for was not looked at\n");
+    else if (answer->status != CANYON_TIMEOUT || !strstr(answer->text, who) || !strstr(answer->text, where))
         check_fail("%s, \"%s\" instead of TIMEOUT that names %s %s", canyon_status_name(answer->status), answer->text,
                    who, where);
-    (void)must(puppet, (struct puppet_order){.call = PUPPET_PULL});
+    look(puppet);
     const uint64_t took = now_ms() - since;
     if (took < LEASE_MS / 2 || took > LEASE_MS + SLACK_MS)
         check_fail("%s was waited for %llu ms, its lease is %u", name, (unsigned long long)took, LEASE_MS);
@@ -246,7 +254,8 @@ static void back_while_its_clock_is_open(void **state) {
     push_each(&stage, stage.puppets[0], 70);
     const uint64_t since = now_ms();
     lose(&stage, 0);
-    check(live_workers(&stage) == 2); /* a connection that ends is not the end of a worker */
+    /* A connection that ends is not the end of a worker. */
+    check(live_workers(&stage) == 2 || now_ms() - since >= LEASE_MS / 2);
     await_live(&stage, 1);
     check(now_ms() - since >= LEASE_MS / 2);
     stage.puppets[1] = back;
