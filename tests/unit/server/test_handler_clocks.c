@@ -269,23 +269,6 @@ static void what_is_parked_is_no_sign_of_life(void **state) {
     client_fails(client, parked, CANYON_TIMEOUT, "nowhere");
 }
 
-/* What bert sent may lie unread behind her barrier: that it ends what is overdue of barriers is no time for leases. */
-static void a_barrier_judges_no_lease(void **state) {
-    (void)state;
-    set_mode("ssp:0", 1);
-    (void)worker_enter(&anna);
-    (void)worker_enter(&bert);
-    const struct message_barrier barrier = {.name = "b", .count = 1};
-    uint8_t bytes[LIMIT_MESSAGE_BYTES];
-    struct client *client = &anna.clients[0];
-    bench.now += 10500 * MS;
-    client_succeeds(client, client_ask(client, FRAME_BARRIER, bytes, message_pack_barrier(&barrier, bytes), NULL, 0),
-                    FRAME_BARRIER_PASSED);
-    assert_int_equal(members_live(client->handler->members), 2);
-    bench_pass(&bench, 0);
-    assert_int_equal(members_live(client->handler->members), 1);
-}
-
 static void who_does_not_count_does_not_wait(void **state) {
     (void)state;
     set_mode("ssp:0", 1);
@@ -898,7 +881,6 @@ int main(void) {
         TEST(a_thread_that_was_stopped_judges_nobody_by_it),
         TEST(parts_of_a_frame_are_signs_of_life),
         TEST(what_is_parked_is_no_sign_of_life),
-        TEST(a_barrier_judges_no_lease),
         TEST(who_does_not_count_does_not_wait),
         TEST(so_many_may_wait),
         TEST(so_many_may_wait_on_a_thread),
