@@ -293,8 +293,8 @@ static void end_parked(struct handler *handler, struct parked *parked, const str
     reply_error(handler, &request, error);
 }
 
-void handler_tick(struct handler *handler) {
-    uint64_t now = handler->environment->now(handler->environment->user);
+void handler_end_overdue(struct handler *handler) {
+    const uint64_t now = handler->environment->now(handler->environment->user);
     struct parked *parked = parked_earliest(&handler->parked);
     while (parked != NULL && parked->deadline <= now) {
         struct error error;
@@ -306,7 +306,11 @@ void handler_tick(struct handler *handler) {
         end_parked(handler, parked, &error);
         parked = parked_earliest(&handler->parked);
     }
-    clocks_tick(handler, now);
+}
+
+void handler_tick(struct handler *handler) {
+    handler_end_overdue(handler);
+    clocks_tick(handler, handler->environment->now(handler->environment->user));
 }
 
 void handler_stop(struct handler *handler) {
