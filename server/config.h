@@ -41,7 +41,7 @@ struct config {
     uint32_t connections_per_key;
     bool plaintext;          /* nothing is encrypted and nobody identified, instead of everything and everybody */
     bool plaintext_anywhere; /* even where other machines can connect */
-    uint64_t memory_limit;   /* bytes for parameters, of all threads together; 0 for a share of the machine's: */
+    uint64_t memory_limit;   /* bytes for shards' state, of all threads together; 0 for a share of the machine's: */
     uint32_t memory_percent;
     char pin[AFFINITY_TEXT_BYTES]; /* to which processors the threads are bound */
     char congestion[CONGESTION_NAME_BYTES];

@@ -266,6 +266,11 @@ static void dismiss(struct handler_peer *peer) {
     connection_schedule(connection);
 }
 
+/* The handler's: pulls that waited go on in its turns, among the others' (connection_input_execute). */
+static void wake(struct handler_peer *peer) {
+    connection_schedule((struct connection *)(void *)peer);
+}
+
 /* Greets it on this thread's behalf; it may be refused, which it is told. */
 static void introduce(struct connection *connection) {
     struct connection_host *host = connection->host;
@@ -317,6 +322,7 @@ enum canyon_status connection_open(struct connection_host *host, struct arrival 
     log_quote(arrival->name, connection->label, sizeof connection->label);
     connection->peer.send = connection_send;
     connection->peer.close = dismiss;
+    connection->peer.wake = wake;
     outbox_init(&connection->outbox, &host->pool, host->outbox_cap);
     TAILQ_INSERT_TAIL(&host->all, connection, all);
     ++host->count;

@@ -4,7 +4,9 @@
  * what the socket does not take waits in an outbox. With a channel, bytes received become plaintext in between, which
  * is decrypted straight to where the frame wants it, and replies are sealed straight from parameter memory; a server
  * has connections with a channel, or without, never both. One turn executes a bounded number of frames for a bounded
- * time, so that a greedy client does not starve the others; while much output waits, nothing more is read. Life:
+ * time, so that a greedy client does not starve the others; while much output waits, nothing more is read. Pulls that
+ * waited for other workers and are let go, perhaps a thousand at once, count as frames that are there before all that
+ * is read: they too are executed in turns, and while not much output waits. Life:
  *
  *   OPEN       frames are executed
  *   FLUSHING   nothing more is executed (the client closed, broke the protocol, lost its permission, was ended by the

@@ -199,6 +199,11 @@ void connection_input_execute(struct connection *connection) {
             connection_schedule(connection);
             break;
         }
+        if (handler_go_on(host->handler, &connection->peer)) {
+            ++work;
+            ++frames;
+            continue;
+        }
         enum frame_reader_result result = frame_reader_next(&connection->reader, &frame, &error);
         if (!count_buffer(connection)) {
             refuse_payload(connection);

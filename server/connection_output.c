@@ -150,6 +150,9 @@ void connection_flush(struct connection *connection) {
             break;
         }
         outbox_sent(&connection->outbox, sent);
+        if (connection->known) { /* it reads: while much waits, nothing else that it does is looked at */
+            handler_peer_heard(connection->host->handler, &connection->peer);
+        }
     }
     if (connection->paused && connection->outbox.bytes <= connection->host->high_water / 2) {
         connection->paused = false;

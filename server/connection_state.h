@@ -26,7 +26,8 @@ void connection_refuse(struct connection *connection, const struct error *error)
 
 /* ---- connection_input.c ---- */
 
-/* OPEN: executes frames in the order they came, until input, output or the turn's budget gives out. */
+/* OPEN: carries out pulls that waited and do no more, then frames in the order they came, until input, output or the
+ * turn's budget gives out. */
 void connection_input_execute(struct connection *connection);
 
 /* Draining: whether to wait for more once the receive buffer was found empty. What a client sent before the stop may

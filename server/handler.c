@@ -8,8 +8,6 @@
 
 #include "server/handler_state.h"
 
-#define NANOSECONDS_PER_MS 1000000ull
-
 /* ---- Life ---- */
 
 static bool owns(const struct handler *handler, uint32_t shard) {
@@ -32,7 +30,7 @@ struct handler *handler_create(const struct job *job, uint32_t server, uint32_t 
     handler->workers = workers_create();
     handler->sessions = sessions_create();
     handler->shards = calloc(job->shards, sizeof(struct shard *));
-    if (!clocks_init(handler) || !codecs_init(&handler->codecs, job) ||
+    if (!membership_init(handler) || !codecs_init(&handler->codecs, job) ||
         !tables_init(&handler->tables, job, environment) || handler->workers == NULL || handler->sessions == NULL ||
         handler->shards == NULL) {
         goto failed;
@@ -60,7 +58,8 @@ void handler_destroy(struct handler *handler) {
         return;
     }
     parked_finish(&handler->parked);
-    clocks_finish(handler);
+    waits_finish(&handler->waits);
+    membership_finish(handler);
     for (uint32_t shard = 0; handler->shards != NULL && shard < handler->job->shards; shard++) {
         shard_destroy(handler->shards[shard]);
     }
@@ -110,11 +109,14 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     if (status != CANYON_OK) {
         return status;
     }
+    peer->share = sessions_share(handler->sessions, peer->session);
     peer->numbered = peer->ending = peer->ended = false;
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
-    clocks_peer_came(handler, peer);
+    peer->waiting = peer->ready = 0;
+    peer->ready_first = peer->ready_last = NULL;
+    membership_peer_came(handler, peer);
     peer->previous = NULL;
     peer->next = handler->peers;
     if (peer->next != NULL) {
@@ -151,7 +153,7 @@ void handler_peer_gone(struct handler *handler, struct handler_peer *peer) {
     }
     peer->next = peer->previous = NULL;
     handler->counters.connections--;
-    sessions_go(handler->sessions, peer->session, handler->environment->now(handler->environment->user));
+    sessions_go(handler->sessions, peer->session, handler_now(handler));
     if (peer->joined) {
         peer->joined = false;
         workers_leave(handler->workers, peer->session);
@@ -227,7 +229,7 @@ enum canyon_status handler_execute(struct handler *handler, struct request *requ
 }
 
 void handler_peer_heard(struct handler *handler, struct handler_peer *peer) {
-    clocks_heard(handler, peer);
+    membership_heard(handler, peer);
 }
 
 void handler_frame(struct handler *handler, struct handler_peer *peer, const struct frame *frame) {
@@ -237,7 +239,7 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
     if (peer->ended) {
         return;
     }
-    clocks_heard(handler, peer);
+    membership_heard(handler, peer);
     enum canyon_status status = handler_execute(handler, &request, frame, &error);
     if (status != CANYON_OK && !peer->ending && carries_values(frame->header.type)) {
         struct error gap;
@@ -268,7 +270,7 @@ enum canyon_status handler_park(struct handler *handler, const struct request *r
     if (handler->stopping) {
         return error_set(error, CANYON_UNAVAILABLE, "the server is stopping");
     }
-    waiting.deadline = handler->environment->now(handler->environment->user) + wait_ms * NANOSECONDS_PER_MS;
+    waiting.deadline = handler_now(handler) + wait_ms * NANOSECONDS_PER_MS;
     memcpy(waiting.name, name, strlen(name));
     status = parked_add(&handler->parked, &waiting, spec, &added, error);
     if (status == CANYON_OK && parked != NULL) {
@@ -294,7 +296,7 @@ static void end_parked(struct handler *handler, struct parked *parked, const str
 }
 
 void handler_end_overdue(struct handler *handler) {
-    const uint64_t now = handler->environment->now(handler->environment->user);
+    const uint64_t now = handler_now(handler);
     struct parked *parked = parked_earliest(&handler->parked);
     while (parked != NULL && parked->deadline <= now) {
         struct error error;
@@ -310,7 +312,7 @@ void handler_end_overdue(struct handler *handler) {
 
 void handler_tick(struct handler *handler) {
     handler_end_overdue(handler);
-    clocks_tick(handler, handler->environment->now(handler->environment->user));
+    clocks_tick(handler, handler_now(handler));
 }
 
 void handler_stop(struct handler *handler) {

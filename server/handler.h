@@ -22,15 +22,20 @@
 #define HANDLER_PARKED_PER_PEER 64
 #define HANDLER_PARKED          65536
 
-/* Pulls that wait for the clocks of other workers, apart from those: of one peer, of the whole handler, and the bytes
- * of their messages that the handler keeps meanwhile. Beyond: BUSY. */
+/* Pulls that wait for the clocks of other workers, apart from those, or did and wait to be carried out: of one peer, of
+ * the whole handler, and the bytes of their messages that the handler keeps meanwhile. Beyond: BUSY. */
 #define HANDLER_WAITS_PER_PEER 1024
 #define HANDLER_WAITS          65536
 #define HANDLER_WAIT_BYTES     (64u << 20)
+/* All workers of a job often have one key, which so may have most of that room; but not all. */
+#define HANDLER_WAITS_OF_KEY      (HANDLER_WAITS / 4 * 3)
+#define HANDLER_WAIT_BYTES_OF_KEY (HANDLER_WAIT_BYTES / 4 * 3)
 
 struct command;
 struct handler;
 struct member;
+struct sessions_share;
+struct wait;
 
 /* Bytes to send, borrowed for the call. */
 struct handler_slice {
@@ -46,6 +51,10 @@ struct handler_peer {
     /* The handler has ended it: nothing more that it sends is looked at. What was sent to it is to go out, then it is
      * to be closed; until it is gone, the handler knows it. May be NULL. Must not call the handler. */
     void (*close)(struct handler_peer *peer);
+    /* Pulls of it that waited for clocks may be carried out: it calls handler_go_on, outside of this call, for one
+     * after another as long as it has room for what they bring, and before it gives the handler anything that it
+     * receives. NULL: they are carried out at once, however much they bring. Must not call the handler. */
+    void (*wake)(struct handler_peer *peer);
     uint8_t session[SESSION_BYTES]; /* from its hello */
     char name[LIMIT_NAME_BYTES];    /* from its hello, for texts and logs */
     /* What it may do; the connection changes both, together, when the allow-list does. In plaintext everybody is admin,
@@ -53,14 +62,17 @@ struct handler_peer {
     enum role role;
     const struct allow_entry *entry; /* its key's; borrowed while the peer has it */
     /* The handler's own, set by handler_peer_came: */
-    uint32_t parked;       /* its requests that wait */
-    uint32_t waiting;      /* its pulls that wait for clocks */
-    struct member *member; /* the worker it is of, once that counts clocks */
-    bool joined;           /* it asked for a rank */
-    bool numbered;         /* its session has numbers here, for all that it needs to know */
-    bool ending;           /* its request is answered by its end */
-    bool ended;            /* it was closed */
-    uint64_t dropping;     /* the tensor that it gives up creating */
+    uint32_t parked;  /* its requests that wait */
+    uint32_t waiting; /* its pulls that wait for clocks, */
+    uint32_t ready;   /* and those that did, and wait to be carried out: */
+    struct wait *ready_first, *ready_last;
+    struct sessions_share *share; /* its key's; NULL in plaintext */
+    struct member *member;        /* the worker it is of, once that counts clocks */
+    bool joined;                  /* it asked for a rank */
+    bool numbered;                /* its session has numbers here, for all that it needs to know */
+    bool ending;                  /* its request is answered by its end */
+    bool ended;                   /* it was closed */
+    uint64_t dropping;            /* the tensor that it gives up creating */
     struct handler_peer *next, *previous;
 };
 
@@ -72,7 +84,11 @@ struct handler_environment {
     void *user;
     const struct memory *memory; /* for parameters, of this handler's thread alone; NULL for the C library's */
     uint32_t lease_ms;           /* how long a worker that says nothing is waited for; 0 for MEMBERS_LEASE_MS */
-    uint64_t state_limit;        /* most bytes of weights and slots these shards may hold together; 0 for no limit */
+    /* Most bytes that these shards may hold together, of parameters, optimizer state, contributions to clocks that are
+     * open and what is remembered of sessions; 0 for no limit. What else a thread keeps has bounds of its own: waits
+     * and parked requests above, MEMBERS_ENTRIES workers that count clocks (under 600 bytes each), LIMIT_TENSORS
+     * tensors. */
+    uint64_t state_limit;
 };
 
 /* `job` and `environment` are borrowed for the handler's life. Its shards are those s with job_server_of(s) == server
@@ -92,7 +108,7 @@ uint32_t handler_payload_limit(const struct job *job);
 enum canyon_status handler_peer_came(struct handler *handler, struct handler_peer *peer, struct error *error);
 void handler_peer_gone(struct handler *handler, struct handler_peer *peer);
 
-/* Bytes of it came, of a frame that may be long under way: it lives. */
+/* Bytes of it came, of a frame that may be long under way, or it took some that had waited for it: it lives. */
 void handler_peer_heard(struct handler *handler, struct handler_peer *peer);
 
 /* Executes one request. Every frame gets exactly one reply: now, or when it is unparked; unless its peer goes first or
@@ -109,6 +125,10 @@ enum canyon_status handler_replay(struct handler *handler, uint32_t shard, const
 /* Has this watch a shard of this thread; false when it is not here. */
 bool handler_watch(struct handler *handler, uint32_t shard, void (*watch)(void *user, const struct command *command),
                    void *user);
+
+/* Carries out the next of the pulls that the peer was woken for; false when there is none. They are answered in the
+ * order in which they were let go. */
+bool handler_go_on(struct handler *handler, struct handler_peer *peer);
 
 /* When handler_tick wants to be called: monotonic nanoseconds, UINT64_MAX for not at all. */
 uint64_t handler_wakeup(const struct handler *handler);

@@ -1,12 +1,192 @@
-/* MEMBERS and STALENESS: the workers that count clocks, and how stale pushes were. */
+/* ENTER, CLOCK, MEMBERS, STALENESS: the workers that count clocks, whether they live, and how stale their pushes were.
+ */
 #include "server/handler_state.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-#define NANOSECONDS_PER_MS 1000000ull
+#define PAUSE (1000 * NANOSECONDS_PER_MS) /* a thread that is so late was stopped */
 
-void clocks_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness) {
+static void forget(void *user, struct member *member) {
+    struct handler *handler = user;
+    for (struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
+        peer->member = peer->member == member ? NULL : peer->member;
+    }
+}
+
+bool membership_init(struct handler *handler) {
+    uint32_t lease_ms = handler->environment->lease_ms;
+    handler->members = members_create(lease_ms > 0 ? lease_ms : MEMBERS_LEASE_MS);
+    if (handler->members != NULL) {
+        members_watch(handler->members, forget, handler);
+    }
+    return handler->members != NULL;
+}
+
+void membership_finish(struct handler *handler) {
+    members_destroy(handler->members);
+}
+
+void membership_peer_came(struct handler *handler, struct handler_peer *peer) {
+    peer->member = members_find(handler->members, peer->session);
+    membership_heard(handler, peer);
+}
+
+void membership_heard(struct handler *handler, struct handler_peer *peer) {
+    if (peer->member != NULL && peer->member->live) {
+        members_heard(handler->members, peer->member, handler_now(handler));
+    }
+}
+
+/* ---- clocks that are told ---- */
+
+static enum canyon_status check_clock(const struct handler *handler, uint64_t clock, struct error *error) {
+    const uint64_t open = plan_open(handler), from = plan_of(handler)->from;
+    return members_check_clock(handler->members, clock, open > from ? open : from, error);
+}
+
+/* A message that is made at a clock says as much as a CLOCK, which is not sent again when its connection broke. What
+ * that lets go goes when the request has been carried out (clocks_settle). Where nobody waits it is any number that a
+ * program gives its rows. Of a live one. */
+enum canyon_status membership_hear_clock(struct handler *handler, struct member *member, uint64_t clock,
+                                         struct error *error) {
+    if (clock <= member->clock || consistency_at(plan_of(handler), clock)->mode == CONSISTENCY_ASYNC) {
+        return CANYON_OK;
+    }
+    enum canyon_status status = check_clock(handler, clock, error);
+    if (status == CANYON_OK) {
+        members_advance(handler->members, member, clock, handler_now(handler));
+        plan_close_passed(handler);
+        handler->moved = true;
+    }
+    return status;
+}
+
+/* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. Others before it
+ * were closed where it is not the first of its mode. */
+static uint64_t floor_of(const struct handler *handler) {
+    uint64_t open = plan_open(handler);
+    return open <= members_reached(handler->members) || open > plan_of(handler)->from ? open : 0;
+}
+
+static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, uint64_t clock,
+                                struct error *error) {
+    const struct member_entry entry = {.session = peer->session,
+                                       .key = peer->entry != NULL ? peer->entry->key : NULL,
+                                       .name = peer->name,
+                                       .wanted = wanted,
+                                       .rules = handler->shards[0] == NULL,
+                                       .clock = clock,
+                                       .floor = floor_of(handler),
+                                       .open = plan_open(handler),
+                                       .now = handler_now(handler)};
+    enum canyon_status status = check_clock(handler, clock, error);
+    return status != CANYON_OK ? status : members_enter(handler->members, &entry, &peer->member, error);
+}
+
+enum canyon_status serve_enter(struct handler *handler, const struct request *request, const struct frame *frame,
+                               struct error *error) {
+    struct message_enter message;
+    enum canyon_status status = message_unpack_enter(frame->message, frame->header.message_bytes, &message, error);
+    if (status == CANYON_OK) {
+        status = enter(handler, request->peer, message.rank, message.clock, error);
+    }
+    if (status == CANYON_OK) {
+        const struct member *member = request->peer->member;
+        const struct message_entered entered = {.rank = member->rank,
+                                                .clock = member->clock,
+                                                .lease_ms = members_lease_ms(handler->members),
+                                                .workers = members_live(handler->members)};
+        reply_send(handler, request, FRAME_ENTERED, message_pack_entered(&entered, reply_message(handler)), 0);
+        clocks_proceed(handler);
+    }
+    return status;
+}
+
+/* Of a thread that knows the worker: its clock goes on; otherwise it is as if it entered. */
+static enum canyon_status take_clock(struct handler *handler, struct handler_peer *peer,
+                                     const struct message_clock *message, struct error *error) {
+    struct member *member = peer->member != NULL ? peer->member : members_find(handler->members, peer->session);
+    peer->member = member;
+    if (message->leave && member != NULL) {
+        members_leave(handler->members, member);
+    }
+    if (message->leave) {
+        return CANYON_OK;
+    }
+    bool renamed =
+        member != NULL && handler->shards[0] == NULL && message->rank > 0 && message->rank - 1 != member->rank;
+    if (member == NULL || !member->live || renamed) {
+        return enter(handler, peer, message->rank, message->clock, error);
+    }
+    enum canyon_status status = check_clock(handler, message->clock, error);
+    if (status == CANYON_OK) {
+        members_advance(handler->members, member, message->clock, handler_now(handler));
+    }
+    return status;
+}
+
+enum canyon_status serve_clock(struct handler *handler, const struct request *request, const struct frame *frame,
+                               struct error *error) {
+    struct message_clock message;
+    struct message_clocked clocked = {.lowest = 0};
+    enum canyon_status status = message_unpack_clock(frame->message, frame->header.message_bytes, &message, error);
+    if (status == CANYON_OK) {
+        status = take_clock(handler, request->peer, &message, error);
+    }
+    if (status != CANYON_OK) {
+        return status;
+    }
+    const struct member *member = request->peer->member;
+    uint64_t floor = floor_of(handler);
+    if (member != NULL) {
+        clocked.clock = member->clock > floor ? member->clock : floor;
+        clocked.rank = member->rank;
+    }
+    clocked.lowest = members_lowest(handler->members);
+    reply_send(handler, request, FRAME_CLOCKED, message_pack_clocked(&clocked, reply_message(handler)), 0);
+    clocks_proceed(handler);
+    return CANYON_OK;
+}
+
+void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
+    struct member *member = members_find(handler->members, session);
+    if (member != NULL && member->live) {
+        members_leave(handler->members, member);
+        clocks_proceed(handler);
+    }
+}
+
+/* ---- leases ---- */
+
+/* One whose pull waits here on a connection that stands is not dead, however long it is silent: it is waited for by
+ * nobody. At a barrier it is, or in a CREATE, and has its signs of life like others. */
+static bool is_waiting(void *user, const struct member *member) {
+    const struct handler *handler = user;
+    for (const struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
+        if (peer->member == member && peer->waiting > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A thread that was stopped itself finds leases over whose renewals lie unread: they run as much longer. */
+static void excuse_pause(struct handler *handler, uint64_t now) {
+    const uint64_t due = members_wakeup(handler->members);
+    if (due < now && now - due > PAUSE) {
+        members_postpone(handler->members, now - due + PAUSE);
+    }
+}
+
+size_t membership_expire(struct handler *handler, uint64_t now) {
+    excuse_pause(handler, now);
+    return members_expire(handler->members, now, is_waiting, handler);
+}
+
+/* ---- looking ---- */
+
+void membership_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness) {
     staleness_count(&tensor->staleness, staleness);
     if (request->peer->member != NULL) {
         staleness_count(&request->peer->member->staleness, staleness);
@@ -38,7 +218,7 @@ enum canyon_status serve_members(struct handler *handler, const struct request *
     if (status != CANYON_OK) {
         return status;
     }
-    uint64_t now = handler->environment->now(handler->environment->user);
+    uint64_t now = handler_now(handler);
     const struct member *member = members_next(handler->members, asked.after);
     while (member != NULL && page.count < MESSAGE_MEMBERS_PAGE) {
         describe(member, now, &page.members[page.count++]);

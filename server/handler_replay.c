@@ -63,8 +63,7 @@ static enum canyon_status follow(struct handler *handler, const struct shard *sh
         count_growth(handler, shard, command, before);
     }
     if (status == CANYON_OK && command->number != 0) {
-        status = sessions_restore(handler->sessions, command->session,
-                                  handler->environment->now(handler->environment->user), error);
+        status = sessions_restore(handler->sessions, command->session, handler_now(handler), error);
     }
     return status;
 }
@@ -100,7 +99,9 @@ enum canyon_status handler_replay(struct handler *handler, uint32_t index, const
     }
     command = MUTANT(ledger_not_in_replay) ? &stripped : command;
     const uint64_t sequence = shard_sequence(shard), before = bytes_before(handler, shard, command);
+    const uint64_t sessions = shard_session_bytes(shard);
     enum canyon_status status = shard_apply(shard, command, &reply, error);
+    handler->state_bytes += shard_session_bytes(shard) - sessions;
     if (command->kind == COMMAND_REFUSE && reply.sequence != 0) {
         status = CANYON_OK; /* as it was then */
     }

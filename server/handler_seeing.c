@@ -23,7 +23,7 @@ enum canyon_status serve_statistics(struct handler *handler, const struct reques
     if (status != CANYON_OK) {
         return status;
     }
-    uint64_t now = handler->environment->now(handler->environment->user);
+    uint64_t now = handler_now(handler);
     statistics.uptime_ms = (now - handler->started) / 1000000;
     statistics.parked = handler->parked.count;
     statistics.sessions = sessions_numbered(handler->sessions);

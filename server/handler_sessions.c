@@ -31,7 +31,7 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
 
 /* Notes that the request's session has numbers, once. */
 static enum canyon_status note_session(struct handler *handler, const struct request *request, struct error *error) {
-    const uint64_t now = handler->environment->now(handler->environment->user);
+    const uint64_t now = handler_now(handler);
     uint8_t evicted[SESSION_BYTES];
     bool evicts = false;
     enum canyon_status status =
@@ -43,6 +43,26 @@ static enum canyon_status note_session(struct handler *handler, const struct req
     return status;
 }
 
+/* A session that a shard does not know takes memory there, which counts. */
+static enum canyon_status check_room(const struct handler *handler, const struct shard *shard, struct error *error) {
+    const uint64_t limit = handler->environment->state_limit, growth = shard_session_growth(shard);
+    if (limit > 0 && growth > 0 && (growth > limit || handler->state_bytes > limit - growth)) {
+        return error_set(error, CANYON_NO_MEMORY,
+                         "to remember one more session takes %" PRIu64 " bytes; %" PRIu64 " of at most %" PRIu64
+                         " are taken already",
+                         growth, handler->state_bytes, limit);
+    }
+    return CANYON_OK;
+}
+
+static enum canyon_status reserve(struct handler *handler, const struct handler_peer *peer, struct shard *shard,
+                                  struct error *error) {
+    const uint64_t before = shard_session_bytes(shard);
+    enum canyon_status status = shard_reserve_session(shard, peer->session, error);
+    handler->state_bytes += shard_session_bytes(shard) - before;
+    return status;
+}
+
 enum canyon_status handler_judge(struct handler *handler, const struct request *request, struct shard *shard,
                                  uint64_t last, uint64_t number, struct error *error) {
     struct handler_peer *peer = request->peer;
@@ -51,9 +71,12 @@ enum canyon_status handler_judge(struct handler *handler, const struct request *
     case LEDGER_DUPLICATE:
         return CANYON_OK;
     case LEDGER_NEXT:
-        status = peer->numbered ? CANYON_OK : note_session(handler, request, error);
+        status = last == 0 ? check_room(handler, shard, error) : CANYON_OK;
+        if (status == CANYON_OK && !peer->numbered) {
+            status = note_session(handler, request, error);
+        }
         if (status == CANYON_OK && last == 0) {
-            status = shard_reserve_session(shard, peer->session, error);
+            status = reserve(handler, peer, shard, error);
         }
         break;
     case LEDGER_GAP:
@@ -281,6 +304,6 @@ enum canyon_status serve_leave(struct handler *handler, const struct request *re
         }
     }
     reply_send(handler, request, FRAME_LEFT, 0, 0);
-    clocks_leave(handler, request->peer->session);
+    membership_leave(handler, request->peer->session);
     return CANYON_OK;
 }

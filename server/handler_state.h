@@ -1,6 +1,7 @@
 /* What a handler is made of, for its own files only: handler.c (life, dispatch), handler_reply.c, handler_catalogue.c,
  * handler_parts.c, handler_replay.c, handler_roles.c, handler_sessions.c, handler_values.c, handler_codecs.c,
- * handler_tables.c, handler_pages.c, handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c. */
+ * handler_tables.c, handler_pages.c, handler_workers.c, handler_seeing.c, handler_clocks.c, handler_members.c,
+ * handler_plan.c. */
 #ifndef CANYON_SERVER_HANDLER_STATE_H
 #define CANYON_SERVER_HANDLER_STATE_H
 
@@ -67,7 +68,7 @@ struct handler {
     struct shard **shards;   /* job->shards of them; NULL where another thread owns it */
     const struct shard *any; /* one of them, for what is the same in all; NULL where there is none */
     struct directory tensors;
-    uint64_t state_bytes; /* of all tensors here */
+    uint64_t state_bytes; /* of all tensors here, and of what shards remember of sessions */
     uint64_t undefined[HANDLER_UNDEFINED];
     uint64_t undefined_home[HANDLER_UNDEFINED]; /* where the blocks of these were */
     size_t undefined_next;                      /* place of the oldest, which the next one takes */
@@ -118,6 +119,12 @@ typedef enum canyon_status (*request_execute)(struct handler *handler, const str
 
 /* ---- What the files offer each other ---- */
 
+#define NANOSECONDS_PER_MS 1000000ull
+
+static inline uint64_t handler_now(const struct handler *handler) {
+    return handler->environment->now(handler->environment->user);
+}
+
 /* True when this thread owns shard 0; otherwise fills the error with who does. `what` is "the catalogue", "barriers".
  */
 bool handler_has_catalogue(const struct handler *handler, const char *what, struct error *error);
@@ -142,25 +149,7 @@ void handler_forget_parked(struct handler *handler, const struct handler_peer *p
 enum canyon_status handler_execute(struct handler *handler, struct request *request, const struct frame *frame,
                                    struct error *error);
 
-/* ---- Clocks and modes (handler_clocks.c; members and staleness for looking at: handler_members.c) ---- */
-
-/* False when there is no memory; finish in any case, before the peers go. */
-bool clocks_init(struct handler *handler);
-void clocks_finish(struct handler *handler);
-
-/* A peer came; it sent something; its pulls that wait will not be answered. */
-void clocks_peer_came(struct handler *handler, struct handler_peer *peer);
-void clocks_heard(struct handler *handler, struct handler_peer *peer);
-void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer);
-
-/* Leases and deadlines that are over; when that wants to be called; and the end of all waits. */
-void clocks_tick(struct handler *handler, uint64_t now);
-uint64_t clocks_wakeup(const struct handler *handler);
-void clocks_stop(struct handler *handler);
-
-/* Both of what follows note how far a live member is that names a clock beyond its own. This carries out the pulls that
- * wait for that no more: after the request that told it. */
-void clocks_settle(struct handler *handler);
+/* ---- Who waits, and what a push counts for (handler_clocks.c) ---- */
 
 /* Whether a pull at this clock must wait for other workers: then OK with *waits, it was put aside and will be executed
  * again. The mode in question is that of its clock; who does not count clocks does not wait. TIMEOUT where it may not
@@ -173,20 +162,61 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
  * is synchronous, LATE from a worker that this clock goes on without. */
 enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error);
-/* The synchronous clock that is open here, or 0. */
-uint64_t clocks_open(const struct handler *handler);
 
-/* Notes the staleness of a push for its tensor and its worker. */
-void clocks_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness);
+/* Something moved: a clock, a lease, the mode. Closes what all have passed, and carries out the pulls that wait for
+ * nobody any more. */
+void clocks_proceed(struct handler *handler);
+
+/* Both clocks_wait and clocks_gathers note how far a live member is that names a clock beyond its own. This carries out
+ * the pulls that wait for that no more: after the request that told it. */
+void clocks_settle(struct handler *handler);
+
+/* Leases and deadlines that are over; when that wants to be called; and the end of all waits. */
+void clocks_tick(struct handler *handler, uint64_t now);
+uint64_t clocks_wakeup(const struct handler *handler);
+void clocks_stop(struct handler *handler);
+
+/* A peer's pulls that wait will not be answered. */
+void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer);
+
+/* ---- Members, and how stale pushes were (handler_members.c) ---- */
+
+/* False when there is no memory; finish in any case, before the peers go. */
+bool membership_init(struct handler *handler);
+void membership_finish(struct handler *handler);
+
+/* A peer came; it sent something. */
+void membership_peer_came(struct handler *handler, struct handler_peer *peer);
+void membership_heard(struct handler *handler, struct handler_peer *peer);
+
+/* A message of a live member is made at this clock, which says as much as a CLOCK. INVALID_ARGUMENT. */
+enum canyon_status membership_hear_clock(struct handler *handler, struct member *member, uint64_t clock,
+                                         struct error *error);
 
 /* Its session is over. */
-void clocks_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);
+void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);
+
+/* Ends the leases that are over, and returns how many those were. */
+size_t membership_expire(struct handler *handler, uint64_t now);
+
+/* Notes the staleness of a push for its tensor and its worker. */
+void membership_count(struct handler_tensor *tensor, const struct request *request, uint64_t staleness);
 
 enum canyon_status serve_enter(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_clock(struct handler *, const struct request *, const struct frame *, struct error *);
-enum canyon_status serve_consistency(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_members(struct handler *, const struct request *, const struct frame *, struct error *);
 enum canyon_status serve_staleness(struct handler *, const struct request *, const struct frame *, struct error *);
+
+/* ---- The mode of each clock (handler_plan.c) ---- */
+
+/* It is the same in all shards. On a thread that has none nothing is pulled or pushed. */
+const struct consistency_plan *plan_of(const struct handler *handler);
+/* The synchronous clock that is open here, or 0. */
+uint64_t plan_open(const struct handler *handler);
+/* Closes what all that must have passed, have. */
+void plan_close_passed(struct handler *handler);
+
+enum canyon_status serve_consistency(struct handler *, const struct request *, const struct frame *, struct error *);
 
 /* ---- Codecs (handler_codecs.c) ---- */
 

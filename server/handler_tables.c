@@ -356,13 +356,13 @@ static void execute_runs(struct handler *handler, struct batch *batch) {
             }
             batch->table->settled = batch->table->settled || rows_push(batch->type);
             if (rows_push(batch->type) && !reply.duplicate) {
-                clocks_count(batch->table, batch->request, result->staleness);
+                membership_count(batch->table, batch->request, result->staleness);
             }
         } else {
             result->code = (uint32_t)status;
             handler->counters.refused += !reply.duplicate;
             if (status == CANYON_LATE || status == CANYON_BUSY) {
-                batch->done.clock = clocks_open(handler);
+                batch->done.clock = plan_open(handler);
             }
             handler->counters.not_finite += status == CANYON_NOT_FINITE && !reply.duplicate;
             if (batch->done.text[0] == '\0') {

@@ -263,7 +263,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
         handler->counters.duplicates += reply.duplicate;
         handler->counters.not_finite += result->status == CANYON_NOT_FINITE && !reply.duplicate;
         if (result->status == CANYON_LATE || result->status == CANYON_BUSY) {
-            transfer->results.clock = clocks_open(handler);
+            transfer->results.clock = plan_open(handler);
         }
         if (transfer->results.text[0] == '\0') {
             memcpy(transfer->results.text, error.text, sizeof error.text);
@@ -273,7 +273,7 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     if (transfer->tensor != NULL && (transfer->type == FRAME_PUSH || transfer->type == FRAME_PUSH_PULL)) {
         transfer->tensor->settled = true; /* whoever pushes has opened it */
         if (!reply.duplicate) {
-            clocks_count(transfer->tensor, transfer->request, reply.staleness);
+            membership_count(transfer->tensor, transfer->request, reply.staleness);
         }
     }
     result->version = reply.version;

@@ -78,12 +78,27 @@ enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[S
     return CANYON_OK;
 }
 
+/* With one more session. */
+static size_t room_wanted(const struct ledger *ledger) {
+    const bool fits = ledger->count + 1 <= ledger->room / 4 * 3;
+    return fits ? ledger->room : ledger->room > 0 ? ledger->room * 2 : LEAST_ROOM;
+}
+
+uint64_t ledger_bytes(const struct ledger *ledger) {
+    return ledger->room * sizeof *ledger->entries;
+}
+
+uint64_t ledger_growth(const struct ledger *ledger) {
+    return (room_wanted(ledger) - ledger->room) * sizeof *ledger->entries;
+}
+
 bool ledger_reserve(struct ledger *ledger) {
-    if (ledger->count + 1 <= ledger->room / 4 * 3) {
+    const size_t room = room_wanted(ledger);
+    if (room == ledger->room) {
         return true;
     }
     struct ledger old = *ledger;
-    ledger->room = old.room > 0 ? old.room * 2 : LEAST_ROOM;
+    ledger->room = room;
     ledger->entries = aligned_alloc(sizeof *ledger->entries, ledger->room * sizeof *ledger->entries);
     ledger->recent = 0;
     if (ledger->entries == NULL) {

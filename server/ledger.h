@@ -71,6 +71,10 @@ static inline enum ledger_verdict ledger_judge(uint64_t last, uint64_t number) {
 /* The code that a number was refused with, as long as it is in the last LEDGER_REFUSALS runs; else OK. */
 enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number);
 
+/* Bytes that it takes, and by how many ledger_reserve would let it grow. */
+uint64_t ledger_bytes(const struct ledger *ledger);
+uint64_t ledger_growth(const struct ledger *ledger);
+
 /* Room for one more session. False when memory cannot be had; nothing has changed. Otherwise the next ledger_take
  * cannot fail. */
 bool ledger_reserve(struct ledger *ledger);

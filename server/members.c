@@ -197,6 +197,16 @@ static uint64_t first_clock(const struct members *members, const struct member *
     return first;
 }
 
+/* Live ones; in plaintext there are no keys. */
+static uint32_t live_of_key(const struct members *members, const uint8_t *key) {
+    uint32_t count = 0;
+    for (size_t i = 0; i < members->count && key != NULL; i++) {
+        const struct member *member = members->entries[i];
+        count += member->live && member->keyed && memcmp(member->key, key, KEY_BYTES) == 0;
+    }
+    return count;
+}
+
 enum canyon_status members_enter(struct members *members, const struct member_entry *entry, struct member **member,
                                  struct error *error) {
     struct member *found = members_find(members, entry->session);
@@ -204,11 +214,20 @@ enum canyon_status members_enter(struct members *members, const struct member_en
     if (!lives && members->live >= LIMIT_MEMBERS) {
         return error_set(error, CANYON_BUSY, "%u workers count clocks already, the most that may", members->live);
     }
+    const uint32_t of_key = lives ? 0 : live_of_key(members, entry->key);
+    if (of_key >= MEMBERS_OF_KEY) {
+        return error_set(error, CANYON_BUSY,
+                         "%u workers with this key count clocks already, the most of one key that may", of_key);
+    }
     if (found == NULL) {
         found = add(members, entry->session);
     }
     if (found == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for one more worker beside %zu", members->count);
+    }
+    found->keyed = entry->key != NULL;
+    if (found->keyed) {
+        memcpy(found->key, entry->key, KEY_BYTES);
     }
     strncpy(found->name, entry->name, sizeof found->name - 1);
     if (!lives) {

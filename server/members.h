@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/consistency.h"
+#include "common/key.h"
 #include "common/limits.h"
 #include "common/message.h"
 #include "common/status.h"
@@ -22,11 +23,15 @@
  * the first clock. */
 #define MEMBERS_AHEAD (UINT64_C(1) << 20)
 #define MEMBERS_FIRST (LIMIT_CLOCK / 2)
+/* All workers of a job often have one key, whose live members may be most of LIMIT_MEMBERS; but not all. */
+#define MEMBERS_OF_KEY (LIMIT_MEMBERS / 4 * 3)
 /* Entries, of live ones and others; the one that was heard of longest ago goes first. */
 #define MEMBERS_ENTRIES (2 * LIMIT_MEMBERS)
 
 struct member {
     uint8_t session[SESSION_BYTES];
+    uint8_t key[KEY_BYTES]; /* with `keyed`: the one it came with last */
+    bool keyed;
     uint64_t serial, tag; /* as the wire has them (proto/canyon.proto) */
     char name[LIMIT_NAME_BYTES];
     uint32_t rank;
@@ -59,9 +64,10 @@ void members_watch(struct members *members, members_forget forget, void *user);
  * other, the highest that any had here, and at least 1. `open` is the synchronous clock that is open, or 0: where
  * somebody has contributed to it or a later one under the rank that the session gets, it begins after that, so that two
  * never count as one. *member is borrowed until members_forget tells of it.
- * BUSY with LIMIT_MEMBERS live ones, NO_MEMORY. */
+ * BUSY with LIMIT_MEMBERS live ones, or MEMBERS_OF_KEY of the same key, NO_MEMORY. */
 struct member_entry {
     const uint8_t *session;
+    const uint8_t *key; /* NULL in plaintext */
     const char *name;
     uint32_t wanted;
     bool rules;

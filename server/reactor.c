@@ -261,9 +261,11 @@ static bool host_init(struct reactor *reactor) {
     host->log = reactor->options.log;
     host->payload_limit = payload;
     host->high_water = 2 * block_bytes > HIGH_WATER_LEAST ? 2 * block_bytes : HIGH_WATER_LEAST;
-    /* One more reply may come when the high-water mark is just not reached, and answers to parked requests after it. */
-    size_t cap = host->high_water + FRAME_PAYLOAD_LIMIT +
-                 (HANDLER_PARKED_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
+    /* One more reply may come when the high-water mark is just not reached, and answers to parked requests and errors
+     * to pulls that waited too long after it. */
+    size_t cap =
+        host->high_water + FRAME_PAYLOAD_LIMIT +
+        (HANDLER_PARKED_PER_PEER + HANDLER_WAITS_PER_PEER + 2) * (size_t)(LIMIT_MESSAGE_BYTES + FRAME_HEADER_BYTES);
     host->outbox_cap = reactor->options.allow != NULL ? channel_sealed_most(cap, SHORT_RECORDS) : cap;
     host->received_limit = buffers_limit(reactor->options.threads);
     host->pool_crowded = POOL_CROWDED / OUTBOX_CHUNK_BYTES;

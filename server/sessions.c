@@ -14,6 +14,7 @@
 struct holder {
     uint8_t key[KEY_BYTES];
     size_t sessions, numbered;
+    struct sessions_share share;
     struct holder *next; /* in its bucket */
 };
 
@@ -183,6 +184,12 @@ enum canyon_status sessions_come(struct sessions *sessions, const uint8_t sessio
     }
     known->connections++;
     return CANYON_OK;
+}
+
+struct sessions_share *sessions_share(struct sessions *sessions, const uint8_t session[SESSION_BYTES]) {
+    struct session *known = *find(sessions, session);
+    assert(known != NULL && known->connections > 0);
+    return known->holder != NULL ? &known->holder->share : NULL;
 }
 
 void sessions_go(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now) {

@@ -24,6 +24,12 @@
 
 struct sessions;
 
+/* What a key has of the thread's room for other things: counted, and kept within bounds, by those who give it. */
+struct sessions_share {
+    size_t waits; /* pulls that wait (server/waits.h), */
+    uint64_t wait_bytes;
+};
+
 /* NULL when memory cannot be had. */
 struct sessions *sessions_create(void);
 /* Safe on NULL. */
@@ -33,6 +39,9 @@ void sessions_destroy(struct sessions *sessions);
  * NO_MEMORY. */
 enum canyon_status sessions_come(struct sessions *sessions, const uint8_t session[SESSION_BYTES], const uint8_t *key,
                                  struct error *error);
+
+/* Of the key of a session that has a connection, and valid as long; NULL when it is nobody's. */
+struct sessions_share *sessions_share(struct sessions *sessions, const uint8_t session[SESSION_BYTES]);
 
 /* One that had come is gone. `now` is in monotonic nanoseconds. */
 void sessions_go(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now);

@@ -160,6 +160,12 @@ uint64_t shard_applied(struct shard *shard, const uint8_t session[SESSION_BYTES]
 /* A number of this session is about to be judged: begins to bring what that needs into the cache. */
 void shard_expect(const struct shard *shard, const uint8_t session[SESSION_BYTES]);
 
+/* Bytes that what is remembered of sessions takes, and by how many a session that is not known here would let them
+ * grow.
+ */
+uint64_t shard_session_bytes(const struct shard *shard);
+uint64_t shard_session_growth(const struct shard *shard);
+
 /* Takes the memory that this session's next number will need, so that it cannot fail for lack of it. NO_MEMORY. */
 enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
                                          struct error *error);

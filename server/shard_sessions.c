@@ -17,6 +17,14 @@ void shard_expect(const struct shard *shard, const uint8_t session[SESSION_BYTES
     ledger_expect(&shard->ledger, session);
 }
 
+uint64_t shard_session_bytes(const struct shard *shard) {
+    return ledger_bytes(&shard->ledger);
+}
+
+uint64_t shard_session_growth(const struct shard *shard) {
+    return ledger_growth(&shard->ledger);
+}
+
 enum canyon_status shard_reserve_session(struct shard *shard, const uint8_t session[SESSION_BYTES],
                                          struct error *error) {
     if (ledger_last(&shard->ledger, session) == 0 && !ledger_reserve(&shard->ledger)) {

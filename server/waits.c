@@ -1,17 +1,54 @@
 #include "server/waits.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/sessions.h"
+
 #define ALIGNMENT 64 /* of a frame's payload */
 
-void waits_finish(struct waits *waits) {
-    while (waits->first != NULL) {
-        struct wait *wait = waits->first;
+static void finish(struct waits *waits, const struct wait_list *list) {
+    while (list->first != NULL) {
+        struct wait *wait = list->first;
         waits_take(waits, wait);
         waits_free(wait);
     }
 }
+
+void waits_finish(struct waits *waits) {
+    finish(waits, &waits->waiting);
+    finish(waits, &waits->ready);
+}
+
+/* ---- Lists ---- */
+
+static void append(struct wait_list *list, struct wait *wait) {
+    wait->next = NULL;
+    wait->previous = list->last;
+    if (list->last != NULL) {
+        list->last->next = wait;
+    } else {
+        list->first = wait;
+    }
+    list->last = wait;
+}
+
+static void leave(struct wait_list *list, struct wait *wait) {
+    if (wait->previous != NULL) {
+        wait->previous->next = wait->next;
+    } else {
+        list->first = wait->next;
+    }
+    if (wait->next != NULL) {
+        wait->next->previous = wait->previous;
+    } else {
+        list->last = wait->previous;
+    }
+    wait->next = wait->previous = NULL;
+}
+
+/* ---- Waits ---- */
 
 static size_t aligned(size_t bytes) {
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -39,14 +76,22 @@ static struct wait *copy_of(const struct frame *frame) {
 
 enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, const struct frame *frame, uint64_t clock,
                              uint32_t wait_ms, uint64_t deadline, struct error *error) {
-    if (peer->waiting >= HANDLER_WAITS_PER_PEER) {
+    if (peer->waiting + peer->ready >= HANDLER_WAITS_PER_PEER) {
         return error_set(error, CANYON_BUSY, "%u pulls of this connection wait already, the most that may (%d)",
-                         peer->waiting, HANDLER_WAITS_PER_PEER);
+                         peer->waiting + peer->ready, HANDLER_WAITS_PER_PEER);
     }
     if (waits->count >= HANDLER_WAITS || waits->bytes >= HANDLER_WAIT_BYTES) {
         return error_set(error, CANYON_BUSY,
                          "%zu pulls of %llu bytes wait on this server thread, the most that may (%d, %u bytes)",
                          waits->count, (unsigned long long)waits->bytes, HANDLER_WAITS, HANDLER_WAIT_BYTES);
+    }
+    const struct sessions_share *share = peer->share;
+    if (share != NULL && (share->waits >= HANDLER_WAITS_OF_KEY || share->wait_bytes >= HANDLER_WAIT_BYTES_OF_KEY)) {
+        return error_set(
+            error, CANYON_BUSY,
+            "%zu pulls of this key, of %llu bytes, wait on this server thread, the most of one key that may "
+            "(%d, %u bytes)",
+            share->waits, (unsigned long long)share->wait_bytes, HANDLER_WAITS_OF_KEY, HANDLER_WAIT_BYTES_OF_KEY);
     }
     struct wait *wait = copy_of(frame);
     if (wait == NULL) {
@@ -56,35 +101,50 @@ enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, con
     wait->clock = clock;
     wait->wait_ms = wait_ms;
     wait->deadline = deadline;
-    wait->previous = waits->last;
-    if (waits->last != NULL) {
-        waits->last->next = wait;
-    } else {
-        waits->first = wait;
-    }
-    waits->last = wait;
-    waits->earliest = waits->count == 0 || deadline < waits->earliest ? deadline : waits->earliest;
+    waits->earliest = waits->waiting.first == NULL || deadline < waits->earliest ? deadline : waits->earliest;
+    append(&waits->waiting, wait);
     waits->count++;
     waits->bytes += wait->bytes;
+    if (peer->share != NULL) {
+        peer->share->waits++;
+        peer->share->wait_bytes += wait->bytes;
+    }
     peer->waiting++;
     return CANYON_OK;
 }
 
+void waits_release(struct waits *waits, struct wait *wait) {
+    struct handler_peer *peer = wait->peer;
+    leave(&waits->waiting, wait);
+    append(&waits->ready, wait);
+    wait->ready = true;
+    peer->waiting--;
+    peer->ready++;
+    if (peer->ready_last != NULL) {
+        peer->ready_last->behind = wait;
+    } else {
+        peer->ready_first = wait;
+    }
+    peer->ready_last = wait;
+}
+
 void waits_take(struct waits *waits, struct wait *wait) {
-    if (wait->previous != NULL) {
-        wait->previous->next = wait->next;
-    } else {
-        waits->first = wait->next;
-    }
-    if (wait->next != NULL) {
-        wait->next->previous = wait->previous;
-    } else {
-        waits->last = wait->previous;
-    }
-    wait->next = wait->previous = NULL;
+    struct handler_peer *peer = wait->peer;
+    leave(wait->ready ? &waits->ready : &waits->waiting, wait);
     waits->count--;
     waits->bytes -= wait->bytes;
-    wait->peer->waiting--;
+    if (peer->share != NULL) {
+        peer->share->waits--;
+        peer->share->wait_bytes -= wait->bytes;
+    }
+    if (!wait->ready) {
+        peer->waiting--;
+        return;
+    }
+    assert(peer->ready_first == wait);
+    peer->ready--;
+    peer->ready_first = wait->behind;
+    peer->ready_last = wait->behind != NULL ? peer->ready_last : NULL;
 }
 
 void waits_free(struct wait *wait) {
@@ -93,7 +153,7 @@ void waits_free(struct wait *wait) {
 
 void waits_look(struct waits *waits) {
     waits->earliest = UINT64_MAX;
-    for (const struct wait *wait = waits->first; wait != NULL; wait = wait->next) {
+    for (const struct wait *wait = waits->waiting.first; wait != NULL; wait = wait->next) {
         waits->earliest = wait->deadline < waits->earliest ? wait->deadline : waits->earliest;
     }
 }

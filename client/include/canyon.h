@@ -836,8 +836,8 @@ struct canyon_server_statistics {
     uint64_t
         parts; /* of tensors: every thread that holds blocks of a tensor has one; canyon_tensor_list counts tensors */
     uint64_t parameters, state_bytes;
-    uint64_t staleness_sum, staleness_max;
-    uint64_t not_finite;             /* blocks of pushes and assigns refused for NaN or infinity */
+    uint64_t staleness_sum, staleness_max; /* of these pushes of blocks; of rows: canyon_staleness_of */
+    uint64_t not_finite;                   /* blocks of pushes and assigns refused for NaN or infinity */
     uint64_t kept, skipped, clipped; /* elements of the tensors there now: kept their old values because the new ones
                                         were not finite; skipped, and clipped, as nonfinite=skip and =clip say */
     uint64_t

@@ -26,9 +26,9 @@
 #include "server/optimizers/optimizer.h"
 #include "server/server.h"
 
-#define PHASES        5
-#define STEPS         15 /* of a phase */
-#define BLOCKS        12
+#define PHASES        4
+#define STEPS         8 /* of a phase */
+#define BLOCKS        6
 #define BLOCK         65536 /* elements */
 #define SMALL         12    /* tensors that share frames */
 #define CODED         4     /* tensors and tables whose values travel in other forms, and as float32 */

@@ -269,14 +269,23 @@ static void check_finite(const struct world *world) {
             }
         }
     }
+    for (uint32_t shard = 0; shard < SHARDS; shard++) {
+        bytes += shard_session_bytes(world->handler->shards[shard]);
+    }
     REQUIRE(bytes == world->handler->state_bytes && bytes <= STATE_LIMIT);
 }
 
 /* ---- Steps ---- */
 
+static void take_wake(struct handler_peer *peer) {
+    REQUIRE(((struct peer *)(void *)peer)->present && peer->ready > 0);
+}
+
+/* Every other peer has a say in when its pulls that waited are carried out. */
 static void come_or_go(struct world *world, struct peer *peer) {
     if (!peer->present) {
         peer->peer = (struct handler_peer){.send = take_reply, .close = take_end, .name = "peer"};
+        peer->peer.wake = (peer - world->peers) % 2 == 1 ? take_wake : NULL;
         peer->over = false;
         peer->peer.session[0] = (uint8_t)(1 + (peer - world->peers) % 3); /* two share one */
         peer->present = true;
@@ -390,6 +399,9 @@ static void step_frame(struct world *world, struct peer *peer, struct input *inp
 static void step(struct world *world, struct input *input) {
     uint8_t kind = input_u8(input);
     struct peer *peer = &world->peers[kind >> 3 & (PEERS - 1)];
+    while (peer->present && handler_go_on(world->handler, &peer->peer)) {
+        continue; /* before anything else of it */
+    }
     switch (kind & 7) {
     case 5:
         come_or_go(world, peer);
@@ -410,7 +422,8 @@ static void step(struct world *world, struct input *input) {
     }
     size_t parked = 0;
     for (size_t i = 0; i < PEERS; i++) {
-        parked += world->peers[i].present ? world->peers[i].peer.parked + world->peers[i].peer.waiting : 0;
+        const struct handler_peer *each = &world->peers[i].peer;
+        parked += world->peers[i].present ? each->parked + each->waiting + each->ready : 0;
     }
     REQUIRE(parked == world->open);
 }

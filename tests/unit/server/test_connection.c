@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -99,17 +100,20 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* The client's descriptor; *connection receives the server's end, greeted. */
+/* The client's descriptor; *connection receives the server's end, greeted. A name is a session. */
 static int come(const char *name, struct connection **connection) {
     struct arrival arrival = {.from = "127.0.0.1:1"};
     int client = socket(AF_INET, SOCK_STREAM, 0);
     struct timeval patience = {.tv_sec = 10};
+    int yes = 1; /* no piece waits for the acknowledgement of the one before */
     assert_int_equal(setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    assert_int_equal(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes), 0);
     assert_int_equal(connect(client, (struct sockaddr *)&stage.address, sizeof stage.address), 0);
     arrival.descriptor = accept(stage.listening, NULL, NULL);
     assert_true(arrival.descriptor >= 0);
     assert_int_equal(fcntl(arrival.descriptor, F_SETFL, O_NONBLOCK), 0);
     snprintf(arrival.name, sizeof arrival.name, "%s", name);
+    memcpy(arrival.session, name, strnlen(name, SESSION_BYTES));
     assert_int_equal(connection_open(&stage.host, &arrival), CANYON_OK);
     *connection = TAILQ_LAST(&stage.host.all, connection_list);
     return client;
@@ -160,7 +164,9 @@ static unsigned receive(int client, struct error *error) {
     turn();
     assert_int_equal(recv(client, bytes, FRAME_HEADER_BYTES, MSG_WAITALL), FRAME_HEADER_BYTES);
     assert_int_equal(frame_header_decode(bytes, 0, &header, NULL), CANYON_OK);
-    assert_int_equal(recv(client, bytes, header.message_bytes, MSG_WAITALL), header.message_bytes);
+    if (header.message_bytes > 0) { /* to receive nothing takes until there is something */
+        assert_int_equal(recv(client, bytes, header.message_bytes, MSG_WAITALL), header.message_bytes);
+    }
     if (header.type == FRAME_ERROR) {
         assert_int_equal(message_unpack_error(bytes, header.message_bytes, error, NULL), CANYON_OK);
     }
@@ -401,16 +407,21 @@ static void await_payload(const struct connection *connection, size_t bytes) {
     assert_int_equal(connection->reader.payload_have, bytes);
 }
 
+/* As come, to a handler with leases of 20 seconds of its time, of which little passes by itself. */
+static int come_with_lease(struct connection **connection) {
+    handler_destroy(stage.host.handler);
+    stage.environment.lease_ms = 20000;
+    stage.host.handler = handler_create(&stage.job, 0, 0, 1, &stage.environment);
+    assert_non_null(stage.host.handler);
+    return come("anna", connection);
+}
+
 /* A block of a worker with a slow line may take longer than a lease: its bytes are signs of life. */
 static void who_sends_slowly_lives(void **state) {
     (void)state;
     struct connection *connection;
     struct error error;
-    handler_destroy(stage.host.handler);
-    stage.environment.lease_ms = 20000; /* of the handler's time, of which little passes by itself */
-    stage.host.handler = handler_create(&stage.job, 0, 0, 1, &stage.environment);
-    assert_non_null(stage.host.handler);
-    int client = come("anna", &connection);
+    int client = come_with_lease(&connection);
     send_empty(client, FRAME_ENTER);
     assert_int_equal(receive(client, &error), FRAME_ENTERED);
     send_push(client, 1000);
@@ -427,6 +438,193 @@ static void who_sends_slowly_lives(void **state) {
     assert_false(connection->peer.member->live);
     later = 0;
     close(client);
+}
+
+/* While much waits to be sent nothing is read: what is taken of it is a sign of life. */
+static void who_reads_slowly_lives(void **state) {
+    (void)state;
+    static char some[1 << 16];
+    struct connection *connection;
+    struct error error;
+    int client = come_with_lease(&connection);
+    send_empty(client, FRAME_ENTER);
+    assert_int_equal(receive(client, &error), FRAME_ENTERED);
+    fill(connection);
+    later = 15 * SECOND;
+    for (uint64_t sent = connection->sent; connection->sent == sent; turn()) {
+        assert_int_equal(recv(client, some, sizeof some, MSG_WAITALL), sizeof some);
+    }
+    later = 20 * SECOND + SECOND / 2;
+    handler_tick(stage.host.handler);
+    assert_true(connection->peer.member->live);
+    later = 35 * SECOND + SECOND / 2;
+    handler_tick(stage.host.handler);
+    assert_false(connection->peer.member->live);
+    later = 0;
+    close(client);
+}
+
+/* ---- a crowd of pulls that are let go at once ---- */
+
+#define CROWD   8
+#define CROWDED 125 /* pulls of each */
+
+static float crowd_weights[BLOCK];
+
+static void send_message(int client, unsigned type, uint64_t request, uint8_t *bytes, size_t message_bytes,
+                         const void *payload, size_t payload_bytes) {
+    const struct frame_header header = {.type = (uint16_t)type,
+                                        .request = request,
+                                        .message_bytes = (uint32_t)message_bytes,
+                                        .payload_bytes = (uint32_t)payload_bytes};
+    frame_header_encode(&header, bytes);
+    send_all(client, bytes, FRAME_HEADER_BYTES + message_bytes);
+    send_all(client, payload, payload_bytes);
+}
+
+static void send_clock(int client, uint64_t clock) {
+    const struct message_clock message = {.clock = clock};
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct error error;
+    send_message(client, FRAME_CLOCK, 1, bytes, message_pack_clock(&message, bytes + FRAME_HEADER_BYTES), NULL, 0);
+    assert_int_equal(receive(client, &error), FRAME_CLOCKED);
+}
+
+static void send_values(int client, unsigned type, uint64_t request, const struct message_pieces *pieces,
+                        const void *payload, size_t payload_bytes) {
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    send_message(client, type, request, bytes, message_pack_pieces(pieces, bytes + FRAME_HEADER_BYTES), payload,
+                 payload_bytes);
+}
+
+/* One block, and nobody may be ahead of anybody. */
+static void prepare_crowd(int client) {
+    const struct tensor_info info = {9, TENSOR_CREATING, fixture_spec("w", BLOCK, "sgd"), 0};
+    const struct message_consistency mode = {.set = true, .from = 1, .mode = {.mode = CONSISTENCY_SSP}};
+    const struct message_pieces pieces = {.count = 1, .pieces = {{.tensor = 9, .elements = BLOCK}}};
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    struct error error;
+    send_message(client, FRAME_DEFINE, 1, bytes, message_pack_define(&info, bytes + FRAME_HEADER_BYTES), NULL, 0);
+    assert_int_equal(receive(client, &error), FRAME_DEFINED);
+    send_message(client, FRAME_CONSISTENCY, 1, bytes, message_pack_consistency(&mode, bytes + FRAME_HEADER_BYTES), NULL,
+                 0);
+    assert_int_equal(receive(client, &error), FRAME_CONSISTENCY_IS);
+    for (size_t i = 0; i < BLOCK; i++) {
+        crowd_weights[i] = (float)i;
+    }
+    send_values(client, FRAME_ASSIGN, 1, &pieces, crowd_weights, sizeof crowd_weights);
+    assert_int_equal(receive(client, &error), FRAME_ASSIGNED);
+}
+
+/* A client that reads whole PULLED frames, as they come. */
+struct reader {
+    int client;
+    uint64_t expected; /* request of the next one */
+    size_t have;
+    uint8_t bytes[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES + sizeof crowd_weights];
+};
+
+static void read_some(struct reader *reader) {
+    struct frame_header header;
+    size_t whole = FRAME_HEADER_BYTES;
+    if (reader->have >= whole) {
+        assert_int_equal(frame_header_decode(reader->bytes, FRAME_PAYLOAD_LIMIT, &header, NULL), CANYON_OK);
+        assert_int_equal(header.type, FRAME_PULLED);
+        assert_true(header.request == reader->expected && header.payload_bytes == sizeof crowd_weights);
+        whole += header.message_bytes + header.payload_bytes;
+    }
+    ssize_t got = recv(reader->client, reader->bytes + reader->have, whole - reader->have, MSG_DONTWAIT);
+    assert_true(got > 0 || (got < 0 && errno == EAGAIN));
+    reader->have += got > 0 ? (size_t)got : 0;
+    if (whole > FRAME_HEADER_BYTES && reader->have == whole) {
+        assert_memory_equal(reader->bytes + whole - sizeof crowd_weights, crowd_weights, sizeof crowd_weights);
+        reader->have = 0;
+        reader->expected++;
+    }
+}
+
+/* A thousand replies of 256 KiB where 8 MiB may wait: each goes as there is room for it. */
+static void what_is_let_go_at_once_goes_as_there_is_room(void **state) {
+    (void)state;
+    static struct reader readers[CROWD];
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 60000, .pieces = {{.tensor = 9, .elements = BLOCK}}};
+    struct connection *last, *connection;
+    struct error error;
+    const int bert = come("bert", &last);
+    stage.host.pool_crowded = (4 << 20) / OUTBOX_CHUNK_BYTES;
+    prepare_crowd(bert);
+    send_clock(bert, 1);
+    memset(readers, 0, sizeof readers);
+    for (unsigned i = 0; i < CROWD; i++) {
+        char name[] = {'a', (char)('0' + i), '\0'};
+        readers[i].client = come(name, &connection);
+        readers[i].expected = 1;
+        send_clock(readers[i].client, 2);
+        for (uint64_t request = 1; request <= CROWDED; request++) {
+            send_values(readers[i].client, FRAME_PULL, request, &pull, NULL, 0);
+        }
+        turn();
+        assert_int_equal(connection->peer.waiting, CROWDED);
+    }
+    send_clock(bert, 2);
+    turn();
+    TAILQ_FOREACH(connection, &stage.host.all, all) {
+        assert_false(connection->failed);
+        assert_true(connection == last || connection->peer.ready > 0); /* nobody reads yet */
+    }
+    /* The others have their turns meanwhile. */
+    send_empty(bert, FRAME_STATISTICS);
+    assert_int_equal(receive(bert, &error), FRAME_STATISTICS_ARE);
+    for (uint64_t left = CROWD; left > 0; turn()) {
+        left = 0;
+        for (unsigned i = 0; i < CROWD; i++) {
+            for (int j = 0; j < 16 && readers[i].expected <= CROWDED; j++) {
+                read_some(&readers[i]);
+            }
+            left += readers[i].expected <= CROWDED;
+        }
+    }
+    assert_int_equal(stage.host.count, CROWD + 1);
+    assert_null(strstr(stage.logged, "connection-lost"));
+    for (unsigned i = 0; i < CROWD; i++) {
+        close(readers[i].client);
+    }
+    close(bert);
+}
+
+/* A server that stops sends what was let go before it. */
+static void what_is_let_go_goes_out_before_the_end(void **state) {
+    (void)state;
+    static struct reader reader;
+    const struct message_pieces pull = {
+        .count = 1, .clock = 2, .wait_ms = 60000, .pieces = {{.tensor = 9, .elements = BLOCK}}};
+    struct connection *last, *connection;
+    const int bert = come("bert", &last);
+    prepare_crowd(bert);
+    send_clock(bert, 1);
+    reader = (struct reader){.client = come("anna", &connection), .expected = 1};
+    send_clock(reader.client, 2);
+    for (uint64_t request = 1; request <= CROWDED; request++) {
+        send_values(reader.client, FRAME_PULL, request, &pull, NULL, 0);
+    }
+    send_clock(bert, 2);
+    handler_stop(stage.host.handler);
+    connection_drain(connection, clock_now() + 60 * SECOND);
+    turn();
+    assert_true(connection->state == CONNECTION_OPEN && connection->peer.ready > 0);
+    for (uint64_t now = clock_now() + SECOND; reader.expected <= CROWDED; turn()) {
+        if (stage.host.count == 2) { /* it is not taken for one that has no more to do */
+            connection_sweep(connection, now);
+        }
+        read_some(&reader);
+    }
+    if (stage.host.count == 2) {
+        connection_sweep(connection, clock_now() + SECOND);
+    }
+    assert_int_equal(recv(reader.client, reader.bytes, 1, 0), 0);
+    close(reader.client);
+    close(bert);
 }
 
 /* Two seconds after it was used last a connection gives its buffers' memory back; and works when it is used again. */
@@ -494,6 +692,9 @@ int main(void) {
         TEST(who_reads_slowly_is_not),
         TEST(a_frame_that_trickles_in_has_a_deadline),
         TEST(who_sends_slowly_lives),
+        TEST(who_reads_slowly_lives),
+        TEST(what_is_let_go_at_once_goes_as_there_is_room),
+        TEST(what_is_let_go_goes_out_before_the_end),
         TEST(who_rests_takes_no_memory),
         TEST(who_is_gone_is_let_go_whatever_its_pace),
     };

@@ -696,6 +696,42 @@ static void a_key_has_a_share_of_the_room(void **state) {
     client_go(&client);
 }
 
+/* What a shard remembers of sessions is memory like any other: four entries of 64 bytes have room for three of them. */
+static void memory_for_sessions_is_limited(void **state) {
+    (void)state;
+    struct client others[2], late;
+    const uint64_t before = handler()->state_bytes;
+    assert_int_equal(push(&stage.client, 1, 1).status, CANYON_OK);
+    assert_int_equal(handler()->state_bytes, before + 256);
+    stage.bench.environment.state_limit = before + 256;
+    for (unsigned i = 0; i < 2; i++) {
+        client_come(&others[i], handler(), 10 + i, "other");
+        assert_int_equal(push(&others[i], 1, 1).status, CANYON_OK);
+    }
+    const struct bench_digests then = digests();
+    client_come(&late, handler(), 12, "late");
+    for (int i = 0; i < 2; i++) {
+        (void)ask_push(&late, FRAME_PUSH, 1, 1);
+        ended(&late, CANYON_NO_MEMORY, "one more session takes 256 bytes");
+        unchanged(&then);
+        assert_int_equal(statistics().sessions, 3);
+        assert_int_equal(handler()->state_bytes, before + 256);
+        again(&late);
+    }
+    assert_int_equal(push(&stage.client, 2, 1).status, CANYON_OK); /* who is known goes on, */
+    assert_int_equal(push(&late, 0, 1).status, CANYON_OK);         /* and what has no number */
+    stage.bench.environment.state_limit = before + 512;
+    assert_int_equal(push(&late, 1, 1).applied, 1);
+    assert_int_equal(handler()->state_bytes, before + 512);
+    /* What a session leaves behind is room for others. */
+    client_succeeds(&late, client_ask(&late, FRAME_LEAVE, NULL, 0, NULL, 0), FRAME_LEFT);
+    assert_int_equal(push(&late, 1, 1).applied, 1);
+    assert_int_equal(handler()->state_bytes, before + 512);
+    client_go(&late);
+    client_go(&others[0]);
+    client_go(&others[1]);
+}
+
 /* ---- built again ---- */
 
 static void repeat(void *user, const struct command *command) {
@@ -746,7 +782,7 @@ static void a_handler_is_built_again(void **state) {
     client_come(&look, stage.copy.handlers[0], 901, "look");
     client_digests(&look, &other);
     assert_memory_equal(&one, &other, sizeof one);
-    assert_true(stage.copy.handlers[0]->state_bytes > 0);
+    assert_true(stage.copy.handlers[0]->state_bytes == handler()->state_bytes && handler()->state_bytes > 0);
     assert_int_equal(client_statistics(&look).sessions, statistics().sessions);
     assert_int_equal(client_statistics(&look).tensors, statistics().tensors);
     client_go(&look);
@@ -804,6 +840,7 @@ int main(void) {
         TEST(numbers_are_forgotten_when_room_is_needed),
         TEST(a_session_with_another_key_is_denied),
         TEST(a_key_has_a_share_of_the_room),
+        TEST(memory_for_sessions_is_limited),
         TEST(a_handler_is_built_again),
         TEST(a_log_that_is_not_this_shards_is_seen),
     };

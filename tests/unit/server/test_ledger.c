@@ -96,6 +96,25 @@ static void it_is_a_list_of_sessions(void **state) {
     ledger_finish(&ledger);
 }
 
+/* 64 bytes for each of a power of two of entries, of which at most three quarters are taken. */
+static void what_it_takes_is_known(void **state) {
+    (void)state;
+    struct ledger ledger = {.entries = NULL};
+    uint8_t session[SESSION_BYTES];
+    assert_int_equal(ledger_bytes(&ledger), 0);
+    for (unsigned count = 1, room = 4; count <= 1000; count++) {
+        const uint64_t before = ledger_bytes(&ledger), growth = ledger_growth(&ledger);
+        room = count > room / 4 * 3 ? room * 2 : room;
+        fixture_session(session, count);
+        assert_true(ledger_reserve(&ledger));
+        assert_int_equal(ledger_bytes(&ledger), 64 * room);
+        assert_int_equal(before + growth, 64 * room);
+        assert_int_equal(ledger_growth(&ledger), 0);
+        ledger_take(&ledger, session, CANYON_OK);
+    }
+    ledger_finish(&ledger);
+}
+
 /* A push of many blocks is refused as a whole. */
 static void a_run_of_refusals_is_one(void **state) {
     (void)state;
@@ -178,9 +197,8 @@ static void ids_do_not_show_and_all_else_does(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_is_a_list_of_sessions),
-        cmocka_unit_test(a_run_of_refusals_is_one),
-        cmocka_unit_test(a_number_is_next_or_not),
+        cmocka_unit_test(it_is_a_list_of_sessions),          cmocka_unit_test(what_it_takes_is_known),
+        cmocka_unit_test(a_run_of_refusals_is_one),          cmocka_unit_test(a_number_is_next_or_not),
         cmocka_unit_test(ids_do_not_show_and_all_else_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

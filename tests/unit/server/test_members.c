@@ -293,6 +293,41 @@ static void places_of_the_gone_are_used_again_and_there_are_so_many(void **state
     assert_int_equal(count, MEMBERS_ENTRIES);
 }
 
+static enum canyon_status enter_keyed(unsigned number, const uint8_t *key, struct error *error) {
+    uint8_t session[SESSION_BYTES];
+    struct member *member = NULL;
+    fixture_session(session, number);
+    const struct member_entry entry = {.session = session, .key = key, .name = "w"};
+    return members_enter(members, &entry, &member, error);
+}
+
+static void one_key_does_not_have_all_places(void **state) {
+    (void)state;
+    const uint8_t mine[KEY_BYTES] = {1}, theirs[KEY_BYTES] = {2};
+    struct error error;
+    uint8_t session[SESSION_BYTES];
+    for (unsigned i = 0; i < 3072; i++) {
+        assert_int_equal(enter_keyed(i, mine, &error), CANYON_OK);
+    }
+    assert_int_equal(enter_keyed(5000, mine, &error), CANYON_BUSY);
+    assert_non_null(strstr(error.text, "3072 workers with this key"));
+    assert_int_equal(enter_keyed(17, mine, &error), CANYON_OK); /* is there already */
+    for (unsigned i = 3072; i < 4096; i++) {
+        assert_int_equal(enter_keyed(i, theirs, &error), CANYON_OK);
+    }
+    assert_int_equal(enter_keyed(5000, theirs, &error), CANYON_BUSY);
+    assert_non_null(strstr(error.text, "4096 workers count clocks already"));
+    /* Who is gone has no place, until it comes back. */
+    fixture_session(session, 17);
+    members_leave(members, members_find(members, session));
+    assert_int_equal(enter_keyed(5000, mine, &error), CANYON_OK);
+    fixture_session(session, 4000);
+    members_leave(members, members_find(members, session));
+    assert_int_equal(enter_keyed(17, mine, &error), CANYON_BUSY);
+    assert_non_null(strstr(error.text, "of one key"));
+    assert_int_equal(enter_keyed(4000, theirs, &error), CANYON_OK);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void) {
@@ -308,6 +343,7 @@ int main(void) {
         TEST(what_so_many_have_passed),
         TEST(the_lowest_is_kept),
         TEST(rates_follow_the_last_clocks),
+        TEST(one_key_does_not_have_all_places),
         TEST(places_of_the_gone_are_used_again_and_there_are_so_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

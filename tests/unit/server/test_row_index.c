@@ -240,7 +240,7 @@ static void work_and_memory_are_bounded(void **state) {
 static void a_crowd_is_refused(void **state) {
     (void)state;
     static const uint8_t secret[ROWKEY_SECRET_BYTES] = "a known secret";
-    enum { OTHERS = 20000 };
+    enum { OTHERS = 8000 };
     uint64_t seed = seed_begin("a_crowd_is_refused"), refused = 0;
     struct rowkey rowkey;
     struct pool *pool = pool_create(NULL);

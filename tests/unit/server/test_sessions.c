@@ -80,6 +80,34 @@ static void without_a_key_it_is_nobodys(void **state) {
     sessions_destroy(sessions);
 }
 
+/* All sessions of a key have one, which lasts while any of them is here. */
+static void a_key_has_a_share(void **state) {
+    (void)state;
+    struct sessions *sessions = sessions_create();
+    struct error error;
+    uint8_t ids[4][SESSION_BYTES];
+    for (uint32_t i = 0; i < 4; i++) {
+        id_of(i, ids[i]);
+    }
+    assert_true(come(sessions, 1, 'a') == CANYON_OK && come(sessions, 2, 'a') == CANYON_OK);
+    assert_int_equal(come(sessions, 3, 'b'), CANYON_OK);
+    assert_int_equal(sessions_come(sessions, ids[0], NULL, &error), CANYON_OK);
+    assert_null(sessions_share(sessions, ids[0]));
+    struct sessions_share *share = sessions_share(sessions, ids[1]);
+    assert_true(share->waits == 0 && share->wait_bytes == 0);
+    share->waits = 5;
+    assert_ptr_equal(sessions_share(sessions, ids[2]), share);
+    assert_ptr_not_equal(sessions_share(sessions, ids[3]), share);
+    go(sessions, 1);
+    for (uint32_t i = 10; i < 11 + SESSIONS_REMEMBERED; i++) { /* and is forgotten */
+        assert_int_equal(come(sessions, i, 'b'), CANYON_OK);
+        go(sessions, i);
+    }
+    assert_ptr_equal(sessions_share(sessions, ids[2]), share);
+    assert_int_equal(share->waits, 5);
+    sessions_destroy(sessions);
+}
+
 /* ---- numbers ---- */
 
 #define AWAY SESSIONS_AWAY_NS
@@ -195,9 +223,13 @@ static void what_is_restored_waits_for_its_owner(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_key_keeps_it),      cmocka_unit_test(the_oldest_is_forgotten),
-        cmocka_unit_test(without_a_key_it_is_nobodys), cmocka_unit_test(a_key_forgets_its_own),
-        cmocka_unit_test(all_share_the_room),          cmocka_unit_test(what_is_restored_waits_for_its_owner),
+        cmocka_unit_test(the_first_key_keeps_it),
+        cmocka_unit_test(the_oldest_is_forgotten),
+        cmocka_unit_test(without_a_key_it_is_nobodys),
+        cmocka_unit_test(a_key_has_a_share),
+        cmocka_unit_test(a_key_forgets_its_own),
+        cmocka_unit_test(all_share_the_room),
+        cmocka_unit_test(what_is_restored_waits_for_its_owner),
     };
     assert_int_equal(random_start(NULL), CANYON_OK);
     return cmocka_run_group_tests(tests, NULL, NULL);
