@@ -299,8 +299,8 @@ static void end_parked(struct handler *handler, struct parked *parked, const str
     reply_error(handler, &request, error);
 }
 
-void handler_tick(struct handler *handler) {
-    uint64_t now = handler_now(handler);
+void handler_end_overdue(struct handler *handler) {
+    const uint64_t now = handler_now(handler);
     struct parked *parked = parked_earliest(&handler->parked);
     while (parked != NULL && parked->deadline <= now) {
         struct error error;
@@ -312,7 +312,11 @@ void handler_tick(struct handler *handler) {
         end_parked(handler, parked, &error);
         parked = parked_earliest(&handler->parked);
     }
-    clocks_tick(handler, now);
+}
+
+void handler_tick(struct handler *handler) {
+    handler_end_overdue(handler);
+    clocks_tick(handler, handler_now(handler));
 }
 
 void handler_stop(struct handler *handler) {

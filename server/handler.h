@@ -133,7 +133,8 @@ bool handler_go_on(struct handler *handler, struct handler_peer *peer);
 /* When handler_tick wants to be called: monotonic nanoseconds, UINT64_MAX for not at all. */
 uint64_t handler_wakeup(const struct handler *handler);
 
-/* Answers the parked requests whose time is over (TIMEOUT, with a text that says what they waited for). */
+/* Answers the parked requests whose time is over (TIMEOUT, with a text that says what they waited for), and ends leases
+ * that are: to be called when what had been received by then was given to the handler. */
 void handler_tick(struct handler *handler);
 
 /* The server is stopping: parked requests are answered UNAVAILABLE. */

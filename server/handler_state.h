@@ -133,6 +133,9 @@ bool handler_has_catalogue(const struct handler *handler, const char *what, stru
 char *handler_owner_text(const struct handler *handler, uint32_t shard, char *text, size_t bytes);
 #define HANDLER_OWNER_BYTES (LIMIT_ADDRESS_BYTES + 48)
 
+/* Answers the parked requests whose time is over. */
+void handler_end_overdue(struct handler *handler);
+
 /* Lets a request wait for wait_ms. TOO_LARGE, BUSY, NO_MEMORY, and UNAVAILABLE when the server is stopping. `parked`,
  * which may be NULL, receives it, borrowed. */
 enum canyon_status handler_park(struct handler *handler, const struct request *request, enum frame_type type,

@@ -55,7 +55,7 @@ enum canyon_status serve_barrier(struct handler *handler, const struct request *
         return status;
     }
     /* An arrival whose time is over must not hold up the same worker's next one. */
-    handler_tick(handler);
+    handler_end_overdue(handler);
     status = handler_park(handler, request, FRAME_BARRIER, message.name, NULL, message.wait_ms, &parked, error);
     if (status != CANYON_OK) {
         return status;
@@ -67,7 +67,7 @@ enum canyon_status serve_barrier(struct handler *handler, const struct request *
     }
     handler_answer_passed(handler);
     if (message.wait_ms == 0) {
-        handler_tick(handler); /* unless it has passed, its time is over */
+        handler_end_overdue(handler); /* unless it has passed, its time is over */
     }
     return CANYON_OK;
 }

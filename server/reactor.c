@@ -37,7 +37,9 @@ struct reactor {
     uv_timer_t sweep;     /* deadlines of connections; runs while there are any */
     uv_idle_t turns;      /* runs while the ready list is not empty */
     uv_prepare_t prepare; /* before the loop sleeps: arms the three above */
+    uv_check_t check;     /* when it has looked at its sockets */
     uint64_t armed;       /* time that `wakeup` is armed for */
+    bool due;             /* `wakeup` was over */
     bool stopping;        /* of the reactor's thread */
     uint64_t stop_deadline;
     bool started;
@@ -82,9 +84,9 @@ static void close_handle(uv_handle_t *handle, void *user) {
 
 /* Ends the loop: it runs out of handles. Connections are closed already. */
 static void end(struct reactor *reactor) {
-    uv_handle_t *own[] = {(uv_handle_t *)&reactor->async, (uv_handle_t *)&reactor->wakeup,
-                          (uv_handle_t *)&reactor->sweep, (uv_handle_t *)&reactor->turns,
-                          (uv_handle_t *)&reactor->prepare};
+    uv_handle_t *own[] = {(uv_handle_t *)&reactor->async,   (uv_handle_t *)&reactor->wakeup,
+                          (uv_handle_t *)&reactor->sweep,   (uv_handle_t *)&reactor->turns,
+                          (uv_handle_t *)&reactor->prepare, (uv_handle_t *)&reactor->check};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; ++i) {
         close_handle(own[i], NULL);
     }
@@ -133,7 +135,17 @@ static void on_sweep(uv_timer_t *timer) {
 static void on_wakeup(uv_timer_t *timer) {
     struct reactor *reactor = timer->data;
     reactor->armed = UINT64_MAX;
-    handler_tick(reactor->host.handler);
+    reactor->due = true;
+}
+
+/* What came before a time was over is looked at first: the thread, or all of the process, may have stood still, and a
+ * sign of life lies unread. Until then on_prepare finds that time over, and the loop does not sleep. */
+static void on_check(uv_check_t *check) {
+    struct reactor *reactor = check->data;
+    if (reactor->due) {
+        reactor->due = false;
+        handler_tick(reactor->host.handler);
+    }
 }
 
 /* One turn for each connection that was ready when the round began; those that want more come in the next round, after
@@ -301,11 +313,14 @@ static int loop_init(struct reactor *reactor) {
     uv_idle_init(&reactor->loop, &reactor->turns);
     uv_prepare_init(&reactor->loop, &reactor->prepare);
     uv_prepare_start(&reactor->prepare, on_prepare);
+    uv_check_init(&reactor->loop, &reactor->check);
+    uv_check_start(&reactor->check, on_check);
     reactor->async.data = reactor;
     reactor->wakeup.data = reactor;
     reactor->sweep.data = reactor;
     reactor->turns.data = reactor;
     reactor->prepare.data = reactor;
+    reactor->check.data = reactor;
     reactor->armed = UINT64_MAX;
     return 0;
 }

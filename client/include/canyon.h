@@ -776,7 +776,10 @@ struct canyon_consistency {
     uint32_t workers;             /* live ones that count clocks */
     uint32_t lease_ms;
 };
-/* MISMATCH where the servers' threads do not agree: while a mode is being set, or where it could not be everywhere. */
+/* MISMATCH where the servers' threads do not agree: while a mode is being set, where it could not be everywhere, or
+ * where a server was started anew and knows none. The text names two of them and what they have. Set again, the mode
+ * is everywhere, from the clock that it had, or where workers are beyond that, from the one that is named, or a later
+ * one. */
 CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint32_t timeout_ms,
                                                      struct canyon_consistency *consistency);
 

@@ -68,8 +68,12 @@ enum canyon_status subject_push(struct subject *subject, float value, bool pulls
     return transfer(subject, true, pulls, timeout_ms);
 }
 
+enum canyon_status subject_try_pull(struct subject *subject, uint32_t timeout_ms) {
+    return transfer(subject, false, true, timeout_ms);
+}
+
 void subject_pull(struct subject *subject) {
-    check_ok(transfer(subject, false, true, PATIENCE_MS));
+    check_ok(subject_try_pull(subject, PATIENCE_MS));
 }
 
 void subject_expect(const struct subject *subject, double sum, const char *what) {

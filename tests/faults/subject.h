@@ -41,7 +41,9 @@ void subject_close(struct subject *subject);
 /* Pushes `value` to every element and, with `pulls`, receives `weights` in the same round trip. */
 enum canyon_status subject_push(struct subject *subject, float value, bool pulls, uint32_t timeout_ms);
 
-/* Receives `weights`, or fails the test. */
+/* Receives `weights`. */
+enum canyon_status subject_try_pull(struct subject *subject, uint32_t timeout_ms);
+/* The same, or fails the test. */
 void subject_pull(struct subject *subject);
 
 /* Every one of the `weights` received last says this sum of pushes; else the test fails, and says `what`. */

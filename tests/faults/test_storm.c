@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "tests/faults/routes.h"
+#include "tests/faults/strike.h"
 #include "tests/faults/subject.h"
 #include "tests/unit/common/seed.h"
 
@@ -54,57 +55,6 @@ static void *work(void *user) {
     return NULL;
 }
 
-/* ---- The network ------------------------------------------------------------------------------------------------ */
-
-/* One fault somewhere, of those that a session outlasts. */
-static void strike(struct routes *routes, uint64_t *random) {
-    struct proxy *proxy = routes->proxies[0];
-    const int connection = (int)seed_below(random, proxy_count(proxy));
-    const int which = seed_below(random, 4) == 0 ? connection : PROXY_LIVE;
-    const enum proxy_way way = seed_below(random, 2) ? PROXY_UP : PROXY_DOWN;
-    const enum proxy_end end = seed_below(random, 2) ? PROXY_RST : PROXY_FIN;
-    const unsigned long long bytes = seed_below(random, 1u << seed_below(random, 16));
-    char faults[96] = "";
-    switch (seed_below(random, 8)) {
-    case 0:
-    case 1:
-    case 2:
-        snprintf(faults, sizeof faults, "cut=%llu,end=%s", bytes, end == PROXY_RST ? "rst" : "fin");
-        routes_fault(routes, which, way, faults);
-        break;
-    case 3: /* those to come, too: in the middle of a handshake, perhaps */
-        snprintf(faults, sizeof faults, "cut=%llu", bytes);
-        routes_fault(routes, PROXY_EVERY, way, faults);
-        break;
-    case 4: /* nothing, or nothing more, comes; then it is over with the connection */
-        snprintf(faults, sizeof faults, seed_below(random, 2) ? "swallow=%llu" : "stall=%llu", bytes);
-        routes_fault(routes, PROXY_LIVE, way, faults);
-        sleep_ms((uint32_t)seed_below(random, 20));
-        proxy_end(proxy, PROXY_LIVE, PROXY_CLIENT, end);
-        proxy_end(proxy, PROXY_LIVE, PROXY_SERVER, end);
-        break;
-    case 5: /* what the client sent comes later, when it has another connection */
-        routes_fault(routes, PROXY_LIVE, PROXY_UP, "hold");
-        sleep_ms((uint32_t)seed_below(random, 20));
-        proxy_end(proxy, PROXY_LIVE, PROXY_CLIENT, end);
-        sleep_ms((uint32_t)seed_below(random, 20));
-        break;
-    case 6:
-        snprintf(faults, sizeof faults, "delay=%llu", (unsigned long long)seed_below(random, 10));
-        routes_fault(routes, PROXY_LIVE, way, faults);
-        break;
-    default:
-        snprintf(faults, sizeof faults, "piece=%llu", 1 + bytes);
-        routes_fault(routes, PROXY_LIVE, way, faults);
-    }
-    sleep_ms((uint32_t)seed_below(random, 30));
-    /* Held bytes pass, those to come are left alone; whatever else was begun on a connection goes on to its end. */
-    routes_fault(routes, PROXY_COMING, PROXY_UP, "");
-    routes_fault(routes, PROXY_COMING, PROXY_DOWN, "");
-    if (seed_below(random, 2))
-        routes_fault(routes, PROXY_LIVE, PROXY_UP, "");
-}
-
 static bool all_over(const struct worker workers[WORKERS]) {
     bool over = true;
     for (unsigned w = 0; w < WORKERS; w++)
@@ -144,12 +94,11 @@ static void storm(bool plaintext, unsigned threads_of_server) {
     for (unsigned w = 0; w < WORKERS; w++)
         check(pthread_create(&threads[w], NULL, work, &workers[w]) == 0);
     for (; !all_over(workers); strikes++)
-        strike(&routes, &random);
+        strike(routes.proxies[0], &random);
     proxy_clear(routes.proxies[0]);
     for (unsigned w = 0; w < WORKERS; w++)
         check(pthread_join(threads[w], NULL) == 0);
-    /* A connection that swallowed something is of no use. */
-    proxy_end(routes.proxies[0], PROXY_LIVE, PROXY_CLIENT, PROXY_RST);
+    strike_over(routes.proxies[0]);
     for (unsigned w = 0; w < WORKERS; w++) {
         for (int kind = 0; kind < SUBJECT_KINDS; kind++) {
             subject_pull(&workers[w].subjects[kind]); /* behind all that this worker gave up */

@@ -74,7 +74,7 @@ static void deadlines_and_losses_are_seen(void **state) {
     cluster_resume(cluster, 0);
     check_ok(canyon_pull(tensor, weights, 0));
     cluster_kill(cluster, 0);
-    check_status(canyon_pull(tensor, weights, 0), CANYON_UNAVAILABLE);
+    check_status(canyon_pull(tensor, weights, 1000), CANYON_UNAVAILABLE);
     cluster_restart(cluster, 0, NULL);
     check_status(canyon_pull(tensor, weights, 0), CANYON_STATE_LOST);
     canyon_tensor_close(tensor);

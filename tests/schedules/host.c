@@ -113,9 +113,11 @@ static void go_on(void *user, uint64_t stop) {
     host->stopped = false;
     for (uint32_t thread = 0; thread < host->threads; thread++) {
         witness_go_on(&host->witnesses[thread]);
-        handler_tick(host->handlers[thread]); /* timers come first */
     }
-    seats_go_on(host);
+    seats_go_on(host); /* as server/reactor.c has it: what has come is looked at before any time is over */
+    for (uint32_t thread = 0; thread < host->threads; thread++) {
+        seats_tick(host, thread);
+    }
 }
 
 void host_go_on(struct host *host) {

@@ -29,6 +29,8 @@ struct seat {
 
 /* All that has waited while the host was stopped. */
 void seats_go_on(struct host *host);
+/* What is due on a thread, and what comes of it. */
+void seats_tick(struct host *host, uint32_t thread);
 
 void seat_destroy(struct seat *seat);
 /* The process is gone: its connections with it. */

@@ -96,12 +96,16 @@ static void write_all(struct host *host) {
     }
 }
 
+void seats_tick(struct host *host, uint32_t thread) {
+    handler_tick(host->handlers[thread]);
+    plan_tick(host, thread);
+    write_all(host);
+}
+
 static void wake(void *user, uint64_t argument) {
     struct host *host = user;
     if (host_is_up(host) && !host->stopped && handler_wakeup(host->handlers[argument]) <= host->schedule->now) {
-        handler_tick(host->handlers[argument]);
-        plan_tick(host, (uint32_t)argument);
-        write_all(host);
+        seats_tick(host, (uint32_t)argument);
     }
 }
 
