@@ -144,7 +144,8 @@ struct canyon_options {
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
     uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine,
-                              where more would only leave the processor's caches, and 8 MiB to others */
+                              where more would only leave the processor's caches, and 8 MiB to others. Pulls that may
+                              wait for other workers have as much for themselves, and keep nothing else back */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
