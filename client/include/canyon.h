@@ -25,7 +25,8 @@
  * canyon_client_counters does. If it is not, a call of which nothing was sent is CANYON_UNAVAILABLE, and after
  * reconnect_ms each further call tries once. That the server does not accept this client's key any more, or has
  * another key itself, is believed when six attempts in a row ended so: one that is cut looks the same. Calls about the
- * catalogue and the workers (create, open, drop, set, join, barrier) are not made again by themselves.
+ * catalogue and the workers (create, open, drop, set, join, barrier) are not made again by themselves; a clock is told
+ * again.
  *
  * CANYON_OUTCOME_UNKNOWN means that bytes of a call that changes something were sent, and no answer came:
  * - at the call's deadline: a push, assign or erase was not withdrawn. The library keeps a copy of what was not
@@ -759,8 +760,10 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
 
 /* The first call enters this client among the workers that count, and blocks until all servers know it; *clock, unless
  * NULL, receives where it begins: the lowest clock of the others, or 1 (see above). Each later call says that a step is
- * done, and gives the next clock, without waiting for anything. Pulls and pushes belong to the clock at the time of
- * their call. canyon_close takes the client out again. */
+ * done, and gives the next clock, without waiting: unless 64 of them are told and not answered, when it waits for its
+ * own answer, at most the client's default deadline. Pulls and pushes belong to the clock at the time of their call.
+ * canyon_close takes the client out again. From a future's callback, which must not wait, the first call is
+ * CANYON_CONFLICT, and one beyond 64 is CANYON_BUSY; the clock stays then. */
 CANYON_API enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock);
 
 /* The rank that canyon_join or canyon_clock gave; NOT_FOUND before. Who joined first keeps that rank where it is free.
