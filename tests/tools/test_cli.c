@@ -160,6 +160,7 @@ static void test_status(void **state) {
     expect_in(result.out, "chacha20poly1305");
     assert_null(strstr(result.out, "PLAINTEXT"));
     assert_string_equal(result.err, "");
+    expect_in(result.out, "clients that push  known  pushes that came again  connections ended for gaps\n");
     canyon(0, "--json status");
     json_t *status = printed_json(), *servers = member(status, "servers");
     json_int_t parameters = 0, pushes = 0, parts = 0;
@@ -177,6 +178,9 @@ static void test_status(void **state) {
         assert_int_equal(json_integer_value(member(server, "turned_away")), 0);
         assert_true(json_is_integer(member(server, "aborted")));
         assert_int_equal(json_integer_value(member(server, "staleness_max")), 0);
+        assert_int_equal(json_integer_value(member(server, "sessions")), 1);
+        assert_int_equal(json_integer_value(member(server, "duplicates")), 0);
+        assert_int_equal(json_integer_value(member(server, "gaps")), 0);
         assert_true(json_integer_value(member(server, "connections")) >= 2);
         parameters += json_integer_value(member(server, "parameters"));
         pushes += json_integer_value(member(server, "pushes"));
@@ -189,7 +193,6 @@ static void test_status(void **state) {
     json_decref(status);
 }
 
-/* What was refused for NaN is shown once there is something to show. */
 /* Shown when a codec was used, and then as what it saved. */
 static void test_status_of_codecs(void **state) {
     (void)state;
@@ -227,6 +230,7 @@ static void test_status_of_codecs(void **state) {
     canyon(0, "drop coded --yes");
 }
 
+/* What was refused for NaN is shown once there is something to show. */
 static void test_status_of_gradients(void **state) {
     float gradient[ROWS * COLUMNS];
     canyon_tensor *tensor = NULL;
