@@ -186,7 +186,9 @@ static inline void canyon_options_init(struct canyon_options *options) {
  * - UNSUPPORTED: the server speaks another protocol version, or the CPU cannot do the cipher it is known by
  * - UNAUTHENTICATED: this client has no key, or does not know the server's; the server did not prove the key it is
  * known by, or does not accept this client's: the text says which, and what to do
- * - INVALID_ARGUMENT: a file of keys that others could read or that makes no sense; plaintext to another machine
+ * - INVALID_ARGUMENT: a file of keys that others could read or that makes no sense; plaintext to another machine;
+ *   options.consistency is no mode
+ * - MISMATCH: the job has another mode than options.consistency; or it has none, and this client's role may not set it
  * With options.partial one server that answers is enough. Calls that need one that was not reached answer UNAVAILABLE
  * and name it, for as long as this client lives; canyon_statistics shows it with reachable = 0; opening a tensor checks
  * only the servers that were reached. */
@@ -403,9 +405,8 @@ struct canyon_item {
 
 /* A model's step: all items at once, blocks of all tensors to all servers in parallel, small tensors of one connection
  * sharing frames. `items` is borrowed until the call returns (until the future is done). Blocks that a server refused
- * are counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, DENIED, NOT_FOUND, STATE_LOST when that
- * is why).
- */
+ * are counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, DENIED, NOT_FOUND, STATE_LOST, STALE,
+ * LATE, CONFLICT, BUSY when that is why: see Consistency below for the last four). */
 CANYON_API enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count,
                                           uint32_t timeout_ms);
 
@@ -737,7 +738,9 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  *             workers have passed, and later gradients of that clock are LATE. Words go together: "sync:sum,rank".
  *
  * A training loop is: canyon_clock; pull; compute; push; and again. push_pull never waits: its weights are those of
- * now, and in a synchronous job without this clock's gradients.
+ * now, and in a synchronous job without this clock's gradients. Nor do a pull that makes rows, canyon_assign, which
+ * takes effect at once in every mode, and a client that counts no clocks: it may look at everything, and its pushes
+ * to a synchronous job are CANYON_CONFLICT.
  *
  * What a mean is divided by: the workers whose gradients came for that block. A worker that dies is waited for until
  * its lease ends (10 s unless the servers say otherwise; it runs anew with all that the worker sends, and this library
@@ -747,7 +750,8 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * gradients of the open clock count.
  *
  * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
- * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open.
+ * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open; one of a clock
+ * that is not open yet, as of a worker that does not pull, is CANYON_BUSY. Neither counts, nor is it applied later.
  *
  * All this holds for rows of tables, each by itself: a row's mean is divided by the workers whose gradients came for
  * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for
