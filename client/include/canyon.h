@@ -422,10 +422,10 @@ struct canyon_step_options {
      * clip_grad_norm_: when it is larger, every element g of them is sent as g * (clip_norm / norm). Norm, quotient and
      * product are computed in double and the product is rounded to float once, so the norm of what is sent can exceed
      * clip_norm by the rounding of its elements, a part in 10^7. (PyTorch divides by norm + 1e-6.) The caller's
-     * gradients are only read: what is sent is a copy, whose memory the client keeps for the next one. A norm of
-     * gradients with NaN or infinity does not exist, so those are refused as check_finite does. INFINITY measures
-     * and never clips; 0 does neither. Of gradients of a loss that was multiplied by loss_scale, clip_norm and norm
-     * are multiples by loss_scale too. */
+     * gradients are only read: what is sent is a copy, whose memory (up to 1 GiB) the client keeps for the next one. A
+     * norm of gradients with NaN or infinity does not exist, so those are refused as check_finite does. INFINITY
+     * measures and never clips; 0 does neither. Of gradients of a loss that was multiplied by loss_scale, clip_norm and
+     * norm are multiples by loss_scale too. */
     double clip_norm;
     /* 1: the step is refused with CANYON_NOT_FINITE when a gradient holds NaN or infinity; the text names the first
      * such element and its tensor, and no server hears of the step. 0, the default: each server judges its own blocks

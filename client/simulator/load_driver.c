@@ -76,8 +76,10 @@ static void driver_take(struct load_driver *driver, uint64_t until) {
         uint32_t member = place->worker;
         uint64_t ended = place->ended;
         next = place->next;
-        bool failed = load_calls_settle(&driver->calls, place, measure, end);
-        load_worker_end(worker, ended + (failed ? LOAD_BACKOFF_MS * 1000000u : 0));
+        if (load_calls_settle(&driver->calls, place, measure, end)) {
+            load_worker_hold(worker, ended + LOAD_BACKOFF_MS * 1000000u);
+        }
+        load_worker_end(worker, ended);
         load_agenda_set(&driver->agenda, member, load_worker_due(worker));
     }
 }
