@@ -43,7 +43,7 @@ static uint64_t driver_cpu(void) {
 static enum canyon_status driver_open(struct load_driver *driver, char *text, size_t bytes) {
     const struct load_plan *plan = driver->plan;
     char name[CANYON_NAME_BYTES];
-    snprintf(name, sizeof name, "canyon-sim load %" PRIu32, driver->index);
+    snprintf(name, sizeof name, LOAD_PROGRAM " %" PRIu32, driver->index);
     enum canyon_status status = load_link_open(&driver->link, plan, plan->clients, &plan->coded, name);
     if (status != CANYON_OK) {
         snprintf(text, bytes, "%s", driver->link.text);

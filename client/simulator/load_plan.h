@@ -10,6 +10,8 @@
 #include "client/tools/coding.h"
 #include "client/tools/keys.h"
 
+#define LOAD_PROGRAM "canyon-sim load" /* begins every message */
+
 #define LOAD_WORKERS_HIGH   16384
 #define LOAD_PROCESSES_HIGH 64
 #define LOAD_CLIENTS_HIGH   64
