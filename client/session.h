@@ -9,8 +9,8 @@
  *
  * Life: session_begin -> HELLO goes out -> WELCOME comes -> (RESUME, RESUMED, once numbers were ever sent) -> ready:
  * requests flow -> session_lose (the connection is lost) -> begin again on a new connection. Requests submitted before
- * it is ready wait for that. Those that outlast a connection (numbered ones, reads and clocks) wait for the next one and are
- * sent again over it, in the same order and with the same numbers; all others end with their connection.
+ * it is ready wait for that. Those that outlast a connection (numbered ones, reads and clocks) wait for the next one
+ * and are sent again over it, in the same order and with the same numbers; all others end with their connection.
  *
  * When a numbered request that was begun is given up at its deadline, its owner gets its memory back at once, and the
  * session goes on with a copy, an orphan: its numbers are used, and it has to arrive for those after it to count.
