@@ -80,6 +80,7 @@ struct fake {
     _Atomic uint64_t clock;                /* told last */
     _Atomic int enters, clocks, goodbyes;  /* requests that were answered */
     _Atomic int clock_cuts, mute, unheard; /* connections to cut instead; 1: do not answer, but count */
+    _Atomic int hold;                      /* 1: pulls wait, as for another worker */
     /* WRONG_PAGES: */
     struct message_row_page page;
     uint64_t page_ids[3];
@@ -353,6 +354,8 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     default:
         break;
     }
+    if (frame->header.type == FRAME_PULL && atomic_load(&fake->hold))
+        return true;
     if (behaviour == TEAR_RECORD) {
         const uint8_t length[CHANNEL_LENGTH_BYTES] = {0xff, 0x0f};
         responder_send_raw(line->descriptor, length, sizeof length);

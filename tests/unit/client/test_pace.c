@@ -11,6 +11,14 @@ static bool reaches(_Atomic uint64_t *value, uint64_t expected) {
     return atomic_load(value) == expected;
 }
 
+static void hang_up_once(struct fake *fake) {
+    const int closed = atomic_load(&fake->closed);
+    atomic_store(&fake->behaviour, CLOSE_IDLE);
+    while (atomic_load(&fake->closed) == closed)
+        usleep(1000);
+    atomic_store(&fake->behaviour, ANSWER);
+}
+
 /* More than one answer may be lost; nobody asks for anything else; and signs of life come much later than this. */
 static void test_a_clock_that_was_lost_is_told_again(void **state) {
     (void)state;
@@ -25,6 +33,33 @@ static void test_a_clock_that_was_lost_is_told_again(void **state) {
     assert_true(reaches(&user.fake->clock, 2));
     assert_int_equal(atomic_load(&user.fake->connections), connections + 3);
     assert_int_equal(atomic_load(&user.fake->enters), 1);
+    end(&user);
+}
+
+/* More than the window holds: what waits there keeps back no push, for which others may be waiting. */
+static void test_pulls_that_wait_keep_no_push_back(void **state) {
+    (void)state;
+    enum { PULLS = 12 }; /* of 800 kB, where the window is 8 MiB */
+    struct user user = begin();
+    canyon_future *futures[PULLS];
+    struct canyon_item items[PULLS];
+    assert_int_equal(canyon_clock(user.client, NULL), CANYON_OK);
+    atomic_store(&user.fake->hold, 1);
+    for (size_t i = 0; i < PULLS; i++) {
+        items[i] = (struct canyon_item){.tensor = user.tensor, .weights = malloc(ELEMENTS * sizeof(float))};
+        assert_non_null(items[i].weights);
+        assert_int_equal(canyon_step_async(user.client, &items[i], 1, 20000, &futures[i]), CANYON_OK);
+    }
+    assert_int_equal(canyon_push(user.tensor, user.values, 5000), CANYON_OK);
+    assert_int_equal(canyon_future_done(futures[0]), 0);
+    /* They are made again over the next connection. */
+    atomic_store(&user.fake->hold, 0);
+    hang_up_once(user.fake);
+    for (size_t i = 0; i < PULLS; i++) {
+        assert_int_equal(canyon_future_wait(futures[i], UINT32_MAX), CANYON_OK);
+        canyon_future_release(futures[i]);
+        free(items[i].weights);
+    }
     end(&user);
 }
 
@@ -109,12 +144,8 @@ static void test_a_callback_does_not_wait_for_answers(void **state) {
     assert_non_null(strstr(back.text, "64 clocks"));
 
     /* All of them are told again over the next connection, and answered there. */
-    const int closed = atomic_load(&user.fake->closed);
     atomic_store(&user.fake->mute, 0);
-    atomic_store(&user.fake->behaviour, CLOSE_IDLE);
-    while (atomic_load(&user.fake->closed) == closed)
-        usleep(1000);
-    atomic_store(&user.fake->behaviour, ANSWER);
+    hang_up_once(user.fake);
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(counting.status, CANYON_OK);
     assert_true(counting.clock > UNANSWERED);
@@ -144,6 +175,7 @@ static void test_closing_says_goodbye(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_clock_that_was_lost_is_told_again),
+        cmocka_unit_test(test_pulls_that_wait_keep_no_push_back),
         cmocka_unit_test(test_entering_is_refused_in_a_callback),
         cmocka_unit_test(test_a_callback_does_not_wait_for_answers),
         cmocka_unit_test(test_closing_says_goodbye),
