@@ -63,18 +63,38 @@ bool client_take_room(struct canyon_client *client, uint64_t elements, struct cl
     return room->values != NULL || elements == 0;
 }
 
+/* The smallest spare: an empty place, where there is one, unless it is to be one that is `used`. */
+static struct client_room *least_spare(struct canyon_client *client, bool used) {
+    struct client_room *least = NULL;
+    for (size_t i = 0; i < CLIENT_SPARES; i++) {
+        struct client_room *room = &client->spares[i];
+        if ((room->values != NULL || !used) && (least == NULL || room->elements < least->elements))
+            least = room;
+    }
+    return least;
+}
+
+static uint64_t spare_words(const struct canyon_client *client) {
+    uint64_t words = 0;
+    for (size_t i = 0; i < CLIENT_SPARES; i++)
+        words += client->spares[i].elements;
+    return words;
+}
+
 void client_give_room(struct canyon_client *client, struct client_room *room) {
     if (room->values == NULL)
         return;
     pthread_mutex_lock(&client->lock);
-    struct client_room *least = &client->spares[0];
-    for (size_t i = 1; i < CLIENT_SPARES; i++)
-        if (client->spares[i].elements < least->elements)
-            least = &client->spares[i];
-    if (room->elements > least->elements) {
-        struct client_room smaller = *least;
+    struct client_room *least = least_spare(client, false);
+    if (room->elements > least->elements && room->elements <= CLIENT_SPARE_WORDS) {
+        const struct client_room smaller = *least;
         *least = *room;
         *room = smaller;
+    }
+    while (spare_words(client) > CLIENT_SPARE_WORDS) {
+        least = least_spare(client, true);
+        free(least->values);
+        *least = (struct client_room){.values = NULL};
     }
     pthread_mutex_unlock(&client->lock);
     free(room->values);

@@ -23,7 +23,8 @@ struct client_room {
     uint64_t elements;
 };
 
-#define CLIENT_SPARES 16
+#define CLIENT_SPARES      16
+#define CLIENT_SPARE_WORDS (1ull << 28) /* of all of them together: 1 GiB */
 
 struct canyon_client {
     struct job job;
@@ -73,8 +74,9 @@ void client_enter(struct canyon_client *client);
 void client_leave(struct canyon_client *client);
 
 /* Room for `elements` numbers, a spare one when one is large enough; false when there is no memory. Every room that
- * was taken is given back; the client keeps the CLIENT_SPARES largest, and frees them with itself. So steps that repeat
- * take no memory after the first ones. A zeroed room may be given back too. */
+ * was taken is given back; the client keeps the CLIENT_SPARES largest, as far as they are CLIENT_SPARE_WORDS together,
+ * and frees them with itself. So steps that repeat take no memory after the first ones, unless they are larger. A
+ * zeroed room may be given back too. */
 bool client_take_room(struct canyon_client *client, uint64_t elements, struct client_room *room);
 void client_give_room(struct canyon_client *client, struct client_room *room);
 

@@ -7,9 +7,11 @@
 #include "client/error.h"
 #include "client/tensor.h"
 
-void encoding_init(struct encoding *encoding) {
+enum canyon_status encoding_init(struct encoding *encoding, struct error *error) {
     memset(encoding, 0, sizeof *encoding);
-    pthread_rwlock_init(&encoding->lock, NULL);
+    const int failure = pthread_rwlock_init(&encoding->lock, NULL);
+    return failure == 0 ? CANYON_OK
+                        : error_set(error, CANYON_NO_MEMORY, "no lock for a handle's codecs: %s", strerror(failure));
 }
 
 void encoding_finish(struct encoding *encoding) {

@@ -17,7 +17,8 @@ struct encoding {
     _Atomic uint64_t turn; /* encodings so far: no two draw alike */
 };
 
-void encoding_init(struct encoding *encoding);
+/* NO_MEMORY: there is nothing to finish. */
+enum canyon_status encoding_init(struct encoding *encoding, struct error *error);
 void encoding_finish(struct encoding *encoding);
 
 /* The codecs from now on. The residual stays where both old and new codec have feedback. NO_MEMORY: nothing changed. */

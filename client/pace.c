@@ -15,12 +15,12 @@
 
 #define MILLISECOND   1000000ull
 #define GOODBYE_MS    1000
-#define UNDER_WAY     64 /* clocks that are told and not answered; then it is waited for one */
+#define UNDER_WAY     64 /* clocks that are told and not answered; then it is waited for the next */
 #define CLOCK_MESSAGE 32 /* bytes, at most */
 
 struct pace {
     struct canyon_client *client;
-    pthread_mutex_t turn; /* one canyon_clock at a time */
+    pthread_mutex_t turn; /* one canyon_clock at a time; held for long only while there is no clock yet */
     _Atomic uint64_t clock, floor;
     _Atomic uint32_t rank; /* one more than it; 0: none yet */
     _Atomic uint32_t under_way;
@@ -156,19 +156,11 @@ static enum canyon_status tell(struct pace *pace, const struct message_clock *cl
     return CANYON_OK;
 }
 
-/* The clock as it is, to all, without waiting; unless many are under way already. */
-static enum canyon_status tell_clock(struct pace *pace, struct error *error) {
+/* The clock as it is, to all, without waiting. *future as above. */
+static enum canyon_status tell_clock(struct pace *pace, bool attended, struct canyon_future **future,
+                                     struct error *error) {
     const struct message_clock clock = {.clock = atomic_load(&pace->clock), .rank = atomic_load(&pace->rank)};
-    struct canyon_future *future = NULL;
-    bool waits = atomic_load(&pace->under_way) >= UNDER_WAY && !future_in_callback();
-    enum canyon_status status = tell(pace, &clock, client_deadline(pace->client, 0), waits, &future, error);
-    if (status == CANYON_OK && waits) {
-        struct error ignored;
-        future_wait(future, UINT64_MAX, &ignored);
-    }
-    if (status == CANYON_OK)
-        future_release(future);
-    return status;
+    return tell(pace, &clock, client_deadline(pace->client, 0), attended, future, error);
 }
 
 /* ---- signs of life ---- */
@@ -184,9 +176,11 @@ static void *beat(void *user) {
             break;
         pthread_mutex_unlock(&pace->lock);
         struct error error;
+        struct canyon_future *future = NULL;
         /* Where there is no answer to the ones before, one more would be none either. */
         if (atomic_load(&pace->under_way) < UNDER_WAY && client_begin(pace->client, false, &error) == CANYON_OK) {
-            tell_clock(pace, &error);
+            if (tell_clock(pace, false, &future, &error) == CANYON_OK)
+                future_release(future);
             client_leave(pace->client);
         }
         pthread_mutex_lock(&pace->lock);
@@ -256,24 +250,50 @@ static enum canyon_status enter(struct pace *pace, struct error *error) {
     return status == CANYON_OK ? start_beating(pace, entered.lease_ms, error) : status;
 }
 
+/* ---- going on ---- */
+
+/* One clock further, with the turn. *future is NULL, or has to be waited for without it: a callback, which must not
+ * wait, gets the turn at once. */
+static enum canyon_status advance(struct pace *pace, uint64_t *clock, struct canyon_future **future,
+                                  struct error *error) {
+    const uint64_t now = atomic_load(&pace->clock);
+    const bool waits = atomic_load(&pace->under_way) >= UNDER_WAY;
+    if (waits && future_in_callback())
+        return error_set(error, CANYON_BUSY,
+                         "%u clocks are told and not answered, and a future's callback must not wait for that: the "
+                         "clock stays %llu",
+                         UNDER_WAY, (unsigned long long)now);
+    enum canyon_status status = now > 0 ? CANYON_OK : enter(pace, error);
+    if (status != CANYON_OK)
+        return status;
+    const uint64_t floor = atomic_load(&pace->floor);
+    *clock = now + 1 > floor ? now + 1 : floor;
+    atomic_store(&pace->clock, *clock);
+    status = tell_clock(pace, waits, future, error);
+    if (status == CANYON_OK && !waits) {
+        future_release(*future);
+        *future = NULL;
+    }
+    return status;
+}
+
 enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock) {
     struct error error = {.status = CANYON_OK};
-    uint64_t now = client != NULL ? pace_clock(client->pace) : 0;
-    if (client_begin(client, now == 0, &error) != CANYON_OK)
+    struct canyon_future *future = NULL;
+    uint64_t next = 0;
+    if (client_begin(client, client != NULL && pace_clock(client->pace) == 0, &error) != CANYON_OK)
         return last_error_set(&error);
     struct pace *pace = client->pace;
     pthread_mutex_lock(&pace->turn);
-    now = atomic_load(&pace->clock);
-    enum canyon_status status = now > 0 ? CANYON_OK : enter(pace, &error);
-    if (status == CANYON_OK) {
-        uint64_t floor = atomic_load(&pace->floor);
-        now = now + 1 > floor ? now + 1 : floor;
-        atomic_store(&pace->clock, now);
-        status = tell_clock(pace, &error);
-    }
+    enum canyon_status status = advance(pace, &next, &future, &error);
     pthread_mutex_unlock(&pace->turn);
     if (status == CANYON_OK && clock != NULL)
-        *clock = now;
+        *clock = next;
+    if (future != NULL) {
+        struct error ignored; /* it is told again */
+        future_wait(future, UINT64_MAX, &ignored);
+        future_release(future);
+    }
     client_leave(client);
     return last_error_set(&error);
 }

@@ -84,10 +84,16 @@ static bool type_is_read(uint16_t type) {
            type == FRAME_OPTIMIZER || type == FRAME_TABLE_INFO || type == FRAME_TABLE_ROWS;
 }
 
+/* What a worker says of its clock: the server takes the same again as a sign of life. */
+static bool type_is_pace(uint16_t type) {
+    return type == FRAME_ENTER || type == FRAME_CLOCK;
+}
+
 bool request_lasts(const struct session_request *request) {
     if (MUTANT(drop_unacked_on_reconnect) && request->begun && request->piece_count > 0)
         return false;
     if (MUTANT(read_ends_with_connection) && request->piece_count == 0)
         return false;
-    return request->piece_count > 0 || (!request->changes_state && type_is_read(request->type));
+    return request->piece_count > 0 ||
+           (!request->changes_state && (type_is_read(request->type) || type_is_pace(request->type)));
 }

@@ -28,7 +28,8 @@ uint64_t request_cost(const struct session_request *request);
 bool request_is_sent(const struct session_request *request);
 /* How it ends when it ends early with `status`: OUTCOME_UNKNOWN where it may have changed something. */
 enum canyon_status request_verdict(const struct session_request *request, enum canyon_status status);
-/* Whether it outlasts its connection and is sent again over the next one: it is numbered, or a read. */
+/* Whether it outlasts its connection and is sent again over the next one: it is numbered, a read, or the
+ * worker's clock. */
 bool request_lasts(const struct session_request *request);
 
 #endif

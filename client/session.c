@@ -26,7 +26,7 @@ struct session *session_create(const struct session_options *options) {
 void session_destroy(struct session *session) {
     if (session == NULL)
         return;
-    assert(session->queue.count == 0 && session->sent.count == 0);
+    assert(session_outstanding(session) == 0);
     frame_reader_finish(&session->reader);
     free(session->scratch);
     free(session->servers);
@@ -78,7 +78,7 @@ const char *session_servers(const struct session *session, size_t *bytes) {
 }
 
 size_t session_outstanding(const struct session *session) {
-    return session->queue.count + session->sent.count;
+    return session_unsent(session) + session->sent.count;
 }
 
 uint64_t session_awaited(const struct session *session) {
@@ -87,7 +87,7 @@ uint64_t session_awaited(const struct session *session) {
 }
 
 size_t session_unsent(const struct session *session) {
-    return session->queue.count;
+    return session->queue.count + session->later.count;
 }
 
 struct session_counters session_count(const struct session *session) {
@@ -104,25 +104,51 @@ void session_submit(struct session *session, struct session_request *request) {
     assert(request->message_bytes <= LIMIT_MESSAGE_BYTES && request->done != NULL);
     request->id = session->next_id++;
     request->sent = 0;
-    request->begun = request->numbered = false;
+    request->begun = request->numbered = request->admitted = false;
+    assert(!request->may_wait || request->piece_count == 0);
     struct frame_header header = {.type = request->type,
                                   .message_bytes = (uint32_t)request->message_bytes,
                                   .payload_bytes = request->payload_bytes,
                                   .request = request->id};
     frame_header_encode(&header, request->header);
-    request_list_append(&session->queue, request);
+    request_list_append(request->may_wait ? &session->later : &session->queue, request);
     if (MUTANT(number_taken_when_queued) && request->piece_count > 0 && session->state == SESSION_READY)
         number_take(session, request);
     if (request->deadline < session->earliest)
         session->earliest = request->deadline;
 }
 
+/* Where it is now. */
+static struct request_list *session_list_of(struct session *session, const struct session_request *request) {
+    if (request->may_wait && !request->admitted)
+        return &session->later;
+    return request_is_sent(request) ? &session->sent : &session->queue;
+}
+
 void session_forget(struct session *session, struct session_request *request) {
     if (request_is_sent(request))
         session->awaited -= request->reply_bytes;
-    request_list_remove(request_is_sent(request) ? &session->sent : &session->queue, request);
-    if (request->sent > 0)
+    request_list_remove(session_list_of(session, request), request);
+    if (request->admitted) {
+        session->patience -= request_cost(request);
+        session->patient--;
+    } else if (request->sent > 0) {
         session->in_flight -= request_cost(request);
+    }
+}
+
+/* To the end of the queue with those that may wait, as far as their window goes. */
+void session_admit(struct session *session) {
+    struct session_request *request = session->later.first;
+    while (request != NULL && session->patient < SESSION_PATIENCE &&
+           (session->patient == 0 || session->patience + request_cost(request) <= session->options.window_bytes)) {
+        request_list_remove(&session->later, request);
+        request_list_append(&session->queue, request);
+        request->admitted = true;
+        session->patience += request_cost(request);
+        session->patient++;
+        request = session->later.first;
+    }
 }
 
 /* Sends what is still to come of an arriving payload to scratch memory, so that its destination is the caller's again.
@@ -184,8 +210,10 @@ void session_fail(struct session *session, enum canyon_status status, const char
         session_end(session, session->sent.first, status, text);
     while (session->queue.first != NULL)
         session_end(session, session->queue.first, status, text);
+    while (session->later.first != NULL)
+        session_end(session, session->later.first, status, text);
     session->earliest = UINT64_MAX;
-    assert(session->in_flight == 0);
+    assert(session->in_flight == 0 && session->patience == 0 && session->patient == 0);
 }
 
 /* Ends those of a list that do not outlast their connection. */
@@ -203,6 +231,7 @@ void session_lose(struct session *session, enum canyon_status status, const char
     session_hang_up(session);
     session_end_brief(session, &session->sent, status, text);
     session_end_brief(session, &session->queue, status, text);
+    session_end_brief(session, &session->later, status, text);
     /* What was sent was sent first. */
     const bool wrong = MUTANT(resend_out_of_order);
     struct request_list *first = wrong ? &session->queue : &session->sent;
@@ -277,5 +306,6 @@ bool session_tick(struct session *session, uint64_t now) {
     session->earliest = UINT64_MAX;
     bool sent_usable = session_expire_list(session, &session->sent, now);
     bool queue_usable = session_expire_list(session, &session->queue, now);
-    return sent_usable && queue_usable;
+    bool later_usable = session_expire_list(session, &session->later, now);
+    return sent_usable && queue_usable && later_usable;
 }

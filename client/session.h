@@ -9,14 +9,19 @@
  *
  * Life: session_begin -> HELLO goes out -> WELCOME comes -> (RESUME, RESUMED, once numbers were ever sent) -> ready:
  * requests flow -> session_lose (the connection is lost) -> begin again on a new connection. Requests submitted before
- * it is ready wait for that. Those that outlast a connection (numbered ones and reads) wait for the next one and are
- * sent again over it, in the same order and with the same numbers; all others end with their connection.
+ * it is ready wait for that. Those that outlast a connection (numbered ones, reads and clocks) wait for the next one
+ * and are sent again over it, in the same order and with the same numbers; all others end with their connection.
  *
  * When a numbered request that was begun is given up at its deadline, its owner gets its memory back at once, and the
  * session goes on with a copy, an orphan: its numbers are used, and it has to arrive for those after it to count.
  * Orphans are part of the window, which bounds them. Where memory for the copy cannot be had, the request is dropped,
  * and the gap that its numbers leave is closed by the next RESUME: what the server has not taken is numbered from there
- * on. */
+ * on.
+ *
+ * A pull that may wait at the server for other workers (`may_wait`) does not count in the window, or those that wait
+ * would keep back the pushes behind them, for which the others may be waiting in turn. Such pulls have a window of
+ * their own, of the same bytes and at most SESSION_PATIENCE of them; what does not fit waits here, beside the queue,
+ * and everything else goes past it. */
 #ifndef CANYON_CLIENT_SESSION_H
 #define CANYON_CLIENT_SESSION_H
 
@@ -51,6 +56,7 @@ struct session_request {
     uint32_t destination_bytes;
     uint32_t reply_bytes; /* payload the reply is expected to carry: counts in the window */
     uint64_t deadline;    /* monotonic ns; UINT64_MAX for none */
+    bool may_wait;        /* a pull that the server may let wait for other workers; not numbered */
     bool changes_state;   /* decides between TIMEOUT/UNAVAILABLE and OUTCOME_UNKNOWN once bytes of it were sent */
     /* What is numbered: pieces in the message, all of them packed with a number other than 0 (message_piece_number) and
      * `shards` having each one's shard, borrowed until done; or, `shards` being NULL, runs at the beginning of the
@@ -67,6 +73,7 @@ struct session_request {
     size_t sent;       /* of its bytes, over this connection */
     bool begun;        /* a byte of it went out, over this connection or one before; to be read in `done` */
     bool numbered;     /* its numbers stand in it; for good once it is begun */
+    bool admitted;     /* of one that may wait: it has its place in the window of those */
     uint64_t begun_at; /* session_clock, over this connection */
     uint8_t header[FRAME_HEADER_BYTES];
     struct session_request *next, *previous;
@@ -82,6 +89,9 @@ struct session_options {
     uint32_t thread;       /* the server thread wanted */
     uint64_t window_bytes; /* most bytes sent and unanswered, or expected back; one request may always go alone */
 };
+
+/* As many pulls as a server lets wait for a connection (PROTOCOL.md): one more would be refused. */
+#define SESSION_PATIENCE 1024
 
 /* A session that a server had so long nothing to do with may be forgotten by it (PROTOCOL.md; a tenth less than there).
  */

@@ -22,9 +22,12 @@ struct session {
     struct frame_reader reader;
     struct request_list queue; /* not wholly sent; only the first may be partly sent */
     struct request_list sent;  /* waiting for their replies, in the order in which they were sent */
+    struct request_list later; /* may wait at the server, where there is no place for them now: not in the queue yet */
     uint64_t next_id;
     uint64_t awaited;                  /* reply_bytes of the requests in `sent` */
-    uint64_t in_flight;                /* cost of every request of which a byte was sent on this connection */
+    uint64_t in_flight;                /* cost of every request of which a byte was sent on this connection; */
+    uint64_t patience;                 /* of those that may wait and were admitted, sent or not, instead */
+    uint32_t patient;                  /* how many those are */
     uint64_t earliest;                 /* no deadline is before this */
     struct session_request *receiving; /* the one whose destination the reader is filling */
     uint8_t *scratch;                  /* where an abandoned reply goes instead */
@@ -52,6 +55,9 @@ struct session {
 
 /* Takes a request out of its list and the window. */
 void session_forget(struct session *session, struct session_request *request);
+
+/* Queues requests that may wait at the server, as many as may be under way. */
+void session_admit(struct session *session);
 
 /* ---- session_traffic.c ---- */
 

@@ -61,12 +61,13 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
     }
     if (session->state != SESSION_READY)
         return 0;
+    session_admit(session);
     uint64_t in_flight = session->in_flight;
     for (struct session_request *request = session->queue.first; request != NULL && count < most;
          request = request->next) {
         if (request->sent == 0) {
-            uint64_t cost = request_cost(request);
-            if (in_flight > 0 && in_flight + cost > session->options.window_bytes)
+            uint64_t cost = request->may_wait ? 0 : request_cost(request);
+            if (cost > 0 && in_flight > 0 && in_flight + cost > session->options.window_bytes)
                 break;
             const bool prepares = request->prepare != NULL && !request->begun;
             /* Prepared when it goes first: what is prepared and then not sent must be taken back. */
@@ -85,7 +86,7 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
 
 /* The first byte of it goes out, over this connection. */
 static void session_begin_sending(struct session *session, struct session_request *request) {
-    session->in_flight += request_cost(request);
+    session->in_flight += request->may_wait ? 0 : request_cost(request);
     session->counters.resent += request->begun;
     if (!session->numbered && request->piece_count > 0)
         session->known_at = session->now;
@@ -179,9 +180,11 @@ static enum canyon_status session_greeted(struct session *session, const struct 
 /* A reply whose request is not among those wholly sent. */
 static enum canyon_status session_stray(struct session *session, const struct frame *frame, struct error *error) {
     uint64_t id = frame->header.request;
-    if (frame->header.type == FRAME_ERROR && (id == 0 || request_list_find(&session->queue, id) != NULL))
+    const bool unsent =
+        request_list_find(&session->queue, id) != NULL || request_list_find(&session->later, id) != NULL;
+    if (frame->header.type == FRAME_ERROR && (id == 0 || unsent))
         return session_refused(session, frame, "ended the connection", error);
-    if (id == 0 || id >= session->next_id || request_list_find(&session->queue, id) != NULL)
+    if (id == 0 || id >= session->next_id || unsent)
         return error_set(error, CANYON_PROTOCOL, "%s sent %s for request %llu, which was never made",
                          session->options.address, frame_type_name(frame->header.type), (unsigned long long)id);
     return CANYON_OK; /* its owner gave up before */

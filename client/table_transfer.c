@@ -112,6 +112,7 @@ static void fill_frame(struct table_transfer *transfer, struct table_frame *fram
         .payload_bytes = (uint32_t)layout.bytes,
         .reply_bytes = (uint32_t)rows_reply_layout(part->runs, part->rows, transfer->row_in).bytes,
         .deadline = order->deadline,
+        .may_wait = order->wait_ms > 0 && !table_changes_state(order),
         .changes_state = table_changes_state(order),
         .piece_count = table_changes_state(order) ? part->runs : 0,
         .prepare = transfer->row_out > 0 ? gather : NULL,

@@ -145,7 +145,11 @@ struct canyon_tensor *tensor_create(struct canyon_client *client, const struct t
         free(tensor);
         return NULL;
     }
-    encoding_init(&tensor->encoding);
+    if (encoding_init(&tensor->encoding, error) != CANYON_OK) {
+        free(tensor->versions);
+        free(tensor);
+        return NULL;
+    }
     tensor->client = client;
     tensor->info = *info;
     tensor->elements = elements;

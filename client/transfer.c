@@ -236,6 +236,7 @@ static void transfer_fill(struct transfer *transfer) {
                                                   .message = messages,
                                                   .message_bytes = bytes,
                                                   .deadline = transfer->deadline,
+                                                  .may_wait = plan->type == FRAME_PULL && transfer->wait_ms > 0,
                                                   .changes_state = type_changes_state(plan->type),
                                                   .piece_count = type_changes_state(plan->type) ? plan->count : 0,
                                                   .shards = shards,

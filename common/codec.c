@@ -6,9 +6,7 @@
 #include "common/codec_kernel.h"
 #include "common/codec_top.h"
 
-#define CHUNK 512 /* values that are worked on in the first cache; a multiple of CODEC_GROUP */
-
-_Static_assert(CHUNK % CODEC_GROUP == 0, "groups are whole in a chunk");
+_Static_assert(CODEC_CHUNK % CODEC_GROUP == 0, "groups are whole in a chunk");
 
 const char *codec_name(unsigned codec) {
     static const char *const names[] = {"f32", "bf16", "f16", "int8", "int8:stochastic", "topk"};
@@ -119,7 +117,7 @@ void codec_encode(enum codec codec, const float *values, size_t elements, uint64
 void codec_encode_feedback(enum codec codec, const float *values, float *residual, size_t elements, size_t kept,
                            uint64_t seed, uint8_t *bytes) {
     const struct codec_kernels *kernels = codec_kernels();
-    float sums[CHUNK], sent[CHUNK];
+    float sums[CODEC_CHUNK], sent[CODEC_CHUNK];
     if (codec == CODEC_TOPK) {
         codec_encode_top(values, residual, elements, kept, bytes);
         return;
@@ -128,8 +126,8 @@ void codec_encode_feedback(enum codec codec, const float *values, float *residua
         codec_encode(codec, values, elements, seed, bytes);
         return;
     }
-    for (size_t at = 0; at < elements; at += CHUNK) {
-        size_t n = elements - at < CHUNK ? elements - at : CHUNK;
+    for (size_t at = 0; at < elements; at += CODEC_CHUNK) {
+        size_t n = elements - at < CODEC_CHUNK ? elements - at : CODEC_CHUNK;
         uint8_t *part = bytes + plain_bytes(codec, at, 0);
         kernels->accumulate(values + at, residual + at, n, sums);
         encode_part(codec, sums, n, seed, at, part);

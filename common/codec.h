@@ -7,12 +7,13 @@
  *                    infinity, NaN stays NaN. Relative error at most 2^-8 (bf16) or 2^-11 (f16); f16 values below 2^-14
  *                    have an absolute error of at most 2^-25
  *   int8             groups of 64 values with a scale s each, the group's largest finite size divided by 127 (and at
- *                    least 2^-126): q = x / s rounded, x' = q * s. Rounded to nearest, the error is at most s / 2 and a
- *                    rounding of float32; rounded stochastically, it is less than s and zero in the mean. NaN and both
- *                    infinities become NaN
+ *                    least 2^-126, at most what times 127 is finite): q = x / s rounded, x' = q * s. Rounded to
+ *                    nearest, the error is at most s / 2 and a rounding of float32; rounded stochastically, it is less
+ *                    than s and zero in the mean. NaN and both infinities become NaN
  *   topk             of a gradient only the values of largest size, exact, with their indexes; the others are zero
  *
- * Whatever is not finite is so again after decoding: it is for the receiver to judge, as it is with f32.
+ * Whatever is not finite is so again after decoding, as far as topk keeps it: it is for the receiver to judge, as it is
+ * with f32.
  *
  * Encodings are a multiple of 4 bytes, filled up with zeros, so that one behind another stays aligned. The same values
  * give the same bytes on every CPU: the loops are compiled for several instruction sets and differ in speed alone.
@@ -68,8 +69,8 @@ void codec_encode(enum codec codec, const float *values, size_t elements, uint64
 /* The `kept` values of largest size (of equal ones those of lower index; NaN counts as largest of all, infinity next),
  * indexes ascending. kept <= elements.
  * With a residual: takes residual + value instead of value (cut to the largest finite number), and leaves in the
- * residual what was not kept, so that it is part of the next encoding. Values that are not finite are sent as they are
- * and leave their residual as it was: a residual is always finite. NULL for none. */
+ * residual what was not kept, so that it is part of the next encoding. Values that are not finite are the largest, and
+ * leave their residual as it was, kept or not: a residual is always finite. NULL for none. */
 void codec_encode_top(const float *values, float *residual, size_t elements, size_t kept, uint8_t *bytes);
 
 /* The same error feedback for any codec: encodes residual + value, and leaves in the residual what the encoding lost of
@@ -78,7 +79,8 @@ void codec_encode_feedback(enum codec codec, const float *values, float *residua
                            uint64_t seed, uint8_t *bytes);
 
 /* Decodes `bytes`, of whatever origin, to exactly `elements` values; `count` is how many bytes there are. Every number
- * a sender can choose is checked. The values are as good as undefined after an error. UNSUPPORTED       no such codec
+ * a sender can choose is checked. The values are as good as undefined after an error.
+ *   UNSUPPORTED       no such codec
  *   INVALID_ARGUMENT  another length than codec_bytes; padding that is not zero; more values kept than there are;
  *                     indexes that do not ascend or are outside. The text says which */
 enum canyon_status codec_decode(unsigned codec, const uint8_t *bytes, size_t count, size_t elements, size_t kept,

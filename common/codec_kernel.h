@@ -143,6 +143,8 @@ CODEC_INLINE float codec_f16_value(uint32_t half) {
 
 CODEC_HALVES(f16)
 
+#define CODEC_CHUNK 512 /* values that are worked on in the first cache; a multiple of CODEC_GROUP */
+
 /* ---- int8: groups of a scale and up to 64 quotients ---- */
 
 #define CODEC_SCALE_LOW 0x1p-126f

@@ -5,8 +5,6 @@
 #include "common/codec_kernel.h"
 #include "common/endian.h"
 
-#define CHUNK 512
-
 /* The size of a value as 31 bits that order like it: digits of 11, 10 and 10 bits, counted from the highest. */
 enum { DIGITS = 3, BINS = 2048 };
 static const struct digit {
@@ -20,12 +18,12 @@ struct source {
     float *residual;
     bool taken; /* the residual has taken the values in: after the first walk over all of them */
     size_t elements;
-    float sums[CHUNK];
+    float sums[CODEC_CHUNK];
 };
 
 /* The values from `at` on; all walks go from the first to the last. */
 static const float *source_chunk(struct source *source, size_t at, size_t *n) {
-    *n = source->elements - at < CHUNK ? source->elements - at : CHUNK;
+    *n = source->elements - at < CODEC_CHUNK ? source->elements - at : CODEC_CHUNK;
     if (source->residual == NULL) {
         return source->values + at;
     }
@@ -101,7 +99,7 @@ static uint32_t guess_least(const struct source *source, size_t kept) {
 
 /* False when there are too many, or fewer than `kept`. */
 static bool gather(struct source *source, uint32_t least, size_t kept, struct candidates *candidates) {
-    uint8_t reached[CHUNK / CODEC_RUN];
+    uint8_t reached[CODEC_CHUNK / CODEC_RUN];
     size_t count = 0;
     for (size_t at = 0, n = 0; at < source->elements; at += n) {
         const float *chunk = source_chunk(source, at, &n);

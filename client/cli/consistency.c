@@ -3,6 +3,21 @@
 #include <stdio.h>
 
 #include "client/cli/cli.h"
+#include "client/tools/number.h"
+
+static void print_workers(const struct canyon_consistency *is) {
+    char lease[NUMBER_BYTES];
+    number_duration((double)is->lease_ms / 1000.0, lease, sizeof lease);
+    if (is->workers == 0 && is->highest == 0) {
+        printf("no worker counts clocks; a lease is %s\n", lease);
+    } else if (is->workers == 0) {
+        printf("no worker counts clocks now, the furthest came to clock %" PRIu64 "; a lease is %s\n", is->highest,
+               lease);
+    } else {
+        printf("%" PRIu32 " worker%s count%s clocks, the furthest is at clock %" PRIu64 "; a lease is %s\n",
+               is->workers, is->workers == 1 ? "" : "s", is->workers == 1 ? "s" : "", is->highest, lease);
+    }
+}
 
 static enum outcome show(const struct cli *cli, canyon_client *client) {
     struct canyon_consistency is;
@@ -21,10 +36,10 @@ static enum outcome show(const struct cli *cli, canyon_client *client) {
     if (is.next[0] != '\0') {
         printf(", from clock %" PRIu64 " on %s", is.from, is.next);
     }
-    printf("\n%" PRIu32 " worker%s count%s clocks, the furthest at clock %" PRIu64 "; a lease is %" PRIu32 " ms\n",
-           is.workers, is.workers == 1 ? "" : "s", is.workers == 1 ? "s" : "", is.highest, is.lease_ms);
-    if (is.open > 0) {
-        printf("clock %" PRIu64 " is open\n", is.open);
+    putchar('\n');
+    print_workers(&is);
+    if (is.open > 0 && is.open <= is.highest) {
+        printf("clock %" PRIu64 " is open: its gradients are kept until all have passed it\n", is.open);
     }
     return OUTCOME_DONE;
 }
@@ -43,6 +58,21 @@ static enum outcome set_and_show(const struct cli *cli, canyon_client *client, c
     }
     return outcome == OUTCOME_DONE ? show(cli, client) : outcome;
 }
+
+static const char details[] = "A worker counts its steps as clocks (canyon_clock). The modes:\n"
+                              "  async   nobody waits\n"
+                              "  ssp:S   a pull waits until every live worker is S clocks behind at most\n"
+                              "  sync    the gradients of a clock are kept until all live workers have passed\n"
+                              "          it, and applied once; a pull waits until the clock before was applied.\n"
+                              "          Words after a colon: mean of them (the default) or sum; added up in\n"
+                              "          the order of arrival (the default) or of rank, which repeats itself to\n"
+                              "          the bit; minimum=N: without waiting for more than N workers\n"
+                              "A worker that dies is waited for until its lease ends. To set a mode takes the\n"
+                              "role admin; how far each worker is, canyon workers shows.\n"
+                              "\n"
+                              "--json has set (somebody set a mode), mode, next (or null) and the clock it\n"
+                              "begins from, the highest clock reached, the synchronous clock that is open (0:\n"
+                              "none), the number of workers, and lease_ms.";
 
 enum outcome cli_consistency(struct cli *cli, int argc, char **argv) {
     struct choice choice = {.mode = NULL};
@@ -66,6 +96,7 @@ enum outcome cli_consistency(struct cli *cli, int argc, char **argv) {
         .option_count = sizeof options / sizeof *options,
         .positionals = positionals,
         .positional_count = 1,
+        .details = details,
         .examples = "  canyon consistency\n  canyon consistency ssp:3\n  canyon consistency sync:rank --from 1000",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);

@@ -1,6 +1,8 @@
 /* canyon status: the job and every server of it. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/cli.h"
 #include "client/tools/number.h"
@@ -111,6 +113,16 @@ static void read_rows(const struct canyon_server_statistics *server, uint64_t co
 
 static const struct counts rows = {"rows of tables", {"parts", "rows", "pushed", "pulled", "made"}, read_rows};
 
+static void read_sessions(const struct canyon_server_statistics *server, uint64_t counts[COUNTS_MOST]) {
+    counts[0] = server->sessions;
+    counts[1] = server->duplicates;
+    counts[2] = server->gaps;
+}
+
+/* Whose pushes count once, and what came again, or out of order. */
+static const struct counts sessions = {
+    "clients that push", {"known", "pushes that came again", "connections ended for gaps"}, read_sessions};
+
 static bool print_counts(const struct status *status, const struct counts *counts) {
     uint64_t sum = 0;
     bool printed = true;
@@ -199,7 +211,7 @@ static enum outcome print_table(const struct status *status) {
         add_row(table, &servers[i]);
     }
     bool printed = table_print(table, stdout) && print_encryption(status) && print_counts(status, &rows) &&
-                   print_counts(status, &hygiene) && print_codecs(status);
+                   print_counts(status, &sessions) && print_counts(status, &hygiene) && print_codecs(status);
     table_destroy(table);
     for (size_t i = 0; i < status->count; i++) {
         if (!servers[i].reachable) {
@@ -209,33 +221,49 @@ static enum outcome print_table(const struct status *status) {
     return printed ? OUTCOME_DONE : cli_fail("cannot print the table: no memory, or output failed");
 }
 
+/* What is printed by the name it has in the statistics. */
+#define COUNTER(name)                                                                                                  \
+    { #name, offsetof(struct canyon_server_statistics, name) }
+static const struct {
+    const char *key;
+    size_t offset; /* of a uint64_t */
+} counters[] = {COUNTER(connections), COUNTER(frames),
+                COUNTER(bytes_in),    COUNTER(bytes_out),
+                COUNTER(shards),      COUNTER(parts),
+                COUNTER(parameters),  COUNTER(state_bytes),
+                COUNTER(pushes),      COUNTER(pulls),
+                COUNTER(assigns),     COUNTER(refused),
+                COUNTER(errors),      COUNTER(staleness_max),
+                COUNTER(not_finite),  COUNTER(kept),
+                COUNTER(skipped),     COUNTER(clipped),
+                COUNTER(turned_away), COUNTER(aborted),
+                COUNTER(values_in),   COUNTER(values_in_single),
+                COUNTER(values_out),  COUNTER(values_out_single),
+                COUNTER(tables),      COUNTER(rows),
+                COUNTER(rows_pushed), COUNTER(rows_pulled),
+                COUNTER(rows_made),   COUNTER(sessions),
+                COUNTER(duplicates),  COUNTER(gaps)};
+
 static json_t *server_json(const struct canyon_server_statistics *server) {
     if (!server->reachable) {
         return json_pack("{s:s, s:b, s:s, s:b}", "address", server->address, "up", 0, "reason", server->text,
                          "encrypted", server->encrypted);
     }
-    return json_pack(
-        "{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-        "address", server->address, "up", 1, "encrypted", server->encrypted, "cipher",
-        server->encrypted ? server->cipher : NULL, "key", server->encrypted ? server->key : NULL, "version",
-        server->version, "threads", record_unsigned(server->threads), "uptime_seconds",
-        record_number((double)server->uptime_ms / 1000.0), "connections", record_unsigned(server->connections),
-        "frames", record_unsigned(server->frames), "bytes_in", record_unsigned(server->bytes_in), "bytes_out",
-        record_unsigned(server->bytes_out), "shards", record_unsigned(server->shards), "parts",
-        record_unsigned(server->parts), "parameters", record_unsigned(server->parameters), "state_bytes",
-        record_unsigned(server->state_bytes), "pushes", record_unsigned(server->pushes), "pulls",
-        record_unsigned(server->pulls), "refused", record_unsigned(server->refused), "errors",
-        record_unsigned(server->errors), "staleness_mean", record_number(staleness_mean(server)), "staleness_max",
-        record_unsigned(server->staleness_max), "not_finite", record_unsigned(server->not_finite), "kept",
-        record_unsigned(server->kept), "skipped", record_unsigned(server->skipped), "clipped",
-        record_unsigned(server->clipped), "turned_away", record_unsigned(server->turned_away), "aborted",
-        record_unsigned(server->aborted), "values_in", record_unsigned(server->values_in), "values_in_single",
-        record_unsigned(server->values_in_single), "values_out", record_unsigned(server->values_out),
-        "values_out_single", record_unsigned(server->values_out_single), "tables", record_unsigned(server->tables),
-        "rows", record_unsigned(server->rows), "rows_pushed", record_unsigned(server->rows_pushed), "rows_pulled",
-        record_unsigned(server->rows_pulled), "rows_made", record_unsigned(server->rows_made));
+    json_t *object =
+        json_pack("{s:s, s:b, s:b, s:s?, s:s?, s:s, s:o, s:o, s:o}", "address", server->address, "up", 1, "encrypted",
+                  server->encrypted, "cipher", server->encrypted ? server->cipher : NULL, "key",
+                  server->encrypted ? server->key : NULL, "version", server->version, "threads",
+                  record_unsigned(server->threads), "uptime_seconds", record_number((double)server->uptime_ms / 1000.0),
+                  "staleness_mean", record_number(staleness_mean(server)));
+    for (size_t i = 0; i < sizeof counters / sizeof *counters && object != NULL; i++) {
+        uint64_t value = 0;
+        memcpy(&value, (const char *)server + counters[i].offset, sizeof value);
+        if (json_object_set_new(object, counters[i].key, record_unsigned(value)) != 0) {
+            json_decref(object);
+            object = NULL;
+        }
+    }
+    return object;
 }
 
 static enum outcome print_json(const struct status *status) {
@@ -292,6 +320,10 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
             "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
             "Where there are tables, another one tells how many rows there are, and how many were pushed, pulled and "
             "made since the server started. "
+            "Once something was pushed, another one tells of how many clients the server keeps what it has taken, "
+            "connected or not; how many blocks, and shards' shares of rows, came again after a lost connection and "
+            "were not applied twice; and how many connections were ended because something before what came was "
+            "missing. "
             "When gradients held NaN or infinity, another table tells what became of them: blocks "
             "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
             "weights because the new ones would not be finite. When gradients or weights travelled in another form "

@@ -24,8 +24,13 @@ static enum outcome print_table(const struct canyon_worker *workers, size_t coun
         table_cell(table, "%s", worker->name);
         table_cell(table, "%" PRIu32, worker->rank);
         table_cell(table, "%" PRIu64, worker->clock);
-        table_cell(table, "%" PRIu64, worker->lag);
-        table_cell(table, "%.2f", worker->rate);
+        if (worker->live) {
+            table_cell(table, "%" PRIu64, worker->lag);
+            table_cell(table, "%.2f", worker->rate);
+        } else { /* nobody waits for it, and it goes nowhere */
+            table_cell(table, "-");
+            table_cell(table, "-");
+        }
         table_cell(table, "%s", number_grouped(worker->pushes, text, sizeof text));
         table_cell(table, "%.2f", staleness_mean(worker));
         table_cell(table, "%" PRIu64, worker->staleness_max);
@@ -112,7 +117,7 @@ static enum outcome list_workers(const struct cli *cli, canyon_client *client, b
     enum outcome outcome = outcome_report("canyon", "list the workers",
                                           canyon_worker_list(client, (uint32_t)cli->timeout_ms, &workers, &count));
     if (outcome == OUTCOME_DONE && count == 0 && !cli->json) {
-        puts("no worker counts clocks");
+        puts("no worker counts clocks: those that do (canyon_clock; canyon-sim train --consistency) are listed");
     } else if (outcome == OUTCOME_DONE) {
         outcome = report(cli, client, workers, count, staleness);
     }
@@ -124,6 +129,22 @@ static enum outcome show(const struct cli *cli, canyon_client *client, const voi
     const struct look *look = what;
     return look->tensor != NULL ? report_tensor(cli, client, look->tensor) : list_workers(cli, client, look->staleness);
 }
+
+static const char details[] = "What the table has, of those that are there and of those that were, which are\n"
+                              "gone:\n"
+                              "  clock      how many steps it has counted\n"
+                              "  lag        clocks behind the furthest one\n"
+                              "  clocks/s   of its last few\n"
+                              "  pushes     blocks of tensors, and shards' shares of rows, that were taken of it\n"
+                              "  staleness, max\n"
+                              "             updates by others between the weights that a push was computed from\n"
+                              "             and itself: the mean, and the most\n"
+                              "  seen       when it was heard of last\n"
+                              "  lease      for how long others wait for it if it is not heard of any more\n"
+                              "\n"
+                              "--json has an object for each: name, rank, live, clock, lag, rate, pushes,\n"
+                              "staleness_mean, staleness_max, seen_ms, lease_ms and, with --staleness,\n"
+                              "staleness: pushes, mean, max, and counts, a list of from, to and pushes.";
 
 enum outcome cli_workers(struct cli *cli, int argc, char **argv) {
     struct look look = {.tensor = NULL};
@@ -145,6 +166,7 @@ enum outcome cli_workers(struct cli *cli, int argc, char **argv) {
                    "were, when it was heard of last and how long it is waited for.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
+        .details = details,
         .examples = "  canyon workers\n  canyon workers --staleness\n  canyon workers --of layer1/weight --json",
     };
     enum arguments_verdict verdict = arguments_parse(&line, argc, argv, NULL);

@@ -25,7 +25,8 @@
  * canyon_client_counters does. If it is not, a call of which nothing was sent is CANYON_UNAVAILABLE, and after
  * reconnect_ms each further call tries once. That the server does not accept this client's key any more, or has
  * another key itself, is believed when six attempts in a row ended so: one that is cut looks the same. Calls about the
- * catalogue and the workers (create, open, drop, set, join, barrier) are not made again by themselves.
+ * catalogue and the workers (create, open, drop, set, join, barrier) are not made again by themselves; a clock is told
+ * again.
  *
  * CANYON_OUTCOME_UNKNOWN means that bytes of a call that changes something were sent, and no answer came:
  * - at the call's deadline: a push, assign or erase was not withdrawn. The library keeps a copy of what was not
@@ -144,7 +145,8 @@ struct canyon_options {
     uint32_t timeout_ms;   /* the default deadline of calls: 10,000 */
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
     uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine,
-                              where more would only leave the processor's caches, and 8 MiB to others */
+                              where more would only leave the processor's caches, and 8 MiB to others. Pulls that may
+                              wait for other workers have as much for themselves, and keep nothing else back */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
@@ -184,7 +186,9 @@ static inline void canyon_options_init(struct canyon_options *options) {
  * - UNSUPPORTED: the server speaks another protocol version, or the CPU cannot do the cipher it is known by
  * - UNAUTHENTICATED: this client has no key, or does not know the server's; the server did not prove the key it is
  * known by, or does not accept this client's: the text says which, and what to do
- * - INVALID_ARGUMENT: a file of keys that others could read or that makes no sense; plaintext to another machine
+ * - INVALID_ARGUMENT: a file of keys that others could read or that makes no sense; plaintext to another machine;
+ *   options.consistency is no mode
+ * - MISMATCH: the job has another mode than options.consistency; or it has none, and this client's role may not set it
  * With options.partial one server that answers is enough. Calls that need one that was not reached answer UNAVAILABLE
  * and name it, for as long as this client lives; canyon_statistics shows it with reachable = 0; opening a tensor checks
  * only the servers that were reached. */
@@ -401,9 +405,8 @@ struct canyon_item {
 
 /* A model's step: all items at once, blocks of all tensors to all servers in parallel, small tensors of one connection
  * sharing frames. `items` is borrowed until the call returns (until the future is done). Blocks that a server refused
- * are counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, DENIED, NOT_FOUND, STATE_LOST when that
- * is why).
- */
+ * are counted in their item; then the result is CANYON_REFUSED (or NOT_FINITE, DENIED, NOT_FOUND, STATE_LOST, STALE,
+ * LATE, CONFLICT, BUSY when that is why: see Consistency below for the last four). */
 CANYON_API enum canyon_status canyon_step(canyon_client *client, struct canyon_item *items, size_t count,
                                           uint32_t timeout_ms);
 
@@ -419,10 +422,10 @@ struct canyon_step_options {
      * clip_grad_norm_: when it is larger, every element g of them is sent as g * (clip_norm / norm). Norm, quotient and
      * product are computed in double and the product is rounded to float once, so the norm of what is sent can exceed
      * clip_norm by the rounding of its elements, a part in 10^7. (PyTorch divides by norm + 1e-6.) The caller's
-     * gradients are only read: what is sent is a copy, whose memory the client keeps for the next one. A norm of
-     * gradients with NaN or infinity does not exist, so those are refused as check_finite does. INFINITY measures
-     * and never clips; 0 does neither. Of gradients of a loss that was multiplied by loss_scale, clip_norm and norm
-     * are multiples by loss_scale too. */
+     * gradients are only read: what is sent is a copy, whose memory (up to 1 GiB) the client keeps for the next one. A
+     * norm of gradients with NaN or infinity does not exist, so those are refused as check_finite does. INFINITY
+     * measures and never clips; 0 does neither. Of gradients of a loss that was multiplied by loss_scale, clip_norm and
+     * norm are multiples by loss_scale too. */
     double clip_norm;
     /* 1: the step is refused with CANYON_NOT_FINITE when a gradient holds NaN or infinity; the text names the first
      * such element and its tensor, and no server hears of the step. 0, the default: each server judges its own blocks
@@ -735,7 +738,9 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  *             workers have passed, and later gradients of that clock are LATE. Words go together: "sync:sum,rank".
  *
  * A training loop is: canyon_clock; pull; compute; push; and again. push_pull never waits: its weights are those of
- * now, and in a synchronous job without this clock's gradients.
+ * now, and in a synchronous job without this clock's gradients. Nor do a pull that makes rows, canyon_assign, which
+ * takes effect at once in every mode, and a client that counts no clocks: it may look at everything, and its pushes
+ * to a synchronous job are CANYON_CONFLICT.
  *
  * What a mean is divided by: the workers whose gradients came for that block. A worker that dies is waited for until
  * its lease ends (10 s unless the servers say otherwise; it runs anew with all that the worker sends, and this library
@@ -745,7 +750,8 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * gradients of the open clock count.
  *
  * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
- * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open.
+ * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open; one of a clock
+ * that is not open yet, as of a worker that does not pull, is CANYON_BUSY. Neither counts, nor is it applied later.
  *
  * All this holds for rows of tables, each by itself: a row's mean is divided by the workers whose gradients came for
  * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for
@@ -758,8 +764,10 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
 
 /* The first call enters this client among the workers that count, and blocks until all servers know it; *clock, unless
  * NULL, receives where it begins: the lowest clock of the others, or 1 (see above). Each later call says that a step is
- * done, and gives the next clock, without waiting for anything. Pulls and pushes belong to the clock at the time of
- * their call. canyon_close takes the client out again. */
+ * done, and gives the next clock, without waiting: unless 64 of them are told and not answered, when it waits for its
+ * own answer, at most the client's default deadline. Pulls and pushes belong to the clock at the time of their call.
+ * canyon_close takes the client out again. From a future's callback, which must not wait, the first call is
+ * CANYON_CONFLICT, and one beyond 64 is CANYON_BUSY; the clock stays then. */
 CANYON_API enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock);
 
 /* The rank that canyon_join or canyon_clock gave; NOT_FOUND before. Who joined first keeps that rank where it is free.

@@ -43,7 +43,7 @@ static uint64_t driver_cpu(void) {
 static enum canyon_status driver_open(struct load_driver *driver, char *text, size_t bytes) {
     const struct load_plan *plan = driver->plan;
     char name[CANYON_NAME_BYTES];
-    snprintf(name, sizeof name, "canyon-sim load %" PRIu32, driver->index);
+    snprintf(name, sizeof name, LOAD_PROGRAM " %" PRIu32, driver->index);
     enum canyon_status status = load_link_open(&driver->link, plan, plan->clients, &plan->coded, name);
     if (status != CANYON_OK) {
         snprintf(text, bytes, "%s", driver->link.text);
@@ -76,8 +76,10 @@ static void driver_take(struct load_driver *driver, uint64_t until) {
         uint32_t member = place->worker;
         uint64_t ended = place->ended;
         next = place->next;
-        bool failed = load_calls_settle(&driver->calls, place, measure, end);
-        load_worker_end(worker, ended + (failed ? LOAD_BACKOFF_MS * 1000000u : 0));
+        if (load_calls_settle(&driver->calls, place, measure, end)) {
+            load_worker_hold(worker, ended + LOAD_BACKOFF_MS * 1000000u);
+        }
+        load_worker_end(worker, ended);
         load_agenda_set(&driver->agenda, member, load_worker_due(worker));
     }
 }

@@ -15,7 +15,8 @@
 /* The order, see crew_order, to begin at share->begin. */
 #define LOAD_BEGIN 'b'
 
-/* A worker whose call failed does nothing for so long, lest it fail a million times a second. */
+/* A worker whose call failed begins none for so long, lest they fail a million times a second; in an open loop too,
+ * where what is due meanwhile waits. */
 #define LOAD_BACKOFF_MS 100
 
 struct load_context {

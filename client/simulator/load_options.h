@@ -10,7 +10,6 @@
 #include "client/simulator/place.h"
 #include "client/tools/arguments.h"
 
-#define LOAD_PROGRAM "canyon-sim load"
 #define LOAD_BLOCK   65536 /* elements of a block of local servers, unless --block says otherwise */
 #define LOAD_SERVERS 2     /* local ones, unless --local or --servers says otherwise */
 

@@ -1,5 +1,6 @@
 #include "client/simulator/load_plan.h"
 
+#include "canyon.h"
 #include "client/simulator/draws.h"
 #include "client/simulator/load_gradient.h"
 #include "client/simulator/load_rows.h"
@@ -35,7 +36,8 @@ uint64_t load_plan_memory(const struct load_plan *plan) {
     uint64_t copies = 0, bytes = load_plan_call_bytes(plan), all = 0;
     copies += load_plan_pulls(plan) ? places : 0;
     copies += load_plan_pushes(plan) ? plan->verify ? places : plan->processes : 0;
-    if (__builtin_mul_overflow(copies, bytes, &all)) {
+    uint64_t items = places * plan->tensors * sizeof(struct canyon_item); /* at most 2^20 * 2^10 of them */
+    if (__builtin_mul_overflow(copies, bytes, &all) || __builtin_add_overflow(all, items, &all)) {
         return UINT64_MAX;
     }
     if (!plan->table) {

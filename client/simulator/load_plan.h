@@ -10,6 +10,8 @@
 #include "client/tools/coding.h"
 #include "client/tools/keys.h"
 
+#define LOAD_PROGRAM "canyon-sim load" /* begins every message */
+
 #define LOAD_WORKERS_HIGH   16384
 #define LOAD_PROCESSES_HIGH 64
 #define LOAD_CLIENTS_HIGH   64
@@ -61,8 +63,8 @@ uint64_t load_plan_call_bytes(const struct load_plan *plan);
 /* Pushing calls that a verified load may make: then no sum passes what float32 holds exactly. */
 uint64_t load_plan_pushes_high(const struct load_plan *plan);
 
-/* Bytes that all processes take for gradients, weights and ids, for drawing ids and for verifying rows; UINT64_MAX when
- * that is not a number any more. */
+/* Bytes that all processes take for gradients, weights, ids and the list of a call's tensors, for drawing ids and for
+ * verifying rows; UINT64_MAX when that is not a number any more. */
 uint64_t load_plan_memory(const struct load_plan *plan);
 
 #endif

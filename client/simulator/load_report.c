@@ -183,8 +183,8 @@ static void report_fault(FILE *out, const struct load_plan *plan, const struct l
     char name[CANYON_NAME_BYTES];
     load_tensor_name(plan, fault->tensor, name);
     fprintf(out,
-            "canyon-sim load: %s %s, %s %" PRIu64 ": element %" PRIu64 " must be %.0f and is %.9g (%" PRIu64
-            " elements of the %s are wrong); the %s was to have %.0f pushes and has had %.0f: %s\n",
+            LOAD_PROGRAM ": %s %s, %s %" PRIu64 ": element %" PRIu64 " must be %.0f and is %.9g (%" PRIu64
+                         " elements of the %s are wrong); the %s was to have %.0f pushes and has had %.0f: %s\n",
             plan->table ? "table" : "tensor", name, part, fault->block, fault->element, fault->expected, fault->found,
             fault->wrong, part, part, fault->updates, fault->applied,
             fault->applied < fault->updates   ? "lost"
@@ -196,23 +196,23 @@ static void report_verdict_faults(FILE *out, const struct load_plan *plan, const
     const struct load_verdict *verdict = &result->verdict;
     uint64_t shown = verdict->wrong < LOAD_FAULTS_SHOWN ? verdict->wrong : LOAD_FAULTS_SHOWN;
     if (!verdict->done) {
-        fprintf(out, "canyon-sim load: not verified: %s\n", result->unverified);
+        fprintf(out, LOAD_PROGRAM ": not verified: %s\n", result->unverified);
         return;
     }
     for (uint64_t i = 0; i < shown; i++) {
         report_fault(out, plan, &verdict->faults[i]);
     }
     if (verdict->wrong > shown) {
-        fprintf(out, "canyon-sim load: and %" PRIu64 " more %s\n", verdict->wrong - shown, load_plan_parts(plan));
+        fprintf(out, LOAD_PROGRAM ": and %" PRIu64 " more %s\n", verdict->wrong - shown, load_plan_parts(plan));
     }
     if (verdict->torn > 0) {
-        fprintf(out, "canyon-sim load: %" PRIu64 " %s came with weights of two moments mixed\n", verdict->torn,
+        fprintf(out, LOAD_PROGRAM ": %" PRIu64 " %s came with weights of two moments mixed\n", verdict->torn,
                 load_plan_parts(plan));
     }
     if (verdict->undecided > 0) {
         fprintf(out,
-                "canyon-sim load: %" PRIu64 " %s cannot be judged: of some of their pushes nobody knows whether "
-                "they were applied\n",
+                LOAD_PROGRAM ": %" PRIu64 " %s cannot be judged: of some of their pushes nobody knows whether "
+                             "they were applied\n",
                 verdict->undecided, load_plan_parts(plan));
     }
 }
@@ -220,25 +220,25 @@ static void report_verdict_faults(FILE *out, const struct load_plan *plan, const
 void load_report_faults(FILE *out, const struct load_plan *plan, const struct load_result *result) {
     const uint64_t *totals = result->totals;
     if (totals[LOAD_FAILED] > 0) {
-        fprintf(out, "canyon-sim load: %" PRIu64 " calls failed, %" PRIu64 " of them with an unknown outcome\n",
+        fprintf(out, LOAD_PROGRAM ": %" PRIu64 " calls failed, %" PRIu64 " of them with an unknown outcome\n",
                 totals[LOAD_FAILED], totals[LOAD_UNKNOWN]);
     }
     if (totals[LOAD_REFUSED] > 0) {
-        fprintf(out, "canyon-sim load: %" PRIu64 " %s were refused\n", totals[LOAD_REFUSED], load_plan_parts(plan));
+        fprintf(out, LOAD_PROGRAM ": %" PRIu64 " %s were refused\n", totals[LOAD_REFUSED], load_plan_parts(plan));
     }
     if (totals[LOAD_FAILED] + totals[LOAD_REFUSED] > 0 && result->failure[0] != '\0') {
-        fprintf(out, "canyon-sim load: the first failure said: %s\n", result->failure);
+        fprintf(out, LOAD_PROGRAM ": the first failure said: %s\n", result->failure);
     }
     if (plan->pace.rate > 0.0 && !load_report_kept_up(plan, result)) {
         fprintf(out,
-                "canyon-sim load: %.10g calls/s were asked for, and %.1f calls/s were done (%" PRIu64
-                " calls that were due could not begin): latencies grow with the duration\n",
+                LOAD_PROGRAM ": %.10g calls/s were asked for, and %.1f calls/s were done (%" PRIu64
+                             " calls that were due could not begin): latencies grow with the duration\n",
                 plan->pace.rate, per_second(result, LOAD_CALLS), totals[LOAD_WAITING]);
     }
     if (result->exhausted) {
         fprintf(out,
-                "canyon-sim load: ended after %" PRIu64
-                " pushing calls: the sums of more would not be exact in float32\n",
+                LOAD_PROGRAM ": ended after %" PRIu64
+                             " pushing calls: the sums of more would not be exact in float32\n",
                 load_plan_pushes_high(plan));
     }
     if (plan->verify) {

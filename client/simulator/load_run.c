@@ -15,7 +15,6 @@
 #include "client/tools/number.h"
 #include "client/tools/progress.h"
 
-#define PROGRAM     "canyon-sim load"
 #define TICK_MS     200         /* between looks at local servers and the progress bar */
 #define BEGIN_NS    20000000u   /* from the order to begin until the beginning: every process has heard it by then */
 #define RECENT_NS   1000000000u /* of how long the rate and the p99 that are shown are */
@@ -60,9 +59,9 @@ static void watch_fail(struct load_watch *watch, enum outcome outcome, const cha
     }
     watch->outcome = outcome;
     progress_clear(&watch->progress);
-    fprintf(stderr, "%s: %s\n", PROGRAM, text);
+    fprintf(stderr, "%s: %s\n", LOAD_PROGRAM, text);
     if (watch->local != NULL && !local_check(watch->local, why, sizeof why)) {
-        fprintf(stderr, "%s: %s\n", PROGRAM, why);
+        fprintf(stderr, "%s: %s\n", LOAD_PROGRAM, why);
     }
 }
 
@@ -192,7 +191,7 @@ static void watch_gather(struct load_watch *watch) {
         }
     }
     if (!watch_failed(watch)) {
-        enum canyon_status status = load_link_open(&watch->link, watch->plan, 1, NULL, "canyon-sim load parent");
+        enum canyon_status status = load_link_open(&watch->link, watch->plan, 1, NULL, LOAD_PROGRAM " parent");
         if (status != CANYON_OK) {
             watch_fail(watch, outcome_of(status), watch->link.text);
         }
@@ -302,9 +301,9 @@ static void watch_drop(struct load_watch *watch) {
     }
     snprintf(what, sizeof what, "what is named %s...", watch->plan->prefix);
     enum canyon_status status = load_link_drop(&watch->link);
-    if (place_leave(PROGRAM, what, status) != CANYON_OK) {
-        fprintf(stderr, "%s: %s: %s may be left on the servers: canyon drop takes it off\n", PROGRAM, watch->link.text,
-                what);
+    if (place_leave(LOAD_PROGRAM, what, status) != CANYON_OK) {
+        fprintf(stderr, "%s: %s: %s may be left on the servers: canyon drop takes it off\n", LOAD_PROGRAM,
+                watch->link.text, what);
     }
 }
 
@@ -314,7 +313,7 @@ enum outcome load_run(const struct load_plan *plan, struct local *local, struct 
     enum outcome outcome = OUTCOME_FAILED;
     memset(result, 0, sizeof *result);
     if (watch == NULL || share == NULL) {
-        fprintf(stderr, "%s: no memory for a load\n", PROGRAM);
+        fprintf(stderr, "%s: no memory for a load\n", LOAD_PROGRAM);
         goto out;
     }
     *watch = (struct load_watch){.plan = plan, .local = local, .result = result, .share = share};

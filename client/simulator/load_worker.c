@@ -29,10 +29,11 @@ uint64_t load_worker_due(const struct load_worker *worker) {
     if (worker->under_way == pace->in_flight) {
         return LOAD_NEVER;
     }
+    uint64_t due = worker->ready[worker->first];
     if (pace->rate > 0.0) {
-        return worker->start + load_pace_due(pace, worker->index, worker->begun) + load_pace_delay(pace, worker->index);
+        due = worker->start + load_pace_due(pace, worker->index, worker->begun) + load_pace_delay(pace, worker->index);
     }
-    return worker->ready[worker->first];
+    return due > worker->held ? due : worker->held;
 }
 
 struct load_call load_worker_begin(struct load_worker *worker, uint64_t now) {
@@ -49,6 +50,10 @@ struct load_call load_worker_begin(struct load_worker *worker, uint64_t now) {
     worker->begun++;
     worker->under_way++;
     return call;
+}
+
+void load_worker_hold(struct load_worker *worker, uint64_t until) {
+    worker->held = until > worker->held ? until : worker->held;
 }
 
 void load_worker_end(struct load_worker *worker, uint64_t now) {

@@ -17,6 +17,7 @@ struct load_worker {
     uint32_t under_way;
     uint64_t start; /* of the run */
     uint64_t begun; /* calls so far, and the number of the next */
+    uint64_t held;  /* until then none begins */
     /* A closed loop's free places: when each may begin a call, earliest first, in a ring. */
     uint32_t first, free;
     uint64_t ready[LOAD_IN_FLIGHT_HIGH];
@@ -41,5 +42,8 @@ struct load_call load_worker_begin(struct load_worker *worker, uint64_t now);
 
 /* One of the calls under way ended. A closed loop's next one is due after the think time, counted from `now`. */
 void load_worker_end(struct load_worker *worker, uint64_t now);
+
+/* No call begins before `until`, in either loop; an open one keeps its schedule, so that what it holds back waits. */
+void load_worker_hold(struct load_worker *worker, uint64_t until);
 
 #endif

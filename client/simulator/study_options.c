@@ -59,16 +59,16 @@ static enum arguments_verdict options_check(struct study_options *options, const
 }
 
 /* The options, in the order of help; `o` is a struct study_options *. */
-#define NUMBER_ARGUMENT(n, v, h, t, l, m)                                                                              \
-    { .name = n, .value = v, .help = h, .kind = ARGUMENT_UNSIGNED, .target = t, .low = l, .high = m }
+#define NUMBER_ARGUMENT(n, c, v, h, t, l, m)                                                                           \
+    { .name = n, .letter = c, .value = v, .help = h, .kind = ARGUMENT_UNSIGNED, .target = t, .low = l, .high = m }
 #define STUDY_ARGUMENTS(o, m)                                                                                          \
     {.name = "consistency",                                                                                            \
      .value = "MODE",                                                                                                  \
      .help = "a mode to study, as of canyon-sim train; may be given several times (default async, ssp:3, sync)",       \
      .kind = ARGUMENT_TEXTS,                                                                                           \
      .target = &(m)},                                                                                                  \
-        NUMBER_ARGUMENT("work", "MS", "what every worker sleeps in a step (default 5)", &(o)->work_ms, 0, 1000),       \
-        NUMBER_ARGUMENT("slow", "MS", "what the slow worker sleeps more in a step (default 20)", &(o)->slow_ms, 1,     \
+        NUMBER_ARGUMENT("work", 0, "MS", "what every worker sleeps in a step (default 5)", &(o)->work_ms, 0, 1000),    \
+        NUMBER_ARGUMENT("slow", 0, "MS", "what the slow worker sleeps more in a step (default 20)", &(o)->slow_ms, 1,  \
                         1000),                                                                                         \
         {.name = "goal",                                                                                               \
          .value = "PERCENT",                                                                                           \
@@ -77,25 +77,25 @@ static enum arguments_verdict options_check(struct study_options *options, const
          .target = &(o)->goal,                                                                                         \
          .least = 1,                                                                                                   \
          .most = 100},                                                                                                 \
-        NUMBER_ARGUMENT("workers", "W", "worker processes (default 4)", &(o)->workers, 1, 64),                         \
+        NUMBER_ARGUMENT("workers", 'w', "W", "worker processes (default 4)", &(o)->workers, 1, 64),                    \
         {.name = "optimizer",                                                                                          \
          .letter = 'o',                                                                                                \
          .value = "NAME[:key=value,...]",                                                                              \
          .help = "the servers' optimizer and its hyperparameters (default adam)",                                      \
          .kind = ARGUMENT_TEXT,                                                                                        \
          .target = &(o)->optimizer},                                                                                   \
-        NUMBER_ARGUMENT("batch", "N", "images that a gradient is computed from (default 32)", &(o)->batch, 1,          \
+        NUMBER_ARGUMENT("batch", 'b', "N", "images that a gradient is computed from (default 32)", &(o)->batch, 1,     \
                         SPLIT_TRAIN),                                                                                  \
-        NUMBER_ARGUMENT("epochs", "E", "times that every worker goes through its images (default 30)", &(o)->epochs,   \
-                        1, 1000),                                                                                      \
-        NUMBER_ARGUMENT("seed", "S", "of the first weights and the order of images (default 1)", &(o)->seed, 0, 0),    \
-        NUMBER_ARGUMENT("seeds", "N", "runs of each, with seeds from --seed on (default 1)", &(o)->seeds, 1,           \
+        NUMBER_ARGUMENT("epochs", 'e', "E", "times that every worker goes through its images (default 30)",            \
+                        &(o)->epochs, 1, 1000),                                                                        \
+        NUMBER_ARGUMENT("seed", 0, "S", "of the first weights and the order of images (default 1)", &(o)->seed, 0, 0), \
+        NUMBER_ARGUMENT("seeds", 0, "N", "runs of each, with seeds from --seed on (default 1)", &(o)->seeds, 1,        \
                         STUDY_SEEDS_HIGH),                                                                             \
-        NUMBER_ARGUMENT("local", "N", "servers on this machine, anew for every run (default 2)", &(o)->where.local, 1, \
-                        LOCAL_SERVERS_HIGH),                                                                           \
-        NUMBER_ARGUMENT("threads", "N", "threads of each server (default 1)", &(o)->where.threads, 1, 256),            \
-        NUMBER_ARGUMENT("timeout", "MS", "deadline of every call to a server (default 10000)", &(o)->where.timeout_ms, \
-                        1, 3600000),                                                                                   \
+        NUMBER_ARGUMENT("local", 'l', "N", "servers on this machine, anew for every run (default 2)",                  \
+                        &(o)->where.local, 1, LOCAL_SERVERS_HIGH),                                                     \
+        NUMBER_ARGUMENT("threads", 0, "N", "threads of each server (default 1)", &(o)->where.threads, 1, 256),         \
+        NUMBER_ARGUMENT("timeout", 0, "MS", "deadline of every call to a server (default 10000)",                      \
+                        &(o)->where.timeout_ms, 1, 3600000),                                                           \
         {.name = "json",                                                                                               \
          .help = "print one JSON object a line for every row instead of a table",                                      \
          .kind = ARGUMENT_FLAG,                                                                                        \

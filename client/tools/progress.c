@@ -10,6 +10,7 @@
 #include "client/tools/table.h"
 
 #define REDRAW_SECONDS  0.1
+#define FIRST_SECONDS   0.5 /* after the first line, which mostly says that something begins */
 #define LINE_SECONDS    2.0
 #define TEXT_BYTES      512
 #define PERCENT_COLUMNS 6
@@ -125,7 +126,7 @@ static void draw(struct progress *progress, double fraction, const char *text, c
 }
 
 void progress_update_at(struct progress *progress, double fraction, const char *text, double now) {
-    double interval = progress->terminal ? REDRAW_SECONDS : LINE_SECONDS;
+    double interval = progress->terminal ? REDRAW_SECONDS : progress->lines == 1 ? FIRST_SECONDS : LINE_SECONDS;
     double elapsed = now - progress->started;
     char left[NUMBER_BYTES], ending[NUMBER_BYTES + 8] = "";
     if (progress->drawn >= 0.0 && now - progress->drawn < interval) {
@@ -139,6 +140,7 @@ void progress_update_at(struct progress *progress, double fraction, const char *
     }
     draw(progress, fraction, text, ending);
     progress->drawn = now;
+    progress->lines++;
 }
 
 void progress_finish_at(struct progress *progress, const char *text, double now) {

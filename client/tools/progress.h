@@ -7,8 +7,8 @@
  *
  * On a terminal one line is redrawn, at most ten times a second, never wider than the terminal:
  * "[=======>      ]  52%  TEXT  0:12 left". Where that is too long the bar gets shorter, then goes, then phrases of
- * TEXT. Elsewhere: "52%  TEXT  0:12 left", at most one line every two seconds, and the last. Lives on the caller's
- * stack, owns nothing. Not thread-safe. */
+ * TEXT. Elsewhere: "52%  TEXT  0:12 left", a first line, a second after half a second, then at most one every two
+ * seconds, and the last. Lives on the caller's stack, owns nothing. Not thread-safe. */
 #ifndef CANYON_TOOLS_PROGRESS_H
 #define CANYON_TOOLS_PROGRESS_H
 
@@ -21,6 +21,7 @@ struct progress {
     unsigned width; /* columns of the terminal */
     double started; /* seconds of the monotonic clock, at init */
     double drawn;   /* when the last line was written; negative before the first */
+    unsigned lines; /* drawn by updates; it matters where it is no terminal */
     bool on_line;   /* a bar stands on the current line of the terminal */
 };
 

@@ -14,7 +14,7 @@ enum canyon_status {
     CANYON_INVALID_ARGUMENT =
         1,                  /* a value in the call makes no sense whatever the state; nothing was sent or changed */
     CANYON_NOT_FOUND = 2,   /* no tensor of that name or id */
-    CANYON_MISMATCH = 3,    /* it exists with another shape, optimizer or setting; the text names both */
+    CANYON_MISMATCH = 3,    /* it exists with another shape, optimizer, setting or mode; the text names both */
     CANYON_TIMEOUT = 4,     /* the deadline passed before the call began to change anything, or it changes nothing */
     CANYON_UNAVAILABLE = 5, /* a server cannot be reached or went away; the text names it */
     CANYON_OUTCOME_UNKNOWN = 6, /* sent, but its answer never came: it may or may not have been applied */
@@ -28,7 +28,7 @@ enum canyon_status {
     CANYON_CONFIGURATION = 14, /* servers or clients are configured differently; the text names both */
     CANYON_BUSY = 15,          /* a limit on waiting or queued work was reached; try again */
     CANYON_CLOSED = 16,        /* the client was closed while the call was under way */
-    CANYON_CONFLICT = 17,      /* the tensor is being created or dropped by someone else, or is not complete */
+    CANYON_CONFLICT = 17,      /* what else is there, or under way, does not go with it; the text says what */
     CANYON_INTERNAL = 18,      /* a bug in Canyon; the text has what is needed to report it */
     CANYON_DENIED = 19, /* the server does not allow this client's key to do that; the text names the role needed */
     CANYON_UNAUTHENTICATED = 20, /* the server, or this client, could not prove to be whom the other side trusts */

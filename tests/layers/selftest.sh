@@ -39,4 +39,7 @@ breaks client/cli/main.c '"common/frame.h"'
 breaks client/simulator/main.c '"client/session.h"'
 breaks client/simulator/main.c '"common/hash.h"'
 breaks client/simulator/main.c '"common/clock.h"'
+breaks client/simulator/main.c '"common/histogram_more.h"'
+breaks client/simulator/main.c '"common/hidden.h"'
+breaks client/cli/main.c '"common/histogram.h"'
 exit $failures

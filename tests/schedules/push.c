@@ -233,6 +233,7 @@ static bool fill(struct push *push) {
                         ? stage->schedule->now + schedule_between(stage->schedule, 1, 200 * MILLISECOND)
                         : UINT64_MAX,
         .changes_state = push_numbers(push),
+        .may_wait = push->wait_ms > 0 && !push_numbers(push),
         .done = on_done,
         .user = push};
     if (is_row(push->parts[0].cell)) {

@@ -330,14 +330,14 @@ static void adams_steps_are_bounded(void **state) {
 /* How restless the loss of all training images is on the way of plain gradient descent. */
 struct noise {
     double rises; /* share of the steps after which it was higher */
-    double rough; /* mean |second difference| of the last 200: 0 for a straight line, small for a smooth one */
+    double rough; /* mean |second difference| of the last 60: 0 for a straight line, small for a smooth one */
     double last;
 };
 
-/* 300 updates of a softmax regression from the same weights, by gradients of `batch` images. */
+/* 120 updates of a softmax regression from the same weights, by gradients of `batch` images. */
 static struct noise noise_of(const struct digits *digits, const struct split *split, const char *optimizer,
                              uint64_t batch) {
-    enum { STEPS = 300, ROUGH = 200 };
+    enum { STEPS = 120, ROUGH = 60 };
     struct plan plan = {.digits = digits,
                         .split = split,
                         .servers = local_servers(local),

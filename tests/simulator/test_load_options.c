@@ -97,6 +97,7 @@ static void words_mean_what_they_say(void **state) {
 }
 
 static void a_table_has_words_of_its_own(void **state) {
+    const size_t item = sizeof(struct canyon_item);
     struct load_options options;
     (void)state;
     assert_int_equal(PARSE(&options, "--table"), ARGUMENTS_RUN);
@@ -120,10 +121,10 @@ static void a_table_has_words_of_its_own(void **state) {
     assert_string_equal(plan->optimizer, "sgd:lr=1");
     /* Places of 4,096 rows of 16 and their ids; and, of rows, the larger of drawing by Zipf's law and of verifying. */
     assert_int_equal(PARSE(&options, "--table", "-w", "10", "-p", "2", "-d", "3", "--rows", "1000"), ARGUMENTS_RUN);
-    assert_int_equal(load_plan_memory(plan), (10 * 3 + 2) * 262144 + 30 * 32768 + 28 * 1000);
+    assert_int_equal(load_plan_memory(plan), (10 * 3 + 2) * 262144 + 30 * (32768 + item) + 28 * 1000);
     assert_int_equal(PARSE(&options, "--table", "-w", "10", "-p", "2", "-d", "3", "--rows", "1000", "--verify"),
                      ARGUMENTS_RUN);
-    assert_int_equal(load_plan_memory(plan), 2 * 30 * 262144 + 30 * 32768 + (24 + 8) * 1000);
+    assert_int_equal(load_plan_memory(plan), 2 * 30 * 262144 + 30 * (32768 + item) + (24 + 8) * 1000);
 }
 
 static void nonsense_is_refused(void **state) {
@@ -232,16 +233,22 @@ static void sizes_are_numbers_with_units(void **state) {
 }
 
 static void memory_is_counted_in_places(void **state) {
+    const size_t item = sizeof(struct canyon_item);
     struct load_options options;
     struct load_plan *plan = &options.plan;
     (void)state;
     assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-d", "3", "-k", "2", "--size", "4K"), ARGUMENTS_RUN);
-    assert_int_equal(load_plan_memory(plan), (10 * 3 + 2) * 8192); /* weights of each place, a gradient a process */
+    assert_int_equal(load_plan_memory(plan),
+                     (10 * 3 + 2) * 8192 + 30 * 2 * item); /* weights of each place, a gradient a process */
     assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-d", "3", "-k", "2", "--size", "4K", "--verify"),
                      ARGUMENTS_RUN);
-    assert_int_equal(load_plan_memory(plan), 2 * 10 * 3 * 8192);
+    assert_int_equal(load_plan_memory(plan), 2 * 10 * 3 * 8192 + 30 * 2 * item);
     assert_int_equal(PARSE(&options, "-w", "10", "-p", "2", "-k", "2", "--size", "4K", "-m", "push"), ARGUMENTS_RUN);
-    assert_int_equal(load_plan_memory(plan), 2 * 8192);
+    assert_int_equal(load_plan_memory(plan), 2 * 8192 + 10 * 2 * item);
+    /* Small tensors in many places: what they are listed in is most of it. */
+    assert_int_equal(PARSE(&options, "-w", "1000", "-p", "2", "-d", "2", "-k", "1024", "--size", "4", "-m", "push"),
+                     ARGUMENTS_RUN);
+    assert_int_equal(load_plan_memory(plan), 2 * 4096 + 2000 * 1024 * item);
     plan->pace.workers = 16384;
     plan->pace.in_flight = 64;
     plan->pace.mix[LOAD_PULL] = 1;

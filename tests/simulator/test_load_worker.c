@@ -74,6 +74,37 @@ static void a_call_that_cannot_begin_waits_and_none_is_left_out(void **state) {
     assert_int_equal(load_worker_due(&worker), START + 1000 * MS); /* it has caught up */
 }
 
+/* After a failure, in both loops; the schedule stays what it was. */
+static void nothing_begins_while_a_worker_is_held(void **state) {
+    const struct load_pace open = {.workers = 1, .in_flight = 4, .rate = 100, .mix = {100, 0, 0}};
+    const struct load_pace closed = {.workers = 1, .in_flight = 4, .mix = {100, 0, 0}};
+    struct load_worker worker;
+    (void)state;
+    load_worker_init(&worker, &open, 0, START);
+    load_worker_begin(&worker, START);
+    load_worker_hold(&worker, START + 105 * MS);
+    load_worker_hold(&worker, START + 50 * MS); /* the later one counts */
+    load_worker_end(&worker, START + 5 * MS);
+    for (uint64_t number = 1; number <= 4; number++) {
+        assert_int_equal(load_worker_due(&worker), START + 105 * MS);
+        assert_int_equal(load_worker_begin(&worker, START + 105 * MS).intended, START + number * 10 * MS);
+    }
+    load_worker_end(&worker, START + 500 * MS);
+    load_worker_end(&worker, START + 500 * MS);
+    load_worker_begin(&worker, START + 500 * MS);
+    assert_int_equal(load_worker_due(&worker), START + 105 * MS); /* number 6 was due at 60 */
+
+    load_worker_init(&worker, &closed, 0, START);
+    load_worker_begin(&worker, START);
+    load_worker_hold(&worker, START + 105 * MS);
+    load_worker_end(&worker, START + 5 * MS);
+    for (int place = 0; place < 4; place++) {
+        assert_int_equal(load_worker_due(&worker), START + 105 * MS);
+        load_worker_begin(&worker, START + 105 * MS);
+    }
+    assert_int_equal(load_worker_due(&worker), LOAD_NEVER);
+}
+
 static void a_closed_loop_keeps_its_calls_under_way_and_thinks(void **state) {
     const struct load_pace pace = {.workers = 2, .in_flight = 3, .think = 5 * MS, .mix = {100, 0, 0}};
     struct load_worker worker;
@@ -217,6 +248,7 @@ int main(void) {
         cmocka_unit_test(an_open_loop_is_due_evenly),
         cmocka_unit_test(due_calls_are_counted_as_they_come),
         cmocka_unit_test(a_call_that_cannot_begin_waits_and_none_is_left_out),
+        cmocka_unit_test(nothing_begins_while_a_worker_is_held),
         cmocka_unit_test(a_closed_loop_keeps_its_calls_under_way_and_thinks),
         cmocka_unit_test(stragglers_are_late_by_what_they_should),
         cmocka_unit_test(the_mix_is_what_was_asked_for),

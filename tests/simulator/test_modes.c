@@ -50,17 +50,17 @@ static void a_lone_worker_learns_the_same_in_every_mode(void **state) {
  * the last. What differs is the order in which floats are added up. */
 static void synchronous_workers_are_one_with_the_whole_batch(void **state) {
     static const struct {
-        const char *many, *one, *optimizer, *model, *mode, *sum;
-    } pairs[] = {{"32", "128", "sgd", "mlp", "sync", "sgd"},
-                 {"32", "128", "adam", "mlp", "sync:rank", "adam"},
-                 {"1", "4", "sgd:lr=0.05", "softmax", "sync", "sgd:lr=0.05"},
-                 {"full", "full", "sgd:lr=0.4", "mlp", "sync:sum", "sgd:lr=0.1"}};
+        const char *many, *one, *epochs, *optimizer, *model, *mode, *sum;
+    } pairs[] = {{"32", "128", "2", "sgd", "mlp", "sync", "sgd"},
+                 {"32", "128", "2", "adam", "mlp", "sync:rank", "adam"},
+                 {"1", "4", "1", "sgd:lr=0.05", "softmax", "sync", "sgd:lr=0.05"},
+                 {"full", "full", "2", "sgd:lr=0.4", "mlp", "sync:sum", "sgd:lr=0.1"}};
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         json_t *one = run(TRAIN("--local", "1", "-w", "1", "-b", pairs[i].one, "-o", pairs[i].optimizer, "-m",
-                                pairs[i].model, "-e", "2"));
+                                pairs[i].model, "-e", pairs[i].epochs));
         json_t *many = run(TRAIN("--local", "2", "--threads", "2", "-w", "4", "-b", pairs[i].many, "-o", pairs[i].sum,
-                                 "-m", pairs[i].model, "-e", "2", "--consistency", pairs[i].mode));
+                                 "-m", pairs[i].model, "-e", pairs[i].epochs, "--consistency", pairs[i].mode));
         double expected = number_of(one, "final_loss"), is = number_of(many, "final_loss");
         if (fabs(is - expected) > 1e-5 * expected) {
             fail_msg("%s, batches of %s: the loss is %.9g with four workers and %.9g with one", pairs[i].mode,
@@ -94,10 +94,10 @@ static void stale_gradients_are_computed_anew(void **state) {
     for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
         json_t *object =
             modes[i] == NULL
-                ? run(TRAIN("--local", "2", "-e", "4", "--staleness-policy", "refuse:0"))
-                : run(TRAIN("--local", "2", "-e", "4", "--staleness-policy", "refuse:0", "--consistency", modes[i]));
+                ? run(TRAIN("--local", "2", "-e", "2", "--staleness-policy", "refuse:0"))
+                : run(TRAIN("--local", "2", "-e", "2", "--staleness-policy", "refuse:0", "--consistency", modes[i]));
         assert_string_equal(json_string_value(json_object_get(object, "staleness_policy")), "refuse:0");
-        assert_true(number_of(object, "steps") == 4 * 11 * 4);
+        assert_true(number_of(object, "steps") == 2 * 11 * 4);
         assert_true(number_of(object, "refused") > 0);
         assert_true(number_of(object, "staleness_max") == 0 && number_of(object, "test_accuracy") > 0.5);
         json_decref(object);
@@ -192,8 +192,8 @@ static void a_study_has_a_row_for_each_mode_and_worker(void **state) {
     struct program program;
     (void)state;
     program_run(&program, NULL, 0,
-                WORDS("study", "--json", "--epochs", "3", "--work", "1", "--slow", "5", "--goal", "30", "--seeds", "2",
-                      "--consistency", "async", "--consistency", "sync:rank", "-o", "adam:lr=0.004"));
+                WORDS("study", "--json", "--local", "1", "--epochs", "3", "--work", "1", "--slow", "5", "--goal", "30",
+                      "--seeds", "2", "--consistency", "async", "--consistency", "sync:rank", "-o", "adam:lr=0.004"));
     const char *line = program.said;
     double accuracies[4];
     for (size_t i = 0; i < 4; i++, line = strchr(line, '\n') + 1) {
@@ -229,8 +229,8 @@ static void a_study_draws_and_tabulates(void **state) {
     assert_non_null(mkdtemp(directory));
     snprintf(picture, sizeof picture, "%s/study.png", directory);
     program_run(&program, NULL, 0,
-                WORDS("study", "--epochs", "2", "--work", "0", "--slow", "1", "--consistency", "ssp:1", "--goal",
-                      "99.9", "--plot", picture));
+                WORDS("study", "--local", "1", "--epochs", "2", "--work", "0", "--slow", "1", "--consistency", "ssp:1",
+                      "--goal", "99.9", "--plot", picture));
     expect_part(program.said, "to 99.9 %");
     expect_part(program.said, "ssp:1");
     expect_part(program.said, "+1 ms");

@@ -230,7 +230,8 @@ static void all_are_lines_of_a_table_and_the_best_are_marked(void **state) {
     (void)state;
     assert_true(count >= 17);
     program_run(&program, NULL, 0,
-                WORDS("train", "-s", local_servers(local), "-w", "2", "-o", "all", "-o", "adam:lr=0.01", "-e", "1"));
+                WORDS("train", "-s", local_servers(local), "-w", "2", "-o", "all", "-o", "adam:lr=0.01", "-e", "1",
+                      "-b", "full"));
     for (size_t i = 0; i < count; i++) {
         char name[48];
         snprintf(name, sizeof name, "\n%s ", infos[i].name);
@@ -242,7 +243,8 @@ static void all_are_lines_of_a_table_and_the_best_are_marked(void **state) {
     assert_int_equal(count_of(program.said, " 1st "), 1);
     assert_null(strstr(program.said, " 4th "));
     program_finish(&program);
-    program_run(&program, NULL, 0, WORDS("train", "-s", local_servers(local), "-o", "adam", "-o", "sgd", "-e", "1"));
+    program_run(&program, NULL, 0,
+                WORDS("train", "-s", local_servers(local), "-o", "adam", "-o", "sgd", "-e", "1", "-b", "full"));
     assert_null(strstr(program.said, "best")); /* of two there is nothing to mark */
     program_finish(&program);
     servers_hold_nothing(local);
@@ -300,8 +302,9 @@ static void what_servers_refuse_is_told_once(void **state) {
 static void a_run_that_diverges_says_so(void **state) {
     struct program program;
     (void)state;
-    program_run(&program, NULL, 1,
-                WORDS("train", "-s", local_servers(local), "-o", "sgd", "-o", "sgd:lr=100000,weight_decay=1000"));
+    program_run(
+        &program, NULL, 1,
+        WORDS("train", "-s", local_servers(local), "-e", "2", "-o", "sgd", "-o", "sgd:lr=100000,weight_decay=1000"));
     expect_part(program.told, "sgd:lr=100000,weight_decay=1000");
     expect_part(program.told, "smaller lr");
     expect_part(program.said, "\nsgd "); /* the run before it is reported */
@@ -327,7 +330,9 @@ static void without_gnuplot_the_table_is_printed_all_the_same(void **state) {
 static void start_long_run(struct program *program, bool own_servers, pid_t sims[PROGRAM_PROCESSES],
                            pid_t servers[PROGRAM_PROCESSES]) {
     const char *where = own_servers ? "--local" : "--servers", *which = own_servers ? "2" : local_servers(local);
-    program_start(program, NULL, WORDS("train", where, which, "-w", "2", "-m", "softmax", "-b", "1", "-e", "1000000"));
+    program_start(
+        program, NULL,
+        WORDS("train", where, which, "-w", "2", "-m", "softmax", "-b", "1", "-e", "1000000", "--timeout", "3000"));
     if (own_servers) {
         assert_int_equal(program_wait_children(program->process, "canyon-server", 2, servers), 2);
     }

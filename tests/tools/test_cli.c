@@ -27,6 +27,7 @@ static struct local *local;
 static canyon_client *client;
 static char directory[64], file[96];
 static struct run result;
+static unsigned waits; /* of await_in, all together */
 
 /* Runs canyon with these words, split at blanks, "@" standing for the file's path. */
 static void canyon(int code, const char *words) {
@@ -46,6 +47,14 @@ static void expect_in(const char *text, const char *part) {
     if (strstr(text, part) == NULL) {
         fail_msg("'%s' is not in:\n%s", part, text);
     }
+}
+
+/* Until it prints `part`: what a client told without waiting may be on its way. */
+static void await_in(const char *words, const char *part) {
+    do {
+        canyon(0, words);
+    } while (strstr(result.out, part) == NULL && usleep(10000) == 0 && ++waits < 2000);
+    expect_in(result.out, part);
 }
 
 /* The one line of JSON that was printed. */
@@ -160,6 +169,7 @@ static void test_status(void **state) {
     expect_in(result.out, "chacha20poly1305");
     assert_null(strstr(result.out, "PLAINTEXT"));
     assert_string_equal(result.err, "");
+    expect_in(result.out, "clients that push  known  pushes that came again  connections ended for gaps\n");
     canyon(0, "--json status");
     json_t *status = printed_json(), *servers = member(status, "servers");
     json_int_t parameters = 0, pushes = 0, parts = 0;
@@ -177,6 +187,9 @@ static void test_status(void **state) {
         assert_int_equal(json_integer_value(member(server, "turned_away")), 0);
         assert_true(json_is_integer(member(server, "aborted")));
         assert_int_equal(json_integer_value(member(server, "staleness_max")), 0);
+        assert_int_equal(json_integer_value(member(server, "sessions")), 1);
+        assert_int_equal(json_integer_value(member(server, "duplicates")), 0);
+        assert_int_equal(json_integer_value(member(server, "gaps")), 0);
         assert_true(json_integer_value(member(server, "connections")) >= 2);
         parameters += json_integer_value(member(server, "parameters"));
         pushes += json_integer_value(member(server, "pushes"));
@@ -189,7 +202,6 @@ static void test_status(void **state) {
     json_decref(status);
 }
 
-/* What was refused for NaN is shown once there is something to show. */
 /* Shown when a codec was used, and then as what it saved. */
 static void test_status_of_codecs(void **state) {
     (void)state;
@@ -227,6 +239,7 @@ static void test_status_of_codecs(void **state) {
     canyon(0, "drop coded --yes");
 }
 
+/* What was refused for NaN is shown once there is something to show. */
 static void test_status_of_gradients(void **state) {
     float gradient[ROWS * COLUMNS];
     canyon_tensor *tensor = NULL;
@@ -749,9 +762,9 @@ static void test_workers_and_consistency(void **state) {
     uint64_t clock = 0, dims[2] = {ROWS, COLUMNS};
     static float gradient[ROWS * COLUMNS];
     canyon(0, "workers");
-    assert_string_equal(result.out, "no worker counts clocks\n");
+    expect_in(result.out, "no worker counts clocks: those that do (canyon_clock;");
     canyon(0, "consistency");
-    expect_in(result.out, "async (nobody set a mode)\n0 workers count clocks");
+    expect_in(result.out, "async (nobody set a mode)\nno worker counts clocks; a lease is 10.0 s\n");
     canyon(2, "consistency --from 3");
     canyon(1, "consistency nonsense");
     expect_in(result.err, "ssp:CLOCKS");
@@ -790,9 +803,41 @@ static void test_workers_and_consistency(void **state) {
     canyon(1, "consistency sync --from 2");
     expect_in(result.err, "a worker at clock 2 already");
     canyon(0, "consistency sync --from 9");
-    expect_in(result.out, "ssp:5, from clock 9 on sync\n1 worker counts clocks, the furthest at clock 2;");
+    expect_in(result.out, "ssp:5, from clock 9 on sync\n1 worker counts clocks, the furthest is at clock 2;");
+    assert_null(strstr(result.out, "is open")); /* clock 9 is nobody's yet */
     canyon(0, "drop stale --yes");
     canyon_tensor_close(tensor);
+
+    while (clock < 9) { /* where it waits for nobody */
+        assert_int_equal(canyon_clock(client, &clock), CANYON_OK);
+    }
+    await_in("consistency",
+             "sync\n1 worker counts clocks, the furthest is at clock 9; a lease is 10.0 s\nclock 9 is open:");
+}
+
+/* One that has left stays in the list, and nothing is said of where it goes. */
+static void test_a_worker_that_left(void **state) {
+    (void)state;
+    struct canyon_options connect;
+    canyon_client *other = NULL;
+    canyon_options_init(&connect);
+    connect.servers = local_servers(local);
+    connect.name = "bert";
+    keys_apply(local_keys(local), &connect);
+    assert_int_equal(canyon_connect(&connect, &other), CANYON_OK);
+    assert_int_equal(canyon_clock(other, NULL), CANYON_OK);
+    canyon_close(other);
+    canyon(0, "workers");
+    const char *row = strstr(result.out, "\nbert ");
+    assert_non_null(row);
+    char words[6][16];
+    assert_int_equal(
+        sscanf(row, " bert %15s %15s %15s %15s %15s %15s", words[0], words[1], words[2], words[3], words[4], words[5]),
+        6);
+    assert_string_equal(words[1], "9"); /* it began where the others are */
+    assert_string_equal(words[2], "-");
+    assert_string_equal(words[3], "-");
+    expect_in(row, "  gone\n");
 }
 
 int main(void) {
@@ -812,6 +857,7 @@ int main(void) {
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_tables_in_json),
         cmocka_unit_test(test_workers_and_consistency),
+        cmocka_unit_test(test_a_worker_that_left),
         cmocka_unit_test(test_optimizers),
         cmocka_unit_test(test_usage),
         cmocka_unit_test(test_help),

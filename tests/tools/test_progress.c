@@ -33,13 +33,15 @@ static void test_lines_when_not_a_terminal(void **state) {
     assert_false(progress.terminal);
     progress.started = 100.0;
     progress_update_at(&progress, 0.0, "begin", 100.0);
-    progress_update_at(&progress, 0.1, "too soon", 101.9);
+    progress_update_at(&progress, 0.01, "too soon", 100.4);
+    progress_update_at(&progress, 0.05, "loss 0.9", 100.6);
+    progress_update_at(&progress, 0.1, "too soon", 102.5);
     progress_update_at(&progress, 0.25, "loss 0.5", 103.0);
     progress_update_at(&progress, 0.3, "too soon", 104.9);
     progress_finish_at(&progress, "end", 112.0);
     char *text = capture_end(&capture);
     /* A quarter in three seconds leaves nine. */
-    assert_string_equal(text, "  0%  begin\n 25%  loss 0.5  0:09 left\n100%  end  12.0 s\n");
+    assert_string_equal(text, "  0%  begin\n  5%  loss 0.9\n 25%  loss 0.5  0:09 left\n100%  end  12.0 s\n");
     free(text);
 }
 

@@ -76,6 +76,11 @@ struct fake {
     _Atomic int taken, duplicates;     /* pieces and runs */
     _Atomic int gaps, resumes, leaves; /* pieces and runs, and requests */
     _Atomic int losses;                /* answers to lose, as LOSE_ANSWER says, before it answers as it should */
+    /* Of clocks: */
+    _Atomic uint64_t clock;                /* told last */
+    _Atomic int enters, clocks, goodbyes;  /* requests that were answered */
+    _Atomic int clock_cuts, mute, unheard; /* connections to cut instead; 1: do not answer, but count */
+    _Atomic int hold;                      /* 1: pulls wait, as for another worker */
     /* WRONG_PAGES: */
     struct message_row_page page;
     uint64_t page_ids[3];
@@ -134,6 +139,27 @@ static inline void answer_values(struct fake *fake, struct responder *line, cons
         responder_send(line, (const uint8_t *)ones + now, payload_bytes - now);
     }
     free(ones);
+}
+
+/* False hangs up. */
+static inline bool answer_clock(struct fake *fake, struct responder *line, const struct frame *frame) {
+    uint8_t message[LIMIT_MESSAGE_BYTES];
+    struct message_clock told;
+    assert_int_equal(message_unpack_clock(frame->message, frame->header.message_bytes, &told, NULL), CANYON_OK);
+    if (atomic_load(&fake->clock_cuts) > 0) {
+        atomic_fetch_sub(&fake->clock_cuts, 1);
+        return false;
+    }
+    if (atomic_load(&fake->mute)) {
+        atomic_fetch_add(&fake->unheard, 1);
+        return true;
+    }
+    const struct message_clocked clocked = {.clock = told.clock, .lowest = told.clock, .rank = 2};
+    if (!told.leave)
+        atomic_store(&fake->clock, told.clock);
+    atomic_fetch_add(told.leave ? &fake->goodbyes : &fake->clocks, 1);
+    send_head(line, FRAME_CLOCKED, frame->header.request, message, message_pack_clocked(&clocked, message), 0);
+    return true;
 }
 
 /* Every weight is 1, and nothing is made. */
@@ -313,6 +339,14 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     case FRAME_RESUME:
         answer_resume(fake, line, frame);
         return true;
+    case FRAME_ENTER: {
+        const struct message_entered entered = {.rank = 2, .clock = 1, .lease_ms = 600000, .workers = 1};
+        atomic_fetch_add(&fake->enters, 1);
+        send_head(line, FRAME_ENTERED, id, message, message_pack_entered(&entered, message), 0);
+        return true;
+    }
+    case FRAME_CLOCK:
+        return answer_clock(fake, line, frame);
     case FRAME_LEAVE:
         atomic_fetch_add(&fake->leaves, 1);
         send_head(line, FRAME_LEFT, id, NULL, 0, 0);
@@ -320,6 +354,8 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     default:
         break;
     }
+    if (frame->header.type == FRAME_PULL && atomic_load(&fake->hold))
+        return true;
     if (behaviour == TEAR_RECORD) {
         const uint8_t length[CHANNEL_LENGTH_BYTES] = {0xff, 0x0f};
         responder_send_raw(line->descriptor, length, sizeof length);

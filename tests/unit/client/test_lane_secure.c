@@ -69,7 +69,7 @@ static void test_an_end_without_a_last_record_is_told_from_one_with_it(void **st
     for (size_t i = 0; i < 2; i++) {
         struct user user = begin();
         atomic_store(&user.fake->behaviour, (int)ends[i]);
-        assert_int_equal(canyon_pull(user.tensor, user.values, 2000), CANYON_UNAVAILABLE);
+        assert_int_equal(canyon_pull(user.tensor, user.values, 500), CANYON_UNAVAILABLE);
         check_address_in_text(&user);
         assert_true((strstr(canyon_error_text(), "last record") != NULL) == (ends[i] == HANG_UP));
         check_pulls(&user);

@@ -95,6 +95,43 @@ static void only_so_many_are_kept(void **state) {
     assert_int_equal(spares(), CLIENT_SPARES);
 }
 
+/* A room that says it is large, without the memory. */
+static struct client_room pretend(uint64_t elements) {
+    struct client_room room = {.values = malloc(sizeof(float)), .elements = elements};
+    assert_non_null(room.values);
+    return room;
+}
+
+static uint64_t kept(void) {
+    uint64_t words = 0;
+    for (size_t i = 0; i < CLIENT_SPARES; i++)
+        words += client->spares[i].elements;
+    return words;
+}
+
+/* 1 GiB together: of what is too much the largest ones stay, and what is more than that by itself goes at once. */
+static void only_so_much_is_kept(void **state) {
+    static const struct {
+        uint64_t given, kept;
+        size_t spares;
+    } steps[] = {{100, 100, 1},
+                 {50, 150, 2},
+                 {150, 300, 3},
+                 {CLIENT_SPARE_WORDS + 1, 300, 3},
+                 {CLIENT_SPARE_WORDS - 250, CLIENT_SPARE_WORDS, 3},
+                 {200, CLIENT_SPARE_WORDS - 50, 2},
+                 {20, CLIENT_SPARE_WORDS - 30, 3},
+                 {CLIENT_SPARE_WORDS, CLIENT_SPARE_WORDS, 1}};
+    (void)state;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        struct client_room room = pretend(steps[i].given);
+        client_give_room(client, &room);
+        assert_null(room.values);
+        assert_int_equal(kept(), steps[i].kept);
+        assert_int_equal(spares(), steps[i].spares);
+    }
+}
+
 static void what_cannot_be_had_is_said(void **state) {
     struct client_room room;
     (void)state;
@@ -109,6 +146,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_same_rooms_serve_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_growing_step_keeps_one_room, setup, teardown),
         cmocka_unit_test_setup_teardown(only_so_many_are_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_so_much_is_kept, setup, teardown),
         cmocka_unit_test_setup_teardown(what_cannot_be_had_is_said, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -442,6 +442,159 @@ static void test_awaited_is_what_sent_requests_hope_for(void **state) {
     close_world(&world);
 }
 
+/* ---- pulls that may wait for other workers ---- */
+
+enum { REPLY = 100 };
+
+static struct session_request waiting_pull(struct outcome *outcome) {
+    struct session_request request = request_of(FRAME_PULL, outcome);
+    request.reply_bytes = REPLY;
+    request.may_wait = true;
+    return request;
+}
+
+static struct session_request push_of(const struct iovec *payload, struct outcome *outcome) {
+    struct session_request request = request_of(FRAME_PUSH, outcome);
+    request.payload = payload;
+    request.payload_count = 1;
+    request.payload_bytes = (uint32_t)payload->iov_len;
+    return request;
+}
+
+/* Pulls wait at the server, as many as fit and one more here; pushes go past all of them and are answered, and when a
+ * pull is, the one that waited here goes. */
+static void test_pulls_that_wait_keep_no_push_back(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome pulled[4], pushed[3];
+    struct session_request pulls[4], pushes[3];
+    struct error error;
+    uint8_t block[REPLY] = {0};
+    const struct iovec payload = {.iov_base = block, .iov_len = sizeof block};
+    open_world(&world, 2 * REPLY + FRAME_HEADER_BYTES); /* two pulls or one push and no more */
+    greet(&world);
+    for (size_t i = 0; i < 4; i++) {
+        pulls[i] = waiting_pull(&pulled[i]);
+        session_submit(world.session, &pulls[i]);
+    }
+    assert_int_equal(pump(&world, ALL), 2 * FRAME_HEADER_BYTES);
+    assert_int_equal(session_unsent(world.session), 2);
+    for (size_t i = 0; i < 3; i++) {
+        pushes[i] = push_of(&payload, &pushed[i]);
+        session_submit(world.session, &pushes[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        world.out_bytes = 0;
+        assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES + sizeof block); /* the window of pushes still holds */
+        assert_int_equal(received_frame(&world, 0).request, pushes[i].id);
+        assert_int_equal(reply(&world, FRAME_PUSHED, pushes[i].id, NULL, 0, &error), CANYON_OK);
+        assert_int_equal(pushed[i].status, CANYON_OK);
+    }
+    assert_int_equal(pump(&world, ALL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        world.out_bytes = 0;
+        assert_int_equal(reply(&world, FRAME_PULLED, pulls[1 - i].id, NULL, 0, &error), CANYON_OK);
+        assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+        assert_int_equal(received_frame(&world, 0).request, pulls[2 + i].id);
+    }
+    assert_int_equal(session_unsent(world.session), 0);
+    close_world(&world);
+}
+
+/* Nor do pushes take the place of pulls that may wait. */
+static void test_pushes_keep_no_waiting_pull_back(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome pulled, pushed;
+    uint8_t block[REPLY] = {0};
+    const struct iovec payload = {.iov_base = block, .iov_len = sizeof block};
+    struct session_request push = push_of(&payload, &pushed), pull = waiting_pull(&pulled);
+    open_world(&world, 1);
+    greet(&world);
+    session_submit(world.session, &push);
+    session_submit(world.session, &pull);
+    assert_int_equal(pump(&world, ALL), 2 * FRAME_HEADER_BYTES + sizeof block);
+    assert_int_equal(received_frame(&world, 1).request, pull.id);
+    close_world(&world);
+}
+
+/* A server refuses more: they wait here instead. */
+static void test_no_more_pulls_wait_than_a_server_lets(void **state) {
+    (void)state;
+    struct world world;
+    static struct outcome pulled[SESSION_PATIENCE + 2];
+    static struct session_request pulls[SESSION_PATIENCE + 2];
+    struct error error;
+    open_world(&world, 1 << 20);
+    greet(&world);
+    for (size_t i = 0; i < SESSION_PATIENCE + 2; i++) {
+        pulls[i] = waiting_pull(&pulled[i]);
+        session_submit(world.session, &pulls[i]);
+    }
+    assert_int_equal(pump(&world, ALL), SESSION_PATIENCE * FRAME_HEADER_BYTES);
+    assert_int_equal(reply_error(&world, pulls[5].id, CANYON_TIMEOUT, "waits for 'bert'", &error), CANYON_OK);
+    assert_int_equal(pulled[5].status, CANYON_TIMEOUT);
+    assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+    close_world(&world);
+    for (size_t i = 0; i < SESSION_PATIENCE + 2; i++)
+        assert_int_equal(pulled[i].calls, 1);
+}
+
+/* One that waits here ends at its deadline, or is cancelled, and one that waits there gives its place back. */
+static void test_waiting_pulls_end_wherever_they_are(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome pulled[5];
+    struct session_request pulls[5];
+    struct error error;
+    open_world(&world, 1); /* one at a time */
+    greet(&world);
+    for (size_t i = 0; i < 5; i++) {
+        pulls[i] = waiting_pull(&pulled[i]);
+        pulls[i].deadline = i < 2 ? 500 : 900;
+        session_submit(world.session, &pulls[i]);
+    }
+    assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+    assert_int_equal(reply(&world, FRAME_PULLED, pulls[3].id, NULL, 0, &error), CANYON_PROTOCOL); /* never asked */
+    assert_true(session_tick(world.session, 500));
+    assert_int_equal(pulled[0].status, CANYON_TIMEOUT); /* there */
+    assert_int_equal(pulled[1].status, CANYON_TIMEOUT); /* here */
+    assert_int_equal(session_wakeup(world.session), 900);
+    assert_true(session_cancel(world.session, &pulls[2], CANYON_TIMEOUT, "late"));
+    assert_int_equal(session_outstanding(world.session), 2);
+    assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+    assert_int_equal(reply(&world, FRAME_PULLED, pulls[3].id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(pump(&world, ALL), FRAME_HEADER_BYTES);
+    assert_int_equal(pulled[4].calls, 0);
+    close_world(&world);
+}
+
+/* They outlast a connection, and keep to their window on the next. */
+static void test_waiting_pulls_outlast_their_connection(void **state) {
+    (void)state;
+    struct world world;
+    struct outcome pulled[3];
+    struct session_request pulls[3];
+    struct error error;
+    open_world(&world, 2 * REPLY);
+    greet(&world);
+    for (size_t i = 0; i < 3; i++) {
+        pulls[i] = waiting_pull(&pulled[i]);
+        session_submit(world.session, &pulls[i]);
+    }
+    assert_int_equal(pump(&world, ALL), 2 * FRAME_HEADER_BYTES);
+    session_lose(world.session, CANYON_UNAVAILABLE, "cut");
+    assert_int_equal(session_outstanding(world.session), 3);
+    greet(&world);
+    assert_int_equal(pump(&world, ALL), 2 * FRAME_HEADER_BYTES);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(reply(&world, FRAME_PULLED, pulls[i].id, NULL, 0, &error), CANYON_OK);
+        assert_int_equal(pulled[i].status, CANYON_OK);
+        assert_int_equal(pump(&world, ALL), i == 0 ? FRAME_HEADER_BYTES : 0);
+    }
+    close_world(&world);
+}
+
 /* ---- the end of requests ---- */
 
 static void test_deadlines_before_during_and_after_sending(void **state) {
@@ -660,6 +813,11 @@ int main(void) {
         cmocka_unit_test(test_only_what_goes_first_is_prepared),
         cmocka_unit_test(test_a_payload_is_prepared_when_its_turn_comes),
         cmocka_unit_test(test_awaited_is_what_sent_requests_hope_for),
+        cmocka_unit_test(test_pulls_that_wait_keep_no_push_back),
+        cmocka_unit_test(test_pushes_keep_no_waiting_pull_back),
+        cmocka_unit_test(test_no_more_pulls_wait_than_a_server_lets),
+        cmocka_unit_test(test_waiting_pulls_end_wherever_they_are),
+        cmocka_unit_test(test_waiting_pulls_outlast_their_connection),
         cmocka_unit_test(test_window_counts_expected_replies_and_lets_one_go_alone),
         cmocka_unit_test(test_deadlines_before_during_and_after_sending),
         cmocka_unit_test(test_deadline_of_a_half_sent_request_costs_the_connection),
