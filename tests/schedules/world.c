@@ -250,7 +250,8 @@ static void run_liveness(struct world *world) {
         }
     }
     /* What is still under way of old links arrives: nobody must take it for new. */
-    while (!schedule->failed && schedule->executed < limit && schedule->now < end && schedule_step(schedule)) {
+    while (!schedule->failed && schedule->executed < limit && schedule->count > 0 && schedule->heap[0].time < end) {
+        schedule_step(schedule);
     }
 }
 
