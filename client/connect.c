@@ -75,8 +75,7 @@ static struct canyon_client *client_create(const struct canyon_options *options)
 }
 
 /* The servers need not remember what sends nothing more; those that do not answer soon forget it by themselves. */
-static void client_say_goodbye(struct canyon_client *client) {
-    const uint64_t deadline = clock_now() + LEAVE_NS;
+static void client_say_goodbye(struct canyon_client *client, uint64_t deadline) {
     for (size_t i = 0; i < client->lane_count; i++)
         lane_leave(client->lanes[i], deadline);
     for (size_t i = 0; i < client->lane_count; i++)
@@ -86,11 +85,12 @@ static void client_say_goodbye(struct canyon_client *client) {
 void canyon_close(canyon_client *client) {
     if (client == NULL)
         return;
-    pace_close(client->pace);
+    const uint64_t deadline = clock_now() + LEAVE_NS;
+    pace_close(client->pace, deadline);
     pthread_mutex_lock(&client->lock);
     client->closing = true;
     pthread_mutex_unlock(&client->lock);
-    client_say_goodbye(client);
+    client_say_goodbye(client, deadline);
     for (size_t i = 0; i < client->lane_count; i++)
         lane_close(client->lanes[i]);
     pthread_mutex_lock(&client->lock);

@@ -130,6 +130,7 @@ static enum canyon_status ask(struct canyon_client *client, const struct message
                                              .message = bytes,
                                              .bytes = message_pack_consistency(message, bytes),
                                              .deadline = deadline,
+                                             .changes_state = message->set,
                                              .reached_only = !message->set};
     for (size_t i = 0; i < client->lane_count; i++)
         exchange_reply_init(&replies[i]);
@@ -181,11 +182,12 @@ static enum canyon_status set(struct canyon_client *client, const struct consist
 }
 
 /* Somebody may be setting it just now. */
-static enum canyon_status agreed(struct canyon_client *client, struct answers *answers, struct error *error) {
+static enum canyon_status agreed(struct canyon_client *client, uint64_t deadline, struct answers *answers,
+                                 struct error *error) {
     const struct message_consistency asks = {.set = false};
     enum canyon_status status = CANYON_MISMATCH;
     for (int attempt = 0; attempt < ATTEMPTS && status == CANYON_MISMATCH; attempt++)
-        status = ask(client, &asks, COMPARE_MODES, client_deadline(client, 0), answers, error);
+        status = ask(client, &asks, COMPARE_MODES, deadline, answers, error);
     return status;
 }
 
@@ -193,9 +195,10 @@ enum canyon_status consistency_agree(struct canyon_client *client, const char *t
     struct answers answers;
     struct consistency mode;
     char there[CONSISTENCY_TEXT_BYTES];
+    const uint64_t deadline = client_deadline(client, 0);
     enum canyon_status status = consistency_parse(text, &mode, error);
     if (status == CANYON_OK)
-        status = agreed(client, &answers, error);
+        status = agreed(client, deadline, &answers, error);
     const struct message_consistency_is *is = &answers.is;
     if (status != CANYON_OK || (consistency_equal(&is->next, &mode) && !answers.partly))
         return status;
@@ -205,7 +208,7 @@ enum canyon_status consistency_agree(struct canyon_client *client, const char *t
                          "options.consistency is %.64s, but this job is %s from clock %llu on: ask for that, or have "
                          "it changed (canyon consistency)",
                          text, there, (unsigned long long)is->from);
-    status = set(client, &mode, 0, client_deadline(client, 0), error);
+    status = set(client, &mode, 0, deadline, error);
     if (status == CANYON_DENIED)
         return error_set(error, CANYON_MISMATCH,
                          "options.consistency is %.64s, but nobody has set a mode %s, which is %s therefore, "

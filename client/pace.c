@@ -14,7 +14,6 @@
 #include "common/clock.h"
 
 #define MILLISECOND   1000000ull
-#define GOODBYE_MS    1000
 #define UNDER_WAY     64 /* clocks that are told and not answered; then it is waited for the next */
 #define CLOCK_MESSAGE 32 /* bytes, at most */
 
@@ -221,7 +220,7 @@ static enum canyon_status take_entered(struct pace *pace, const struct exchange_
 }
 
 /* The thread of shard 0 says which rank; then all others are told, and the furthest says where to begin. */
-static enum canyon_status enter(struct pace *pace, struct error *error) {
+static enum canyon_status enter(struct pace *pace, uint64_t deadline, struct error *error) {
     struct canyon_client *client = pace->client;
     struct message_entered entered = {.rank = 0};
     uint8_t message[LIMIT_MESSAGE_BYTES];
@@ -236,7 +235,7 @@ static enum canyon_status enter(struct pace *pace, struct error *error) {
         const struct exchange_request request = {.type = FRAME_ENTER,
                                                  .message = message,
                                                  .bytes = message_pack_enter(&ask, message),
-                                                 .deadline = client_deadline(client, 0)};
+                                                 .deadline = deadline};
         const size_t count = first == 0 ? 1 : client->lane_count - 1;
         status = exchange_run(client, &request, first, count, replies + first, error);
         for (size_t i = first; i < first + count && status == CANYON_OK; i++)
@@ -252,27 +251,22 @@ static enum canyon_status enter(struct pace *pace, struct error *error) {
 
 /* ---- going on ---- */
 
-/* One clock further, with the turn. *future is NULL, or has to be waited for without it: a callback, which must not
- * wait, gets the turn at once. */
-static enum canyon_status advance(struct pace *pace, uint64_t *clock, struct canyon_future **future,
+/* One clock further, with the turn; *waits: so many are not answered that this thread has to wait for one. Once a clock
+ * is counted nothing here touches a lane, and so nothing runs a callback, which might count clocks too. */
+static enum canyon_status advance(struct pace *pace, uint64_t deadline, uint64_t *clock, bool *waits,
                                   struct error *error) {
     const uint64_t now = atomic_load(&pace->clock);
-    const bool waits = atomic_load(&pace->under_way) >= UNDER_WAY;
-    if (waits && future_in_callback())
+    *waits = atomic_load(&pace->under_way) >= UNDER_WAY;
+    if (*waits && future_in_callback())
         return error_set(error, CANYON_BUSY,
                          "%u clocks are told and not answered, and a future's callback must not wait for that: the "
                          "clock stays %llu",
                          UNDER_WAY, (unsigned long long)now);
-    enum canyon_status status = now > 0 ? CANYON_OK : enter(pace, error);
-    if (status != CANYON_OK)
-        return status;
-    const uint64_t floor = atomic_load(&pace->floor);
-    *clock = now + 1 > floor ? now + 1 : floor;
-    atomic_store(&pace->clock, *clock);
-    status = tell_clock(pace, waits, future, error);
-    if (status == CANYON_OK && !waits) {
-        future_release(*future);
-        *future = NULL;
+    enum canyon_status status = now > 0 ? CANYON_OK : enter(pace, deadline, error);
+    if (status == CANYON_OK) {
+        const uint64_t floor = atomic_load(&pace->floor);
+        *clock = now + 1 > floor ? now + 1 : floor;
+        atomic_store(&pace->clock, *clock);
     }
     return status;
 }
@@ -281,19 +275,24 @@ enum canyon_status canyon_clock(canyon_client *client, uint64_t *clock) {
     struct error error = {.status = CANYON_OK};
     struct canyon_future *future = NULL;
     uint64_t next = 0;
+    bool waits = false;
     if (client_begin(client, client != NULL && pace_clock(client->pace) == 0, &error) != CANYON_OK)
         return last_error_set(&error);
     struct pace *pace = client->pace;
+    const uint64_t deadline = client_deadline(client, 0);
     pthread_mutex_lock(&pace->turn);
-    enum canyon_status status = advance(pace, &next, &future, &error);
+    enum canyon_status status = advance(pace, deadline, &next, &waits, &error);
     pthread_mutex_unlock(&pace->turn);
+    if (status == CANYON_OK)
+        status = tell_clock(pace, waits, &future, &error); /* the latest, if another thread counted meanwhile */
     if (status == CANYON_OK && clock != NULL)
         *clock = next;
-    if (future != NULL) {
+    if (status == CANYON_OK && waits) {
         struct error ignored; /* it is told again */
         future_wait(future, UINT64_MAX, &ignored);
-        future_release(future);
     }
+    if (status == CANYON_OK)
+        future_release(future);
     client_leave(client);
     return last_error_set(&error);
 }
@@ -311,13 +310,12 @@ enum canyon_status canyon_rank(canyon_client *client, uint32_t *rank) {
 
 /* ---- leaving ---- */
 
-void pace_close(struct pace *pace) {
+void pace_close(struct pace *pace, uint64_t deadline) {
     struct error error;
     stop_beating(pace);
     if (atomic_load(&pace->clock) == 0 || client_begin(pace->client, false, &error) != CANYON_OK)
         return;
     const struct message_clock goodbye = {.clock = atomic_load(&pace->clock), .leave = true};
-    uint64_t deadline = clock_now() + GOODBYE_MS * MILLISECOND;
     struct canyon_future *future = NULL;
     if (tell(pace, &goodbye, deadline, true, &future, &error) == CANYON_OK) {
         future_wait(future, deadline, &error);

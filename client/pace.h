@@ -27,7 +27,7 @@ void pace_catch_up(struct pace *pace, uint64_t clock);
 /* This client joined with that rank, which it would like as a member too. */
 void pace_want_rank(struct pace *pace, uint32_t rank);
 
-/* The client is being closed, and its calls still work: says good-bye, which takes a second at most. */
-void pace_close(struct pace *pace);
+/* The client is being closed, and its calls still work: says good-bye, and waits for the answers until the deadline. */
+void pace_close(struct pace *pace, uint64_t deadline);
 
 #endif

@@ -67,6 +67,46 @@ static void nobody_waits_unless_asked_to(void **state) {
     cluster_stop(cluster);
 }
 
+struct stepper {
+    canyon_client *client;
+    enum canyon_status status;
+};
+
+static void count_in_callback(void *data, enum canyon_status status, const char *text) {
+    struct stepper *stepper = data;
+    (void)text;
+    const enum canyon_status counted = canyon_clock(stepper->client, NULL);
+    if (status != CANYON_OK || (counted != CANYON_OK && counted != CANYON_BUSY))
+        stepper->status = status != CANYON_OK ? status : counted;
+}
+
+/* Whichever thread a callback runs on, in the middle of its own canyon_clock too. */
+static void a_program_and_its_callbacks_count_clocks(void **state) {
+    (void)state;
+    enum { ROUNDS = 2000, CLOCKS = 4 };
+    struct cluster *cluster = cluster_start(&two_by_two);
+    canyon_client *client = connect_as(cluster, "both", NULL);
+    canyon_tensor *tensor = client_vector(client, "w", 16, "sgd:lr=1");
+    struct stepper stepper = {.client = client, .status = CANYON_OK};
+    float weights[16];
+    (void)clock_of(client);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct canyon_item item = {.tensor = tensor, .weights = weights};
+        canyon_future *future = NULL;
+        check_ok(canyon_step_async(client, &item, 1, PATIENCE_MS, &future));
+        check_ok(canyon_future_then(future, count_in_callback, &stepper));
+        for (int i = 0; i < CLOCKS; i++)
+            (void)clock_of(client);
+        check_ok(canyon_future_wait(future, PATIENCE_MS));
+        canyon_future_release(future);
+    }
+    check_status(stepper.status, CANYON_OK);
+    check(clock_of(client) > (uint64_t)ROUNDS * CLOCKS);
+    canyon_tensor_close(tensor);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* ---- bounded staleness ---- */
 
 static void a_pull_waits_for_the_slowest_and_names_it(void **state) {
@@ -576,6 +616,7 @@ static void stale_gradients_are_counted_scaled_and_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         integration_test(nobody_waits_unless_asked_to),
+        integration_test(a_program_and_its_callbacks_count_clocks),
         integration_test(a_pull_waits_for_the_slowest_and_names_it),
         integration_test(a_worker_that_dies_is_waited_for_as_long_as_its_lease),
         integration_test(by_rank_the_weights_are_those_of_one_worker_with_the_big_batch),
