@@ -232,10 +232,8 @@ static enum canyon_status enter(struct pace *pace, uint64_t deadline, struct err
         exchange_reply_init(&replies[i]);
     for (size_t first = 0; first < 2 && first < client->lane_count && status == CANYON_OK; first++) {
         const struct message_enter ask = {.rank = atomic_load(&pace->rank)};
-        const struct exchange_request request = {.type = FRAME_ENTER,
-                                                 .message = message,
-                                                 .bytes = message_pack_enter(&ask, message),
-                                                 .deadline = deadline};
+        const struct exchange_request request = {
+            .type = FRAME_ENTER, .message = message, .bytes = message_pack_enter(&ask, message), .deadline = deadline};
         const size_t count = first == 0 ? 1 : client->lane_count - 1;
         status = exchange_run(client, &request, first, count, replies + first, error);
         for (size_t i = first; i < first + count && status == CANYON_OK; i++)

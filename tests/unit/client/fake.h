@@ -347,6 +347,15 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     }
     case FRAME_CLOCK:
         return answer_clock(fake, line, frame);
+    case FRAME_CONSISTENCY: { /* says that there is none, and nothing to one that is set */
+        const struct message_consistency_is is = {.lease_ms = 600000};
+        struct message_consistency asks;
+        assert_int_equal(message_unpack_consistency(frame->message, frame->header.message_bytes, &asks, NULL),
+                         CANYON_OK);
+        if (!asks.set)
+            send_head(line, FRAME_CONSISTENCY_IS, id, message, message_pack_consistency_is(&is, message), 0);
+        return true;
+    }
     case FRAME_LEAVE:
         atomic_fetch_add(&fake->leaves, 1);
         send_head(line, FRAME_LEFT, id, NULL, 0, 0);

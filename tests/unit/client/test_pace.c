@@ -159,6 +159,19 @@ static void test_a_callback_does_not_wait_for_answers(void **state) {
     end(&user);
 }
 
+/* ---- the mode ---- */
+
+static void test_a_mode_whose_setting_is_not_answered_may_be_set(void **state) {
+    (void)state;
+    struct user user = begin();
+    struct canyon_consistency mode;
+    assert_int_equal(canyon_consistency_get(user.client, 5000, &mode), CANYON_OK);
+    assert_int_equal(mode.set, 0);
+    assert_int_equal(canyon_consistency_set(user.client, "sync", 0, 300), CANYON_OUTCOME_UNKNOWN);
+    assert_non_null(strstr(canyon_error_text(), "CONSISTENCY"));
+    end(&user);
+}
+
 /* ---- leaving ---- */
 
 static void test_closing_says_goodbye(void **state) {
@@ -178,6 +191,7 @@ int main(void) {
         cmocka_unit_test(test_pulls_that_wait_keep_no_push_back),
         cmocka_unit_test(test_entering_is_refused_in_a_callback),
         cmocka_unit_test(test_a_callback_does_not_wait_for_answers),
+        cmocka_unit_test(test_a_mode_whose_setting_is_not_answered_may_be_set),
         cmocka_unit_test(test_closing_says_goodbye),
     };
     int failed = 0;
