@@ -242,7 +242,7 @@ enum canyon_status canyon_consistency_get(canyon_client *client, uint32_t timeou
         return last_error_set(&error);
     if (ask(client, &asks, COMPARE_ALL, client_deadline(client, timeout_ms), &answers, &error) == CANYON_OK) {
         const struct message_consistency_is is = answers.is;
-        bool ahead = is.set && is.from > is.highest && is.from > 1;
+        bool ahead = is.set && is.from > is.highest && is.from > 1 && !consistency_equal(&is.now, &is.next);
         *consistency = (struct canyon_consistency){.set = is.set,
                                                    .from = is.from,
                                                    .highest = is.highest,

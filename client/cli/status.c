@@ -320,7 +320,7 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
             "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
             "Where there are tables, another one tells how many rows there are, and how many were pushed, pulled and "
             "made since the server started. "
-            "Once something was pushed, another one tells of how many clients the server keeps what it has taken, "
+            "While any has pushed and may come back, another one tells of how many clients the server keeps what it has taken, "
             "connected or not; how many blocks, and shards' shares of rows, came again after a lost connection and "
             "were not applied twice; and how many connections were ended because something before what came was "
             "missing. "
