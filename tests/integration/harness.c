@@ -178,6 +178,8 @@ void harness_fail(const char *file, int line, const char *format, ...) {
         print_error("%s\n", text);
         _fail(file, line);
     }
+    /* Also what was printed before: a child's own, for process_start forks with nothing that is still to be written. */
+    fflush(stdout);
     fprintf(stderr, "%s:%d: in a worker %s: %s\n", file, line, child ? "process" : "thread", text);
     if (!child)
         end_everything();
