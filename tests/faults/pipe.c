@@ -59,7 +59,10 @@ static uint64_t distance(struct pipe *pipe) {
 }
 
 void pipe_set(struct pipe *pipe, const struct proxy_faults *faults) {
+    const enum proxy_end end = pipe->faults.cut_end;
     pipe->faults = *faults;
+    if (pipe->at_cut)
+        pipe->faults.cut_end = end;
     pipe->position = 0;
     pipe->flips_to = 0;
     pipe->random = faults->seed;
@@ -195,6 +198,7 @@ static bool send_some(struct pipe *pipe, int sink, size_t count) {
 }
 
 static enum pipe_event at_the_cut(struct pipe *pipe, int sink) {
+    pipe->at_cut = true;
     drop_all(pipe);
     if (!pipe->sink_broken && socket_unsent(sink) > 0) {
         pipe->wakeup = clock_now() + MILLISECOND;
@@ -218,7 +222,7 @@ enum pipe_event pipe_pass(struct pipe *pipe, int sink) {
     pipe->wakeup = PROXY_NEVER;
     pipe->blocked = false;
     for (int i = 0; i < TURN; i++) {
-        if (pipe->position >= faults->cut_after)
+        if (pipe->at_cut || pipe->position >= faults->cut_after)
             return at_the_cut(pipe, sink);
         if (faults->hold || pipe->position >= faults->stall_after)
             return PIPE_WAITS;

@@ -62,6 +62,7 @@ struct pipe {
     enum proxy_end ended_by; /* how */
     bool end_passed;
     bool sink_broken;
+    bool at_cut;                   /* bytes behind a cut were thrown away: whatever is set later, the connection ends */
     bool blocked;                  /* the sink's socket is full */
     uint64_t wakeup;               /* clock_now() when it can go on; PROXY_NEVER */
     struct transcript *transcript; /* of what passes; borrowed; NULL for none */

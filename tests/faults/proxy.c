@@ -41,7 +41,8 @@ struct proxy {
     int listening; /* -1 while it refuses */
     bool stop;
     struct proxy_faults coming[2];
-    struct link **links; /* all there were */
+    uint64_t coming_left[2]; /* connections to come that these are for */
+    struct link **links;     /* all there were */
     size_t count, room;
 };
 
@@ -206,7 +207,10 @@ static void welcome(struct proxy *proxy, int client) {
     link->connecting = true;
     for (int way = 0; way < 2; way++) {
         pipe_init(&link->pipes[way], (enum proxy_way)way, proxy->record ? &link->transcript : NULL);
-        pipe_set(&link->pipes[way], &proxy->coming[way]);
+        if (proxy->coming_left[way] > 0) {
+            pipe_set(&link->pipes[way], &proxy->coming[way]);
+            proxy->coming_left[way]--;
+        }
     }
     proxy->links[proxy->count++] = link;
     if (server >= 0)
@@ -345,6 +349,7 @@ struct proxy *proxy_start(const struct proxy_options *options, char text[PROXY_T
     snprintf(proxy->to, sizeof proxy->to, "%s", options->to);
     proxy_faults_init(&proxy->coming[PROXY_UP]);
     proxy_faults_init(&proxy->coming[PROXY_DOWN]);
+    proxy->coming_left[PROXY_UP] = proxy->coming_left[PROXY_DOWN] = UINT64_MAX;
     proxy->reservation = socket_listen(listen_text, true, proxy->address, sizeof proxy->address);
     failure = errno;
     if (proxy->reservation < 0)
@@ -413,8 +418,10 @@ static bool meant(int which, size_t number) {
 
 void proxy_set(struct proxy *proxy, int which, enum proxy_way way, const struct proxy_faults *faults) {
     pthread_mutex_lock(&proxy->lock);
-    if (which == PROXY_EVERY || which == PROXY_COMING)
+    if (which == PROXY_EVERY || which == PROXY_COMING) {
         proxy->coming[way] = *faults;
+        proxy->coming_left[way] = UINT64_MAX;
+    }
     for (size_t i = 0; i < proxy->count; i++) {
         if (meant(which, i) && live(proxy->links[i]))
             pipe_set(&proxy->links[i]->pipes[way], faults);
@@ -425,6 +432,13 @@ void proxy_set(struct proxy *proxy, int which, enum proxy_way way, const struct 
             proxy->links[i]->pipes[way].wakeup = 0;
     }
     nudge(proxy);
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+void proxy_set_next(struct proxy *proxy, unsigned count, enum proxy_way way, const struct proxy_faults *faults) {
+    pthread_mutex_lock(&proxy->lock);
+    proxy->coming[way] = *faults;
+    proxy->coming_left[way] = count;
     pthread_mutex_unlock(&proxy->lock);
 }
 
@@ -468,6 +482,7 @@ void proxy_end(struct proxy *proxy, int which, enum proxy_side side, enum proxy_
         /* What has come is kept. */
         pipe_take(&link->pipes[side == PROXY_CLIENT ? PROXY_UP : PROXY_DOWN], link->sides[side], true);
         close_side(link, side, end);
+        link->connecting = link->connecting && side != PROXY_SERVER; /* nothing is waited for then */
         link->pipes[PROXY_UP].wakeup = 0;
     }
     turn_twice(proxy);

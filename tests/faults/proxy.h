@@ -56,6 +56,10 @@ const char *proxy_address(const struct proxy *proxy);
 /* From now on. Offsets count from now, on connections to come from their beginning. */
 void proxy_set(struct proxy *proxy, int which, enum proxy_way way, const struct proxy_faults *faults);
 
+/* For the next `count` connections to come; those behind them are left alone. However long that takes, no more than so
+ * many are treated so. */
+void proxy_set_next(struct proxy *proxy, unsigned count, enum proxy_way way, const struct proxy_faults *faults);
+
 /* No faults any more: on no connection, nor on those to come. What was held passes. */
 void proxy_clear(struct proxy *proxy);
 

@@ -17,18 +17,20 @@
 #include "tests/faults/subject.h"
 #include "tests/unit/common/seed.h"
 
-#define WORKERS 3u
-#define CLOCKS  12u
-#define MOST    2000u /* clocks altogether */
-#define VECTOR  3000u /* elements: three blocks */
-#define SMALL   100u
-#define ROWS    200u
+#define WORKERS  3u
+#define CLOCKS   12u
+#define MOST     2000u /* clocks altogether */
+#define VECTOR   3000u /* elements: three blocks */
+#define SMALL    100u
+#define LEASE_MS (3 * PATIENCE_MS) /* as long as any call: nobody is late */
+#define ROWS     200u
 
 static const uint32_t sizes[SUBJECT_KINDS] = {VECTOR, SMALL, ROWS};
 
 /* A job: one mode, or several in turns, each from a clock on. */
 struct course {
     struct routes routes;
+    struct strikes strikes;
     unsigned servers;
     uint64_t sync, ssp;   /* the first clocks of these modes; 0: they are not had */
     uint64_t clocks;      /* of all modes */
@@ -41,6 +43,7 @@ struct worker {
     struct course *course;
     unsigned number;
     canyon_client *client;
+    struct victim victim;
     struct subject subjects[SUBJECT_KINDS];
     uint64_t random;
     bool gives_up;
@@ -76,6 +79,7 @@ static void push_one(struct worker *worker, uint64_t clock, enum subject_kind ki
     else if (!brief || (status != CANYON_TIMEOUT && status != CANYON_UNAVAILABLE))
         check_fail("worker %u, clock %llu, %s: %s, %s", worker->number, (unsigned long long)clock, subject_name(kind),
                    canyon_status_name(status), canyon_error_text());
+    atomic_fetch_add(&worker->victim.answered, status == CANYON_OK);
     worker->given_up += status == CANYON_OUTCOME_UNKNOWN;
     worker->withdrawn += status == CANYON_TIMEOUT || status == CANYON_UNAVAILABLE;
 }
@@ -83,8 +87,11 @@ static void push_one(struct worker *worker, uint64_t clock, enum subject_kind ki
 /* The next one, but who is behind when others are at the first synchronous clock goes on there. */
 static uint64_t next_clock(struct worker *worker, uint64_t expected) {
     uint64_t clock = 0;
+    atomic_store(&worker->victim.away, true);
     for (uint64_t end = now_ms() + 3 * PATIENCE_MS; atomic_load(&course.may) < expected; sleep_ms(1))
         check(now_ms() < end);
+    /* A strike for each clock. */
+    victim_await(&worker->victim, &course.strikes, expected - 1);
     check_ok(canyon_clock(worker->client, &clock));
     if (clock != expected && (expected > course.sync || clock != course.sync))
         check_fail("worker %u is at clock %llu, not %llu", worker->number, (unsigned long long)clock,
@@ -98,6 +105,7 @@ static void look(struct worker *worker, uint64_t clock) {
     snprintf(what, sizeof what, "worker %u at clock %llu", worker->number, (unsigned long long)clock);
     for (int kind = 0; kind < SUBJECT_KINDS; kind++) {
         subject_pull(&worker->subjects[kind]);
+        atomic_fetch_add(&worker->victim.answered, 1);
         /* The first synchronous clock waits for nobody who is at one before, and what is pushed at the one behind the
          * last is applied at once. */
         if (is_sync(clock) && (clock == 1 || is_sync(clock - 1)) && is_sync(clock + 1))
@@ -112,13 +120,16 @@ static void *work(void *user) {
         for (int kind = 0; kind < SUBJECT_KINDS; kind++)
             push_one(worker, clock, (enum subject_kind)kind);
     }
+    atomic_store(&worker->victim.away, true);
     atomic_store(&worker->over, true);
     return NULL;
 }
 
-static void open_all(struct worker *worker, unsigned number, uint64_t seed, bool gives_up) {
-    *worker = (struct worker){.course = &course, .number = number, .random = seed, .gives_up = gives_up};
-    worker->client = client_connect(cluster_servers(course.routes.cluster));
+static void open_all(struct worker *worker, unsigned number, bool gives_up) {
+    *worker = (struct worker){
+        .course = &course, .number = number, .random = seed_next(&course.strikes.random), .gives_up = gives_up};
+    worker->client = victim_connect(course.routes.cluster);
+    strikes_victim(&course.strikes, &worker->victim);
     for (int kind = 0; kind < SUBJECT_KINDS; kind++)
         subject_open(&worker->subjects[kind], worker->client, (enum subject_kind)kind, sizes[kind]);
 }
@@ -154,9 +165,9 @@ static void set_mode(canyon_client *client, const char *mode, uint64_t from) {
 }
 
 /* While workers go on to the clock before; then the clocks up to `may` are theirs. */
-static void turn(canyon_client *client, uint64_t after, const char *mode, uint64_t from, uint64_t may,
-                 uint64_t *random) {
-    for (uint64_t end = now_ms() + 3 * PATIENCE_MS; furthest(true) < after; strike(course.routes.proxies[0], random))
+static void turn(canyon_client *client, uint64_t after, const char *mode, uint64_t from, uint64_t may) {
+    for (uint64_t end = now_ms() + 6 * PATIENCE_MS; furthest(true) < after;
+         strike(&course.strikes, course.routes.proxies[0]))
         check(now_ms() < end);
     set_mode(client, mode, from);
     atomic_store(&course.may, may);
@@ -197,37 +208,39 @@ static void report_and_close(void) {
     }
     for (unsigned w = 0; w < WORKERS; w++)
         close_all(&workers[w]);
-    print_message("%llu clocks: %u given up, %u not sent; %llu reconnects, %llu sent again, %llu duplicates\n",
-                  (unsigned long long)course.clocks, given_up, withdrawn, (unsigned long long)total.reconnects,
-                  (unsigned long long)total.resent, (unsigned long long)total.duplicates);
-    check(total.reconnects > 0);
+    const unsigned long long strikes = atomic_load(&course.strikes.count);
+    print_message(
+        "%llu clocks, %llu faults: %u given up, %u not sent; %llu reconnects, %llu sent again, %llu duplicates\n",
+        (unsigned long long)course.clocks, strikes, given_up, withdrawn, (unsigned long long)total.reconnects,
+        (unsigned long long)total.resent, (unsigned long long)total.duplicates);
+    check(strikes + 1 >= course.clocks && total.reconnects > 0);
 }
 
 static void train(const struct cluster_options *options, bool changes) {
     pthread_t threads[WORKERS];
-    uint64_t random = seed_begin("modes");
     const uint64_t each = clocks_each();
     course = (struct course){.servers = options->servers};
+    strikes_init(&course.strikes, seed_begin("modes"));
     course.sync = changes ? each + 1 : 1;
     course.ssp = changes ? 2 * each + 1 : 0;
     course.clocks = changes ? 3 * each : 2 * each;
     atomic_store(&course.may, changes ? each - 1 : course.clocks + 1);
     routes_start(&course.routes, options, NULL);
-    canyon_client *client = client_connect(cluster_servers(course.routes.cluster));
+    canyon_client *client = victim_connect(course.routes.cluster);
     if (!changes)
         set_mode(client, "sync:sum", 1);
     for (unsigned w = 0; w < WORKERS; w++)
-        open_all(&workers[w], w, seed_next(&random), options->servers == 1 && options->threads == 1);
+        open_all(&workers[w], w, options->servers == 1 && options->threads == 1);
     for (unsigned w = 0; w < WORKERS; w++) /* all are there before the first goes on */
         check(next_clock(&workers[w], 1) == 1);
     for (unsigned w = 0; w < WORKERS; w++)
         check(pthread_create(&threads[w], NULL, work, &workers[w]) == 0);
     if (changes) {
-        turn(client, each / 2, "sync:sum", course.sync, 2 * each - 1, &random);
-        turn(client, course.sync + 1, "ssp:1", course.ssp, course.clocks + 1, &random);
+        turn(client, each / 2, "sync:sum", course.sync, 2 * each - 1);
+        turn(client, course.sync + 1, "ssp:1", course.ssp, course.clocks + 1);
     }
     for (unsigned server = 0; !all_over(); server = (server + 1) % options->servers)
-        strike(course.routes.proxies[server], &random);
+        strike(&course.strikes, course.routes.proxies[server]);
     for (unsigned w = 0; w < WORKERS; w++)
         check(pthread_join(threads[w], NULL) == 0);
     for (unsigned server = 0; server < options->servers; server++)
@@ -239,17 +252,17 @@ static void train(const struct cluster_options *options, bool changes) {
 
 static void synchronous_and_given_up(void **state) {
     (void)state;
-    train(&(struct cluster_options){.servers = 1, .threads = 1}, false);
+    train(&(struct cluster_options){.servers = 1, .threads = 1, .lease_ms = LEASE_MS}, false);
 }
 
 static void synchronous_on_two_servers_in_plaintext(void **state) {
     (void)state;
-    train(&(struct cluster_options){.servers = 2, .threads = 2, .plaintext = true}, false);
+    train(&(struct cluster_options){.servers = 2, .threads = 2, .plaintext = true, .lease_ms = LEASE_MS}, false);
 }
 
 static void from_asynchronous_to_synchronous_to_bounded(void **state) {
     (void)state;
-    train(&(struct cluster_options){.servers = 2, .threads = 2}, true);
+    train(&(struct cluster_options){.servers = 2, .threads = 2, .lease_ms = LEASE_MS}, true);
 }
 
 int main(void) {

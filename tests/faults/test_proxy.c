@@ -389,6 +389,51 @@ static void refuses_and_aims(void **state) {
     bench_stop(&bench);
 }
 
+/* So many, and no more; what is set for all of those to come ends it. */
+static void spoils_the_next_ones(void **state) {
+    (void)state;
+    struct bench bench;
+    struct proxy_faults faults;
+    bench_start(&bench, "", "");
+    check(proxy_faults_parse(&faults, "cut=3") == NULL);
+    for (int again = 0; again < 2; again++) {
+        proxy_set_next(bench.proxy, 2, PROXY_UP, &faults);
+        for (int next = 0; next < 4; next++) {
+            const bool spoilt = next < 2 - again;
+            close(bench.client);
+            close(bench.server);
+            bench_connect(&bench);
+            put(bench.client, "hello", 5);
+            expect(bench.server, "hello", spoilt ? 3 : 5);
+            check(!spoilt || expect_end(bench.server) == 0);
+            if (again)
+                bench_set(&bench, PROXY_COMING, PROXY_UP, "");
+        }
+    }
+    bench_stop(&bench);
+}
+
+/* A server that accepts nobody: the way on is not open yet when it ends. */
+static void ends_while_it_connects(void **state) {
+    (void)state;
+    struct bench bench;
+    int waiting[8];
+    bench_start(&bench, "", "");
+    check(listen(bench.listening, 0) == 0);
+    for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++)
+        waiting[i] = socket_connect(bench.address, true);
+    int client = socket_connect(proxy_address(bench.proxy), false);
+    check(client >= 0);
+    for (uint64_t end = now_ms() + PATIENCE_MS; proxy_count(bench.proxy) < 2; sleep_ms(1))
+        check(now_ms() < end);
+    proxy_end(bench.proxy, 1, PROXY_SERVER, PROXY_RST);
+    check(expect_end(client) == ECONNRESET);
+    close(client);
+    for (size_t i = 0; i < sizeof waiting / sizeof waiting[0]; i++)
+        close(waiting[i]);
+    bench_stop(&bench);
+}
+
 /* ---- Transcripts ------------------------------------------------------------------------------------------------ */
 
 static void records_and_replays(void **state) {
@@ -465,6 +510,8 @@ int main(void) {
         routes_test(holds_beyond_a_new_connection),
         routes_test(holds_the_whole_lot),
         routes_test(refuses_and_aims),
+        routes_test(spoils_the_next_ones),
+        routes_test(ends_while_it_connects),
         routes_test(records_and_replays),
         routes_test(text_form),
     };

@@ -39,6 +39,7 @@ struct cluster {
 static struct cluster *clusters[CLUSTERS];
 static pthread_t test_thread;
 static pid_t test_process;
+static pthread_mutex_t leaving = PTHREAD_MUTEX_INITIALIZER;
 static char home[PATH_BYTES]; /* the directory of the keys; "" while there is none */
 static pid_t home_maker;
 static struct keyring keyring;
@@ -178,6 +179,10 @@ void harness_fail(const char *file, int line, const char *format, ...) {
         print_error("%s\n", text);
         _fail(file, line);
     }
+    if (!child) /* of several threads that fail at once one cleans up and leaves, for all */
+        pthread_mutex_lock(&leaving);
+    /* Also what was printed before: a child's own, for process_start forks with nothing that is still to be written. */
+    fflush(stdout);
     fprintf(stderr, "%s:%d: in a worker %s: %s\n", file, line, child ? "process" : "thread", text);
     if (!child)
         end_everything();

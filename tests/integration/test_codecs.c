@@ -264,7 +264,7 @@ static void an_unknown_outcome_leaves_its_rest(void **state) {
     (void)state;
     check_ok(canyon_tensor_set_codec(tensor, "topk:0.5", NULL));
     cluster_pause(cluster, 0);
-    check_status(canyon_push(tensor, first, 200), CANYON_OUTCOME_UNKNOWN);
+    check_status(canyon_push(tensor, first, 1000), CANYON_OUTCOME_UNKNOWN);
     cluster_resume(cluster, 0);
     check_ok(canyon_push(tensor, none, PATIENCE_MS));
     check_ok(canyon_push_pull(tensor, none, weights, PATIENCE_MS));

@@ -1,10 +1,12 @@
 /* canyon-schedules: runs the protocol under schedules of faults. tests/README.md says how to use it. */
 #include <inttypes.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/codec.h"
 #include "server/optimizers/optimizer.h"
@@ -111,9 +113,41 @@ static void report(uint64_t schedules, const struct world_totals *totals, double
            totals->conflicts, totals->intrusions, totals->pauses);
 }
 
+/* ---- The seed of a schedule that does not come back ---------------------------------------------------------------
+ */
+
+static char seed_text[96]; /* of the schedule that runs */
+
+static void tell_seed(void) {
+    if (write(STDERR_FILENO, seed_text, strlen(seed_text)) < 0)
+        return; /* nobody is there to be told */
+}
+
+/* An assertion, a crash, or SIGTERM to one that hangs. It ends as it would have without this. */
+static void on_signal(int number) {
+    tell_seed();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* Sanitizers end a process in their own way. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+static void watch_for_the_end(void) {
+    static const int ends[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        /* What a sanitizer has taken stays its own. */
+        if (__sanitizer_set_death_callback == NULL || ends[i] == SIGABRT || ends[i] == SIGTERM)
+            signal(ends[i], on_signal);
+    }
+    if (__sanitizer_set_death_callback != NULL)
+        __sanitizer_set_death_callback(tell_seed);
+}
+
 /* How many schedules until one fails; `count` and one more when none does. */
 static uint64_t run(uint64_t from, uint64_t count, bool verbose, struct world_totals *totals, char failure[512]) {
     for (uint64_t i = 0; i < count; i++) {
+        snprintf(seed_text, sizeof seed_text, "canyon-schedules: in the schedule with seed %" PRIu64 "\n", from + i);
         if (!world_run(from + i, verbose, totals, failure, 512)) {
             return i + 1;
         }
@@ -213,6 +247,7 @@ int main(int count, char **words) {
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     optimizer_start();
     codec_start();
+    watch_for_the_end();
     if (options.help) {
         fputs(usage, stdout);
     } else if (options.list) {

@@ -1,5 +1,5 @@
 /* Random numbers for tests: seeded from the environment variable CANYON_SEED, else from the clock; the seed is printed
- * so that a failing run can be repeated. */
+ * so that a failing run can be repeated, at once: a run that is killed, aborts or leaves with _exit has told it too. */
 #ifndef CANYON_TESTS_UNIT_SEED_H
 #define CANYON_TESTS_UNIT_SEED_H
 
@@ -14,6 +14,7 @@ static inline uint64_t seed_begin(const char *test) {
     const char *given = getenv("CANYON_SEED");
     uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : clock_now();
     printf("%s: CANYON_SEED=%" PRIu64 "\n", test, seed);
+    fflush(stdout);
     return seed;
 }
 
