@@ -347,6 +347,11 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
     }
     case FRAME_CLOCK:
         return answer_clock(fake, line, frame);
+    case FRAME_MEMBERS: { /* how a client learns that pulls before it wait */
+        const struct message_members_are nobody = {.count = 0};
+        send_head(line, FRAME_MEMBERS_ARE, id, message, message_pack_members_are(&nobody, message), 0);
+        return true;
+    }
     case FRAME_LEAVE:
         atomic_fetch_add(&fake->leaves, 1);
         send_head(line, FRAME_LEFT, id, NULL, 0, 0);
