@@ -13,6 +13,21 @@ void request_list_append(struct request_list *list, struct session_request *requ
     list->count++;
 }
 
+void request_list_insert(struct request_list *list, struct session_request *before, struct session_request *request) {
+    struct session_request *after = before != NULL ? before->next : list->first;
+    request->previous = before;
+    request->next = after;
+    if (before != NULL)
+        before->next = request;
+    else
+        list->first = request;
+    if (after != NULL)
+        after->previous = request;
+    else
+        list->last = request;
+    list->count++;
+}
+
 void request_list_remove(struct request_list *list, struct session_request *request) {
     if (request->previous != NULL)
         request->previous->next = request->next;

@@ -11,6 +11,8 @@ struct request_list {
 };
 
 void request_list_append(struct request_list *list, struct session_request *request);
+/* Behind `before`, which must be in the list; NULL: first. */
+void request_list_insert(struct request_list *list, struct session_request *before, struct session_request *request);
 /* `request` must be in the list. */
 void request_list_remove(struct request_list *list, struct session_request *request);
 /* Puts `request` in the place of `old`, which must be in the list. */

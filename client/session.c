@@ -100,17 +100,21 @@ bool session_has_numbers(const struct session *session) {
 
 /* ---- requests ---- */
 
-void session_submit(struct session *session, struct session_request *request) {
-    assert(request->message_bytes <= LIMIT_MESSAGE_BYTES && request->done != NULL);
+void session_number(struct session *session, struct session_request *request) {
     request->id = session->next_id++;
-    request->sent = 0;
-    request->begun = request->numbered = request->admitted = false;
-    assert(!request->may_wait || request->piece_count == 0);
     struct frame_header header = {.type = request->type,
                                   .message_bytes = (uint32_t)request->message_bytes,
                                   .payload_bytes = request->payload_bytes,
                                   .request = request->id};
     frame_header_encode(&header, request->header);
+}
+
+void session_submit(struct session *session, struct session_request *request) {
+    assert(request->message_bytes <= LIMIT_MESSAGE_BYTES && request->done != NULL);
+    assert(!request->may_wait || request->piece_count == 0);
+    request->sent = 0;
+    request->begun = request->numbered = request->admitted = request->waits = false;
+    session_number(session, request);
     request_list_append(request->may_wait ? &session->later : &session->queue, request);
     if (MUTANT(number_taken_when_queued) && request->piece_count > 0 && session->state == SESSION_READY)
         number_take(session, request);
@@ -129,26 +133,10 @@ void session_forget(struct session *session, struct session_request *request) {
     if (request_is_sent(request))
         session->awaited -= request->reply_bytes;
     request_list_remove(session_list_of(session, request), request);
-    if (request->admitted) {
-        session->patience -= request_cost(request);
-        session->patient--;
-    } else if (request->sent > 0) {
+    if (request->admitted)
+        session_dismiss(session, request);
+    else if (request->sent > 0)
         session->in_flight -= request_cost(request);
-    }
-}
-
-/* To the end of the queue with those that may wait, as far as their window goes. */
-void session_admit(struct session *session) {
-    struct session_request *request = session->later.first;
-    while (request != NULL && session->patient < SESSION_PATIENCE &&
-           (session->patient == 0 || session->patience + request_cost(request) <= session->options.window_bytes)) {
-        request_list_remove(&session->later, request);
-        request_list_append(&session->queue, request);
-        request->admitted = true;
-        session->patience += request_cost(request);
-        session->patient++;
-        request = session->later.first;
-    }
 }
 
 /* Sends what is still to come of an arriving payload to scratch memory, so that its destination is the caller's again.
@@ -213,7 +201,7 @@ void session_fail(struct session *session, enum canyon_status status, const char
     while (session->later.first != NULL)
         session_end(session, session->later.first, status, text);
     session->earliest = UINT64_MAX;
-    assert(session->in_flight == 0 && session->patience == 0 && session->patient == 0);
+    assert(session->in_flight == 0 && session->patience == 0 && session->patient == 0 && session->waiting == 0);
 }
 
 /* Ends those of a list that do not outlast their connection. */
@@ -241,8 +229,11 @@ void session_lose(struct session *session, enum canyon_status status, const char
         session->queue.first->user != NULL) /* no orphan, which is nobody's */
         request_list_remove(&session->queue, session->queue.first);
     session->sent = (struct request_list){.first = NULL};
-    for (struct session_request *request = session->queue.first; request != NULL; request = request->next)
+    for (struct session_request *request = session->queue.first; request != NULL; request = request->next) {
         request->sent = 0;
+        request->waits = false;
+    }
+    session->waiting = 0;
     session->in_flight = session->awaited = 0;
     snprintf(session->lost, sizeof session->lost, "%s", text);
 }
@@ -277,6 +268,8 @@ static bool session_expire(struct session *session, struct session_request *requ
     else if (session->state != SESSION_READY)
         snprintf(text, sizeof text, "%s was not reached before the deadline of %s; is it running?", address,
                  frame_type_name(request->type));
+    else if (request->may_wait && (request_is_sent(request) || !request->admitted))
+        session_explain(session, request, text);
     else if (request->sent == 0)
         snprintf(text, sizeof text, "the deadline of %s passed before it could be sent to %s: allow more time",
                  frame_type_name(request->type), address);

@@ -20,8 +20,12 @@
  *
  * A pull that may wait at the server for other workers (`may_wait`) does not count in the window, or those that wait
  * would keep back the pushes behind them, for which the others may be waiting in turn. Such pulls have a window of
- * their own, of the same bytes and at most SESSION_PATIENCE of them; what does not fit waits here, beside the queue,
- * and everything else goes past it. */
+ * their own, of the same bytes and at most SESSION_PATIENCE of them; what does not fit stays here, beside the queue.
+ * Requests go out in the order in which they were submitted, but for one case: while any pull of that window is known
+ * to wait for other workers, what was submitted after pulls that do not fit goes past them. It is known of a pull when
+ * something that was sent after it is answered before it, since a server carries out in order what need not wait. When
+ * a request would have to go past a pull and nothing is known, the session asks: it sends a request of its own
+ * (MEMBERS), and either its answer comes first or that of the pulls, which makes room for more of them. */
 #ifndef CANYON_CLIENT_SESSION_H
 #define CANYON_CLIENT_SESSION_H
 
@@ -73,7 +77,8 @@ struct session_request {
     size_t sent;       /* of its bytes, over this connection */
     bool begun;        /* a byte of it went out, over this connection or one before; to be read in `done` */
     bool numbered;     /* its numbers stand in it; for good once it is begun */
-    bool admitted;     /* of one that may wait: it has its place in the window of those */
+    bool admitted;     /* of one that may wait: it has its place in the window of those, */
+    bool waits;        /* and what was sent after it was answered before it */
     uint64_t begun_at; /* session_clock, over this connection */
     uint8_t header[FRAME_HEADER_BYTES];
     struct session_request *next, *previous;

@@ -1,6 +1,6 @@
 /* What a session is made of, for its own files only: session.c (its life, its requests and their ends),
- * session_traffic.c (bytes out and in), session_number.c (numbers in requests), session_resume.c (what a new
- * connection finds) and session_orphan.c (what outlives its owner). */
+ * session_traffic.c (bytes out and in), session_wait.c (pulls that may wait), session_number.c (numbers in requests),
+ * session_resume.c (what a new connection finds) and session_orphan.c (what outlives its owner). */
 #ifndef CANYON_CLIENT_SESSION_STATE_H
 #define CANYON_CLIENT_SESSION_STATE_H
 
@@ -27,7 +27,8 @@ struct session {
     uint64_t awaited;                  /* reply_bytes of the requests in `sent` */
     uint64_t in_flight;                /* cost of every request of which a byte was sent on this connection; */
     uint64_t patience;                 /* of those that may wait and were admitted, sent or not, instead */
-    uint32_t patient;                  /* how many those are */
+    uint32_t patient;                  /* how many those are, */
+    uint32_t waiting;                  /* and of how many it is known that they wait */
     uint64_t earliest;                 /* no deadline is before this */
     struct session_request *receiving; /* the one whose destination the reader is filling */
     uint8_t *scratch;                  /* where an abandoned reply goes instead */
@@ -49,6 +50,10 @@ struct session {
     bool has_boot;
     uint8_t boot[BOOT_BYTES]; /* of the server that was READY last */
     struct session_counters counters;
+    char waited[ERROR_TEXT_BYTES]; /* of the last answer to a pull: for whom it waited in vain; else "" */
+    bool asks;                     /* whether any pull waits: `ask` is in a list */
+    struct session_request ask;
+    uint8_t ask_message[LIMIT_MESSAGE_BYTES];
 };
 
 /* ---- session.c ---- */
@@ -56,8 +61,31 @@ struct session {
 /* Takes a request out of its list and the window. */
 void session_forget(struct session *session, struct session_request *request);
 
-/* Queues requests that may wait at the server, as many as may be under way. */
+/* Its number on the wire, and its header. */
+void session_number(struct session *session, struct session_request *request);
+
+/* ---- session_wait.c ---- */
+
+/* Queues requests that may wait at the server, as many as may be under way. Only before what is to be sent is chosen:
+ * they go before others in the queue. */
 void session_admit(struct session *session);
+
+/* One that was admitted leaves its list and the window. */
+void session_dismiss(struct session *session, struct session_request *request);
+
+/* What goes out next where `request` (NULL: nothing) stands in the queue. It stays, NULL, when it would go past a pull
+ * that was not admitted, and of none that was it is known that it waits for other workers. That is asked first: the
+ * request that asks is put before it in the queue, and returned. */
+struct session_request *session_turn(struct session *session, struct session_request *request);
+
+/* A request was answered, which is still in `sent`: the pulls sent before it that were not wait for other workers. */
+void session_notice(struct session *session, const struct session_request *answered);
+
+/* How a pull that may wait was answered. */
+void session_note(struct session *session, enum canyon_status status, const char *text);
+
+/* What is said of one whose deadline passed, when it was sent or not admitted. */
+void session_explain(const struct session *session, const struct session_request *request, char text[ERROR_TEXT_BYTES]);
 
 /* ---- session_traffic.c ---- */
 

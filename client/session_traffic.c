@@ -63,8 +63,8 @@ size_t session_output(struct session *session, struct iovec *slices, size_t most
         return 0;
     session_admit(session);
     uint64_t in_flight = session->in_flight;
-    for (struct session_request *request = session->queue.first; request != NULL && count < most;
-         request = request->next) {
+    for (struct session_request *request = session_turn(session, session->queue.first); request != NULL && count < most;
+         request = session_turn(session, request->next)) {
         if (request->sent == 0) {
             uint64_t cost = request->may_wait ? 0 : request_cost(request);
             if (cost > 0 && in_flight > 0 && in_flight + cost > session->options.window_bytes)
@@ -191,7 +191,11 @@ static enum canyon_status session_stray(struct session *session, const struct fr
 }
 
 /* The server still had this connection when it took the request. */
-static void session_answered(struct session *session, struct session_request *request) {
+static void session_answered(struct session *session, struct session_request *request, enum canyon_status status,
+                             const char *text) {
+    if (request->may_wait)
+        session_note(session, status, text);
+    session_notice(session, request);
     session_forget(session, request);
     session->counters.answered++;
     if (request->begun_at > session->known_at)
@@ -204,7 +208,7 @@ static enum canyon_status session_replied(struct session *session, const struct 
     if (request == NULL)
         return session_stray(session, frame, error);
     if (frame->header.type == request->type + 1) {
-        session_answered(session, request);
+        session_answered(session, request, CANYON_OK, "");
         request->done(request, CANYON_OK, "", frame);
         return CANYON_OK;
     }
@@ -215,7 +219,7 @@ static enum canyon_status session_replied(struct session *session, const struct 
     enum canyon_status status = message_unpack_error(frame->message, frame->header.message_bytes, &peer, error);
     if (status != CANYON_OK)
         return status;
-    session_answered(session, request);
+    session_answered(session, request, peer.status, peer.text);
     request->done(request, peer.status != CANYON_OK ? peer.status : CANYON_PROTOCOL, peer.text, NULL);
     return CANYON_OK;
 }

@@ -135,6 +135,10 @@ static enum canyon_status transfer_take_reply(struct transfer_frame *frame, cons
     return CANYON_OK;
 }
 
+static bool is_unreached(enum canyon_status status) {
+    return status == CANYON_TIMEOUT || status == CANYON_UNAVAILABLE;
+}
+
 void transfer_done(struct session_request *request, enum canyon_status status, const char *text,
                    const struct frame *reply) {
     struct transfer_frame *frame = request->user;
@@ -145,6 +149,11 @@ void transfer_done(struct session_request *request, enum canyon_status status, c
         error_set(&error, status, "%s", text);
     if (frame->encoded && !request->begun)
         transfer_undo(frame);
+    if (is_unreached(error.status) && type_changes_state(frame->plan->type)) {
+        pthread_mutex_lock(&frame->transfer->batch.future.lock);
+        frame->transfer->undone = true;
+        pthread_mutex_unlock(&frame->transfer->batch.future.lock);
+    }
     batch_ended(&frame->transfer->batch, frame->plan->lane, &error);
 }
 
@@ -187,10 +196,11 @@ static void transfer_conclude(struct transfer *transfer) {
     struct error *error = &transfer->batch.error;
     client_give_room(transfer->batch.client, &transfer->copy);
     client_give_room(transfer->batch.client, &transfer->encoded);
-    bool unreached = error->status == CANYON_TIMEOUT || error->status == CANYON_UNAVAILABLE;
-    if (unreached && transfer->applied) {
+    if (is_unreached(error->status) && transfer->applied && transfer->undone) {
         error->status = CANYON_OUTCOME_UNKNOWN;
         error_prefix(error, "some blocks were updated, others not");
+    } else if (is_unreached(error->status) && transfer->applied) {
+        error_prefix(error, "what was pushed was answered, not all that was pulled");
     } else if (error->status == CANYON_OK && transfer->refusal.status != CANYON_OK) {
         transfer_judge_refusal(transfer, error);
     }

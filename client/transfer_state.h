@@ -41,7 +41,7 @@ struct transfer_refusal {
 #define TRANSFER_PIECE_BYTES (sizeof(uint32_t) + TRANSFER_MESSAGE_BYTES + TRANSFER_HEAD_BYTES)
 
 struct transfer {
-    struct batch batch; /* first; its future's lock guards tallies, refusal and applied */
+    struct batch batch; /* first; its future's lock guards tallies, refusal, applied and undone */
     size_t count;
     struct transfer_item *items;
     struct transfer_tally *tallies;
@@ -58,7 +58,8 @@ struct transfer {
     struct iovec *slices; /* one for each piece, in the order of their frames */
     uint32_t *shards;     /* likewise each piece's; behind them */
     uint8_t *messages;    /* of all frames, one after another */
-    bool applied;         /* something was changed on a server */
+    bool applied;         /* something was changed on a server; */
+    bool undone;          /* something that was to be changed was not, for want of an answer or of time */
     struct transfer_refusal refusal;
     /* Zeroed at first up to its message, and nothing from there on. */
     struct missing missing;

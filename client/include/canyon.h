@@ -34,7 +34,10 @@
  * is back within reconnect_ms: it counts once or not at all, never twice. Do not repeat it if that would be one too
  * many.
  * - the server did not come back, or came back without its parameters: it may have been applied before.
- * Blocks (of a table: shards) go their own ways: some may have been applied and others not.
+ * Blocks (of a table: shards) go their own ways: some may have been applied and others not. It is also the outcome when
+ * some were, and others were not sent before the deadline.
+ * A step whose gradients were all answered, and only weights that it pulls were not, is CANYON_TIMEOUT or
+ * CANYON_UNAVAILABLE, and its text says so.
  *
  * THREADS. All calls may be made from any thread at any time on the same client, tensor or future, except that close,
  * tensor_close and future_release must be the last call on their object. A blocking call drives the network on the
@@ -146,7 +149,8 @@ struct canyon_options {
     uint32_t connect_ms;   /* of one attempt to reach one server: 3,000 */
     uint64_t window_bytes; /* most bytes sent and unanswered per connection; 0: 1.5 MiB to servers on this machine,
                               where more would only leave the processor's caches, and 8 MiB to others. Pulls that may
-                              wait for other workers have as much for themselves, and keep nothing else back */
+                              wait for other workers have as much for themselves, and those that do wait keep nothing
+                              else back */
     canyon_log_callback log; /* NULL for none */
     void *log_user;
     enum canyon_log_level log_level; /* least level to report: CANYON_LOG_INFO */
@@ -627,8 +631,11 @@ CANYON_API void canyon_batch_init(struct canyon_batch *batch);
 CANYON_API enum canyon_status canyon_table_step(canyon_table *table, struct canyon_batch *batch, uint32_t timeout_ms);
 
 /* The same without waiting: several batches may be under way at once, and those of one handle are carried out in the
- * order in which they were begun, as far as they touch the same rows. `batch` is borrowed until the future is done, the
- * ids only for the call. On CANYON_OK *future is owned: canyon_future_release it. Otherwise nothing was begun. */
+ * order in which they were begun, as far as they touch the same rows. But a pull that waits for other workers (see
+ * Consistency below) may find what was pushed after it was begun; so may a pull that was begun while others were
+ * waiting and has not been sent, because they leave it no room in the window, or are 1,024 on a connection. `batch` is
+ * borrowed until the future is done, the ids only for the call. On CANYON_OK *future is owned: canyon_future_release
+ * it. Otherwise nothing was begun. */
 CANYON_API enum canyon_status canyon_table_step_async(canyon_table *table, struct canyon_batch *batch,
                                                       uint32_t timeout_ms, canyon_future **future);
 
@@ -749,9 +756,12 @@ CANYON_API enum canyon_status canyon_barrier(canyon_client *client, const char *
  * that comes late begins there; in a synchronous job one clock later where it gets the rank of one that died, whose
  * gradients of the open clock count.
  *
- * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. A gradient
- * of a clock that is closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open; one of a clock
- * that is not open yet, as of a worker that does not pull, is CANYON_BUSY. Neither counts, nor is it applied later.
+ * A pull that waits ends at the call's deadline with CANYON_TIMEOUT, and the text names who it waited for. One that
+ * comes to the server late, because others that wait leave it no room in the window, says so instead, and whom one of
+ * those waited for last, when a server has said it. Of a step that pushes other tensors, TIMEOUT (or UNAVAILABLE) then
+ * says that all of those were answered, as their items tell: do not push them again. A gradient of a clock that is
+ * closed is CANYON_LATE, and the next canyon_clock goes on at the one that is open; one of a clock that is not open
+ * yet, as of a worker that does not pull, is CANYON_BUSY. Neither counts, nor is it applied later.
  *
  * All this holds for rows of tables, each by itself: a row's mean is divided by the workers whose gradients came for
  * that row, and in each shard a clock counts as one push. Rows that are not there are made when gradients come for

@@ -151,6 +151,34 @@ static void a_pull_waits_for_the_slowest_and_names_it(void **state) {
     cluster_stop(cluster);
 }
 
+/* A step that pushes one tensor and pulls another: what became of the push is known, and for whom the pull waited. */
+static void what_is_pushed_with_a_pull_that_waits_is_known(void **state) {
+    (void)state;
+    static const char *const modes[] = {"ssp:0", "sync"};
+    static float weights[ELEMENTS], gradient[ELEMENTS];
+    fill(gradient, -3.0f);
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        struct cluster *cluster = cluster_start(&two_by_two);
+        canyon_client *fast = connect_as(cluster, "hare", modes[i]), *slow = connect_as(cluster, "tortoise", modes[i]);
+        canyon_tensor *pushed = client_vector(fast, "pushed", ELEMENTS, "sgd:lr=1");
+        canyon_tensor *pulled = client_vector(fast, "pulled", ELEMENTS, "sgd:lr=1");
+        check(clock_of(fast) == 1 && clock_of(slow) == 1 && clock_of(fast) == 2);
+        struct canyon_item items[] = {{.tensor = pushed, .gradient = gradient}, {.tensor = pulled, .weights = weights}};
+        check_status(canyon_step(fast, items, 2, 300), CANYON_TIMEOUT);
+        check_text("'tortoise' (rank 1)");
+        /* In a synchronous job it was for a clock that is not open yet. */
+        check(items[0].refused == (i == 0 ? 0 : 9));
+        if (i == 0)
+            check_text("what was pushed was answered");
+        canyon_close(slow);
+        check_all(pushed, i == 0 ? 3.0f : 0.0f); /* once, or not: as it was said */
+        canyon_tensor_close(pulled);
+        canyon_tensor_close(pushed);
+        canyon_close(fast);
+        cluster_stop(cluster);
+    }
+}
+
 struct doomed {
     const struct cluster *cluster;
     struct gate *entered;
@@ -620,6 +648,7 @@ int main(void) {
         integration_test(nobody_waits_unless_asked_to),
         integration_test(a_program_and_its_callbacks_count_clocks),
         integration_test(a_pull_waits_for_the_slowest_and_names_it),
+        integration_test(what_is_pushed_with_a_pull_that_waits_is_known),
         integration_test(a_worker_that_dies_is_waited_for_as_long_as_its_lease),
         integration_test(by_rank_the_weights_are_those_of_one_worker_with_the_big_batch),
         integration_test(late_gradients_are_refused_and_the_next_clock_is_the_open_one),

@@ -561,6 +561,48 @@ static void large_batches_under_way(void **state) {
     cluster_stop(cluster);
 }
 
+/* More pulls than the window takes, of a client that counts clocks, whose pulls may wait for others: here none does,
+ * and none finds what was pushed after it was begun. */
+static void pulls_find_no_later_push(void **state) {
+    (void)state;
+    enum { N = 600, WIDTH = 64, WAYS = 8, ROUNDS = 10 };
+    struct cluster *cluster = cluster_start(&(struct cluster_options){.servers = 1, .threads = 2, .shards = 16});
+    struct canyon_options options;
+    canyon_client *client = NULL;
+    cluster_client(cluster, &options);
+    options.window_bytes = 20000;
+    check_ok(canyon_connect(&options, &client));
+    check_ok(canyon_clock(client, NULL));
+    canyon_table *table = table_of(client, "late", WIDTH, "sgd:lr=1");
+    static uint64_t ids[N];
+    static float gradients[N * WIDTH], weights[WAYS][N * WIDTH];
+    for (size_t i = 0; i < N; i++)
+        ids[i] = i;
+    for (size_t i = 0; i < N * WIDTH; i++)
+        gradients[i] = -1.0f;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct canyon_batch batches[WAYS];
+        canyon_future *futures[WAYS];
+        for (size_t way = 0; way < WAYS; way++) {
+            canyon_batch_init(&batches[way]);
+            batches[way].ids = ids;
+            batches[way].count = N;
+            batches[way].weights = weights[way];
+            check_ok(canyon_table_step_async(table, &batches[way], PATIENCE_MS, &futures[way]));
+        }
+        check_ok(canyon_table_push(table, ids, N, gradients, PATIENCE_MS));
+        for (size_t way = 0; way < WAYS; way++) {
+            check_ok(canyon_future_wait(futures[way], UINT32_MAX));
+            canyon_future_release(futures[way]);
+            for (size_t i = 0; i < N * WIDTH; i++)
+                check(weights[way][i] == (float)round);
+        }
+    }
+    canyon_table_close(table);
+    canyon_close(client);
+    cluster_stop(cluster);
+}
+
 /* Whole numbers up to 256 are exact in bf16, and in f16: coded batches must not differ. */
 static void coded(void **state) {
     const char *codec = *state;
@@ -654,6 +696,7 @@ int main(void) {
         integration_test(row_cap),
         integration_case("256 shards", large_batches_under_way, NULL),
         integration_case("one shard", large_batches_under_way, "1"),
+        integration_test(pulls_find_no_later_push),
         integration_case("bf16", coded, "bf16"),
         integration_case("f16", coded, "f16"),
         integration_case("int8", coded, "int8"),

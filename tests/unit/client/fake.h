@@ -356,6 +356,11 @@ static inline bool answer(struct fake *fake, struct responder *line, const struc
             send_head(line, FRAME_CONSISTENCY_IS, id, message, message_pack_consistency_is(&is, message), 0);
         return true;
     }
+    case FRAME_MEMBERS: { /* how a client learns that pulls before it wait */
+        const struct message_members_are nobody = {.count = 0};
+        send_head(line, FRAME_MEMBERS_ARE, id, message, message_pack_members_are(&nobody, message), 0);
+        return true;
+    }
     case FRAME_LEAVE:
         atomic_fetch_add(&fake->leaves, 1);
         send_head(line, FRAME_LEFT, id, NULL, 0, 0);
