@@ -309,6 +309,9 @@ void members_leave(struct members *members, struct member *member) {
     if (member->live) {
         member->live = false;
         members->live--;
+        if (members->live == 0 && !MUTANT(last_lease_kept)) {
+            members->earliest = UINT64_MAX; /* or who comes next would find a lease that was over long ago */
+        }
         if (!MUTANT(dead_member_counts)) {
             lowest_without(members, member->clock);
         }

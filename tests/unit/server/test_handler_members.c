@@ -51,6 +51,23 @@ static void a_thread_that_was_stopped_judges_nobody_by_it(void **state) {
     assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 1);
 }
 
+/* An hour in which nobody counts clocks is no pause of the thread's: the next one's lease is as long as any. */
+static void who_comes_after_an_idle_hour_is_not_waited_for_longer(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    struct client *client = &anna.clients[0];
+    (void)enter(client, 0);
+    (void)tell(client, 2);
+    client_succeeds(client, ask_clock(client, 0, true), FRAME_CLOCKED);
+    bench_pass(&bench, 3600000);
+    (void)enter(&bert.clients[0], 0);
+    assert_true(handler_wakeup(client->handler) == bench.now + 10000 * MS);
+    bench_pass(&bench, 9999);
+    assert_int_equal(members_live(client->handler->members), 1);
+    bench_pass(&bench, 1);
+    assert_int_equal(members_live(client->handler->members), 0);
+}
+
 /* A block over a slow line takes longer than a lease: its parts are signs of life. */
 static void parts_of_a_frame_are_signs_of_life(void **state) {
     (void)state;
@@ -173,6 +190,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(leases_and_leaving_let_pulls_go),
         TEST(a_thread_that_was_stopped_judges_nobody_by_it),
+        TEST(who_comes_after_an_idle_hour_is_not_waited_for_longer),
         TEST(parts_of_a_frame_are_signs_of_life),
         TEST(what_is_parked_is_no_sign_of_life),
         TEST(a_key_has_its_share),
