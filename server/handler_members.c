@@ -147,15 +147,19 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
     }
     clocked.lowest = members_lowest(handler->members);
     reply_send(handler, request, FRAME_CLOCKED, message_pack_clocked(&clocked, reply_message(handler)), 0);
-    clocks_proceed(handler);
+    if (message.leave && member != NULL) {
+        clocks_left(handler, member);
+    } else {
+        clocks_proceed(handler);
+    }
     return CANYON_OK;
 }
 
 void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
     struct member *member = members_find(handler->members, session);
-    if (member != NULL && member->live) {
+    if (member != NULL) {
         members_leave(handler->members, member);
-        clocks_proceed(handler);
+        clocks_left(handler, member);
     }
 }
 
