@@ -226,6 +226,7 @@ enum canyon_status members_enter(struct members *members, const struct member_en
     if (found == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for one more worker beside %zu", members->count);
     }
+    found->wanted = entry->wanted > 0 ? entry->wanted : found->wanted;
     found->keyed = entry->key != NULL;
     if (found->keyed) {
         memcpy(found->key, entry->key, KEY_BYTES);

@@ -146,7 +146,7 @@ static bool hear_clock(struct witness *witness, const uint8_t *session, const st
     member->clock = witness_larger(member->clock, message.clock);
     if (message.leave) {
         hear_goodbye(witness, member);
-    } else {
+    } else if (message.rank != member->rank) { /* an old one puts nobody out */
         witness_take_rank(witness, session, message.rank);
     }
     return !message.leave;
