@@ -114,7 +114,16 @@ void connection_set_paced(struct connection *connection, bool paced) {
     }
 }
 
+static bool has_unread(const struct connection *connection) {
+    uint8_t byte;
+    return recv(connection->descriptor, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void connection_input_resume(struct connection *connection, uint64_t now) {
+    if (has_unread(connection)) {
+        /* A worker's signs of life may be among it, and are not read for the pace's sake alone. */
+        handler_peer_heard(connection->host->handler, &connection->peer);
+    }
     if (pace_allows(&connection->pace, now)) {
         connection_set_paced(connection, false);
         connection->progress = now;

@@ -49,7 +49,8 @@ void connection_input_rest(struct connection *connection);
 /* Nothing of a next frame has been received, in whatever form. */
 bool connection_input_idle(const struct connection *connection);
 
-/* Reading stops, or goes on, for the pace's sake. */
+/* Reading stops, or goes on, for the pace's sake. To be asked again and again whether it goes on: what lies unread
+ * meanwhile is a sign of life. */
 void connection_set_paced(struct connection *connection, bool paced);
 void connection_input_resume(struct connection *connection, uint64_t now);
 

@@ -207,6 +207,21 @@ void clocks_stop(struct handler *handler) {
     }
 }
 
+void clocks_left(struct handler *handler, const struct member *member) {
+    size_t waiting = 0;
+    clocks_proceed(handler);
+    for (const struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
+        waiting += peer->member == member ? peer->waiting : 0;
+    }
+    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL && waiting > 0; wait = next) {
+        next = wait->next;
+        if (wait->peer->member == member) {
+            waiting--;
+            let_go(handler, wait);
+        }
+    }
+}
+
 void clocks_forget_waits(struct handler *handler, const struct handler_peer *peer) {
     while (peer->ready_first != NULL) {
         struct wait *wait = peer->ready_first;

@@ -64,6 +64,11 @@ enum canyon_status membership_hear_clock(struct handler *handler, struct member 
     return status;
 }
 
+/* The thread of shard 0 gives ranks, others are told them. */
+static bool is_told_ranks(const struct handler *handler) {
+    return handler->shards[0] == NULL;
+}
+
 /* The least clock that a worker has anything to do at: an open one, unless it is still ahead of all. Others before it
  * were closed where it is not the first of its mode. */
 static uint64_t floor_of(const struct handler *handler) {
@@ -71,13 +76,14 @@ static uint64_t floor_of(const struct handler *handler) {
     return open <= members_reached(handler->members) || open > plan_of(handler)->from ? open : 0;
 }
 
-static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, uint64_t clock,
-                                struct error *error) {
+/* `rules`: who has the rank that is wanted has lost it. */
+static enum canyon_status enter(struct handler *handler, struct handler_peer *peer, uint32_t wanted, bool rules,
+                                uint64_t clock, struct error *error) {
     const struct member_entry entry = {.session = peer->session,
                                        .key = peer->entry != NULL ? peer->entry->key : NULL,
                                        .name = peer->name,
                                        .wanted = wanted,
-                                       .rules = handler->shards[0] == NULL,
+                                       .rules = rules,
                                        .clock = clock,
                                        .floor = floor_of(handler),
                                        .open = plan_open(handler),
@@ -91,7 +97,7 @@ enum canyon_status serve_enter(struct handler *handler, const struct request *re
     struct message_enter message;
     enum canyon_status status = message_unpack_enter(frame->message, frame->header.message_bytes, &message, error);
     if (status == CANYON_OK) {
-        status = enter(handler, request->peer, message.rank, message.clock, error);
+        status = enter(handler, request->peer, message.rank, is_told_ranks(handler), message.clock, error);
     }
     if (status == CANYON_OK) {
         const struct member *member = request->peer->member;
@@ -116,10 +122,12 @@ static enum canyon_status take_clock(struct handler *handler, struct handler_pee
     if (message->leave) {
         return CANYON_OK;
     }
-    bool renamed =
-        member != NULL && handler->shards[0] == NULL && message->rank > 0 && message->rank - 1 != member->rank;
-    if (member == NULL || !member->live || renamed) {
-        return enter(handler, peer, message->rank, message->clock, error);
+    /* By a rank that it has named before it puts nobody out: where another has that by now, it may not have heard of
+     * it yet. */
+    const bool news = member == NULL || message->rank != member->wanted;
+    const bool rules = is_told_ranks(handler) && news;
+    if (member == NULL || !member->live || (rules && message->rank > 0)) {
+        return enter(handler, peer, message->rank, rules, message->clock, error);
     }
     enum canyon_status status = check_clock(handler, message->clock, error);
     if (status == CANYON_OK) {
@@ -147,15 +155,19 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
     }
     clocked.lowest = members_lowest(handler->members);
     reply_send(handler, request, FRAME_CLOCKED, message_pack_clocked(&clocked, reply_message(handler)), 0);
-    clocks_proceed(handler);
+    if (message.leave && member != NULL) {
+        clocks_left(handler, member);
+    } else {
+        clocks_proceed(handler);
+    }
     return CANYON_OK;
 }
 
 void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {
     struct member *member = members_find(handler->members, session);
-    if (member != NULL && member->live) {
+    if (member != NULL) {
         members_leave(handler->members, member);
-        clocks_proceed(handler);
+        clocks_left(handler, member);
     }
 }
 

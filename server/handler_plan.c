@@ -133,9 +133,12 @@ static void set_mode(struct handler *handler, const struct message_consistency *
         const bool left_out = MUTANT(mode_of_one_shard) && handler->shards[index] != handler->any;
         if (handler->shards[index] != NULL && !left_out) {
             (void)shard_apply(handler->shards[index], &command, &reply, &error); /* it cannot fail */
-            if (plan_open(handler) == 0) {
-                trim(handler, handler->shards[index]); /* of what it closed */
-            }
+        }
+    }
+    /* Of what it closed: which clock is open is asked of a shard that has been told. */
+    for (uint32_t index = 0; index < handler->job->shards && plan_open(handler) == 0; index++) {
+        if (handler->shards[index] != NULL) {
+            trim(handler, handler->shards[index]);
         }
     }
 }

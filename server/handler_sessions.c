@@ -32,10 +32,11 @@ static void evict(struct handler *handler, const uint8_t session[SESSION_BYTES])
 /* Notes that the request's session has numbers, once. */
 static enum canyon_status note_session(struct handler *handler, const struct request *request, struct error *error) {
     const uint64_t now = handler_now(handler);
+    const size_t most = request->peer->role < ROLE_WORKER ? SESSIONS_OF_READER : SESSIONS_OF_KEY;
     uint8_t evicted[SESSION_BYTES];
     bool evicts = false;
     enum canyon_status status =
-        sessions_number(handler->sessions, request->peer->session, now, &evicts, evicted, error);
+        sessions_number(handler->sessions, request->peer->session, most, now, &evicts, evicted, error);
     if (evicts) {
         evict(handler, evicted);
     }

@@ -167,6 +167,9 @@ enum canyon_status clocks_gathers(struct handler *handler, const struct request 
  * nobody any more. */
 void clocks_proceed(struct handler *handler);
 
+/* A member has left: as clocks_proceed; its own pulls wait for nobody any more. */
+void clocks_left(struct handler *handler, const struct member *member);
+
 /* Both clocks_wait and clocks_gathers note how far a live member is that names a clock beyond its own. This carries out
  * the pulls that wait for that no more: after the request that told it. */
 void clocks_settle(struct handler *handler);

@@ -4,8 +4,8 @@
  *
  * Open addressing, an entry a cache line, at most three quarters full. Sessions choose their ids: where an entry lies
  * depends on a secret that they do not know, so that nobody can crowd one place; it never shows in a result. Memory is
- * taken by ledger_reserve alone, so that what follows it cannot fail: 85 to 171 bytes a session. How many sessions
- * there may be is decided above (server/sessions.h). Not thread-safe. */
+ * taken by ledger_reserve alone, so that what follows it cannot fail: 256 bytes for the first session, 85 to 171 for
+ * each from two on. How many sessions there may be is decided above (server/sessions.h). Not thread-safe. */
 #ifndef CANYON_SERVER_LEDGER_H
 #define CANYON_SERVER_LEDGER_H
 

@@ -226,6 +226,7 @@ enum canyon_status members_enter(struct members *members, const struct member_en
     if (found == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory for one more worker beside %zu", members->count);
     }
+    found->wanted = entry->wanted > 0 ? entry->wanted : found->wanted;
     found->keyed = entry->key != NULL;
     if (found->keyed) {
         memcpy(found->key, entry->key, KEY_BYTES);
@@ -309,6 +310,9 @@ void members_leave(struct members *members, struct member *member) {
     if (member->live) {
         member->live = false;
         members->live--;
+        if (members->live == 0 && !MUTANT(last_lease_kept)) {
+            members->earliest = UINT64_MAX; /* or who comes next would find a lease that was over long ago */
+        }
         if (!MUTANT(dead_member_counts)) {
             lowest_without(members, member->clock);
         }

@@ -35,6 +35,7 @@ struct member {
     uint64_t serial, tag; /* as the wire has them (proto/canyon.proto) */
     char name[LIMIT_NAME_BYTES];
     uint32_t rank;
+    uint32_t wanted; /* one more than the rank that it named last, 0: none yet */
     bool live;
     uint64_t clock;
     uint64_t contributed;    /* the latest synchronous clock that it contributed to, 0: none, */
@@ -58,13 +59,13 @@ typedef void (*members_forget)(void *user, struct member *member);
 void members_watch(struct members *members, members_forget forget, void *user);
 
 /* A session begins to count, or comes back, or is there already. `wanted`: one more than the rank it would like, 0 for
- * any: it gets the lowest that no live member has, unless what it wants is free. With `rules` (a thread that is told
- * who has which rank) it gets what it wants and a live member that has it is gone. `floor` is the least clock it may
- * have. Its clock is the largest of what it has, `clock`, `floor` and the lowest of the other live ones; without any
- * other, the highest that any had here, and at least 1. `open` is the synchronous clock that is open, or 0: where
- * somebody has contributed to it or a later one under the rank that the session gets, it begins after that, so that two
- * never count as one. *member is borrowed until members_forget tells of it.
- * BUSY with LIMIT_MEMBERS live ones, or MEMBERS_OF_KEY of the same key, NO_MEMORY. */
+ * any: it gets the lowest that no live member has, unless what it wants is free. With `rules` (it is known to be its
+ * rank) it gets what it wants and a live member that has it is gone. `floor` is the least clock it may have. Its clock
+ * is the largest of what it has, `clock`, `floor` and the lowest of the other live ones; without any other, the highest
+ * that any had here, and at least 1. `open` is the synchronous clock that is open, or 0: where somebody has contributed
+ * to it or a later one under the rank that the session gets, it begins after that, so that two never count as one.
+ * *member is borrowed until members_forget tells of it. BUSY with LIMIT_MEMBERS live ones, or MEMBERS_OF_KEY of the
+ * same key, NO_MEMORY. */
 struct member_entry {
     const uint8_t *session;
     const uint8_t *key; /* NULL in plaintext */

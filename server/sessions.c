@@ -232,11 +232,11 @@ static struct session *longest_away(const struct sessions *sessions, const struc
     return long_gone || MUTANT(evict_too_early) ? session : NULL;
 }
 
-enum canyon_status sessions_number(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now,
-                                   bool *evicts, uint8_t evicted[SESSION_BYTES], struct error *error) {
+enum canyon_status sessions_number(struct sessions *sessions, const uint8_t session[SESSION_BYTES], size_t most,
+                                   uint64_t now, bool *evicts, uint8_t evicted[SESSION_BYTES], struct error *error) {
     struct session *known = *find(sessions, session);
     assert(known != NULL && known->connections > 0);
-    const bool of_key = known->holder != NULL && known->holder->numbered >= SESSIONS_OF_KEY;
+    const bool of_key = known->holder != NULL && known->holder->numbered >= most;
     *evicts = false;
     if (known->numbered) {
         return CANYON_OK;

@@ -20,7 +20,8 @@
 #define SESSIONS_NUMBERED 16384 /* sessions that have numbers, at most, */
 #define SESSIONS_AWAY_NS  (600 * 1000000000ull)
 #endif
-#define SESSIONS_OF_KEY 4096 /* and of one key */
+#define SESSIONS_OF_KEY    4096 /* and of one key, */
+#define SESSIONS_OF_READER 64   /* or of one that may only read */
 
 struct sessions;
 
@@ -46,11 +47,11 @@ struct sessions_share *sessions_share(struct sessions *sessions, const uint8_t s
 /* One that had come is gone. `now` is in monotonic nanoseconds. */
 void sessions_go(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now);
 
-/* A session that has a connection is to have numbers from now on. OK when it has some already. With *evicts there was
- * no room, and the numbers of `evicted` are to be forgotten for it: it has none any more, as far as this module knows.
- * BUSY when nobody was gone for long enough; nothing has changed then. */
-enum canyon_status sessions_number(struct sessions *sessions, const uint8_t session[SESSION_BYTES], uint64_t now,
-                                   bool *evicts, uint8_t evicted[SESSION_BYTES], struct error *error);
+/* A session that has a connection is to have numbers from now on; `most` sessions of its key may. OK when it has some
+ * already. With *evicts there was no room, and the numbers of `evicted` are to be forgotten for it: it has none any
+ * more, as far as this module knows. BUSY when nobody was gone for long enough; nothing has changed then. */
+enum canyon_status sessions_number(struct sessions *sessions, const uint8_t session[SESSION_BYTES], size_t most,
+                                   uint64_t now, bool *evicts, uint8_t evicted[SESSION_BYTES], struct error *error);
 
 /* A session was found to have numbers in a shard, as after a restart, whoever it is: it is as one that has just gone,
  * and belongs to the key that it comes with next. NO_MEMORY. */

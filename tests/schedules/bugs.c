@@ -79,6 +79,7 @@ const struct bug bugs[] = {
     {"another_keys_session", "a session may be gone on with by whoever names it"},
     {"newcomer_fences", "a connection ends the older ones of its session by coming"},
     {"pause_not_excused", "a server that was stopped takes everybody for dead whose signs of life it has not read"},
+    {"last_lease_kept", "after a time without workers the next one's lease is longer by as much"},
     {"lease_never_ends", "a worker that died is waited for for ever"},
     {"dead_member_counts", "the clock of a worker that is gone goes on to be the lowest"},
 };

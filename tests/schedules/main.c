@@ -108,9 +108,9 @@ static void report(uint64_t schedules, const struct world_totals *totals, double
            totals->events, totals->seconds);
     printf("  %" PRIu64 " schedules with clocks: %" PRIu64 " clocks of workers, %" PRIu64 " closed in a shard, %" PRIu64
            " contributions, %" PRIu64 " pulls that waited, %" PRIu64 " changes of the mode (%" PRIu64
-           " refusals); %" PRIu64 " intrusions, servers stopped %" PRIu64 " times\n",
+           " refusals), %" PRIu64 " idle hours; %" PRIu64 " intrusions, servers stopped %" PRIu64 " times\n",
            totals->paced, totals->clocks, totals->closes, totals->kept, totals->waits, totals->changes,
-           totals->conflicts, totals->intrusions, totals->pauses);
+           totals->conflicts, totals->idles, totals->intrusions, totals->pauses);
 }
 
 /* ---- The seed of a schedule that does not come back ---------------------------------------------------------------
@@ -172,6 +172,7 @@ static bool covers(const struct world_totals *totals) {
                  {"contributions", totals->kept},
                  {"waiting pulls", totals->waits},
                  {"intrusions", totals->intrusions},
+                 {"idle hours", totals->idles},
                  {"stops of servers", totals->pauses},
                  {"changes of the mode", totals->changes}};
     bool all = true;

@@ -128,6 +128,15 @@ static uint64_t clock_of(const struct frame *frame) {
     }
 }
 
+/* Pulls of one that leaves wait for nobody any more. */
+static void hear_goodbye(struct witness *witness, struct witness_member *member) {
+    member->sure = false;
+    for (unsigned i = 0; i < witness->pending_count; i++) {
+        struct witness_pending *pending = &witness->pending[i];
+        pending->waits = pending->waits && memcmp(pending->session, member->session, SESSION_BYTES) != 0;
+    }
+}
+
 /* False for a goodbye. */
 static bool hear_clock(struct witness *witness, const uint8_t *session, const struct frame *frame) {
     struct message_clock message = {.clock = 0};
@@ -135,8 +144,9 @@ static bool hear_clock(struct witness *witness, const uint8_t *session, const st
     (void)message_unpack_clock(frame->message, frame->header.message_bytes, &message, &error);
     struct witness_member *member = witness_member_of(witness, session);
     member->clock = witness_larger(member->clock, message.clock);
-    member->sure = member->sure && !message.leave;
-    if (!message.leave) {
+    if (message.leave) {
+        hear_goodbye(witness, member);
+    } else if (message.rank != member->rank) { /* an old one puts nobody out */
         witness_take_rank(witness, session, message.rank);
     }
     return !message.leave;
@@ -175,7 +185,7 @@ void witness_in(struct witness *witness, const void *seat, const uint8_t session
         break;
     case FRAME_LEAVE:
         if (member != NULL) {
-            member->sure = false;
+            hear_goodbye(witness, member);
         }
         return;
     case FRAME_PULL:

@@ -36,7 +36,7 @@ struct witness_pending {
     const void *seat;
     uint64_t request, clock, at; /* at: when it came */
     unsigned type;
-    bool waits;                        /* whoever asks surely lived then */
+    bool waits;                        /* whoever asks surely lived then, and has not left since */
     struct cell *cells[WITNESS_CELLS]; /* that a pull is about */
     unsigned cell_count;
     uint8_t session[SESSION_BYTES];

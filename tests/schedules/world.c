@@ -7,6 +7,7 @@
 #include "tests/schedules/world_state.h"
 
 #define PACED         400            /* permille of worlds in which workers count clocks */
+#define IDLE          300            /* of these: in which later nobody does for an hour */
 #define HEALED_TIME   (300 * SECOND) /* of virtual time, and */
 #define HEALED_EVENTS 2000000u       /* events in which all must come to an end */
 #define SAFETY_EVENTS 2000000u
@@ -269,6 +270,7 @@ static void add_up(const struct world *world, struct world_totals *totals) {
     totals->kills += world->kills;
     totals->losses += world->losses;
     totals->stops += world->stops;
+    totals->idles += world->idles;
     totals->lives += world->oracle.lives;
     totals->intrusions += world->intruder.pretended + world->intruder.replayed;
     totals->closes += world->oracle.closes;
@@ -319,6 +321,10 @@ bool world_run(uint64_t seed, bool verbose, struct world_totals *totals, char *f
     run_safety(world);
     heal(world);
     run_liveness(world);
+    if (world->paced && !schedule->failed && schedule_chance(schedule, IDLE)) {
+        world_idle(world);
+        run_liveness(world);
+    }
     if (!schedule->failed) {
         world_judge(world);
     }

@@ -19,6 +19,7 @@ struct world_totals {
         waits;                   /* worlds, clocks of workers, closed in a shard; contributions; pulls */
     uint64_t intrusions, pauses; /* connections of intruders; stops of servers */
     uint64_t changes, conflicts; /* of the mode */
+    uint64_t idles;              /* times without any worker */
     uint64_t lives, stops, frames, events, seconds; /* seconds of virtual time */
 };
 

@@ -1,4 +1,5 @@
-/* What a world is made of: world.c (what happens), founding.c (its parameters, and reading them in the end). */
+/* What a world is made of: world.c (what happens), idling.c (a time in which nothing does), founding.c (its parameters,
+ * and reading them in the end). */
 #ifndef CANYON_TESTS_SCHEDULES_WORLD_STATE_H
 #define CANYON_TESTS_SCHEDULES_WORLD_STATE_H
 
@@ -37,7 +38,9 @@ struct world {
     bool forgetful; /* servers forget sessions soon */
     uint64_t longest_stop;
     bool healed;
-    uint64_t kills, losses, stops;
+    struct worker *doomed; /* dies after the idle time, NULL: has died */
+    bool idle;
+    uint64_t kills, losses, stops, idles;
 };
 
 /* A job, its servers, its tensors and tables, and the oracle's cells. */
@@ -45,6 +48,10 @@ void world_found(struct world *world);
 /* Plans that a tensor is dropped, on one thread after another. */
 void world_drop(struct world *world);
 void world_demolish(struct world *world);
+
+/* With everybody gone the servers have nothing to do for an hour; then all have work again, and one dies in the midst
+ * of it. Of a paced world that is healed. */
+void world_idle(struct world *world);
 
 /* Reads every cell, and lets the oracle judge; replays the logs. */
 void world_judge(struct world *world);

@@ -464,6 +464,36 @@ static void who_reads_slowly_lives(void **state) {
     close(client);
 }
 
+/* What lies unread because its key has had its share may be signs of life: it counts as one. Where nothing does,
+ * nothing counts. */
+static void who_is_not_read_lives(void **state) {
+    (void)state;
+    struct connection *connection;
+    struct error error;
+    int client = come_with_lease(&connection);
+    send_empty(client, FRAME_ENTER);
+    assert_int_equal(receive(client, &error), FRAME_ENTERED);
+    pace_set(&connection->pace, 1);
+    send_push(client, 0);
+    assert_true(connection->paced);
+    const uint64_t lease_end = connection->peer.member->lease_end;
+    later = 5 * SECOND;
+    connection_sweep(connection, clock_now());
+    assert_true(connection->peer.member->lease_end == lease_end);
+    send_empty(client, FRAME_CLOCK);
+    later = 15 * SECOND;
+    connection_sweep(connection, clock_now());
+    assert_true(connection->paced);
+    later = 20 * SECOND + SECOND / 2;
+    handler_tick(stage.host.handler);
+    assert_true(connection->peer.member->live);
+    later = 35 * SECOND + SECOND / 2;
+    handler_tick(stage.host.handler);
+    assert_false(connection->peer.member->live);
+    later = 0;
+    close(client);
+}
+
 /* ---- a crowd of pulls that are let go at once ---- */
 
 #define CROWD   8
@@ -693,6 +723,7 @@ int main(void) {
         TEST(a_frame_that_trickles_in_has_a_deadline),
         TEST(who_sends_slowly_lives),
         TEST(who_reads_slowly_lives),
+        TEST(who_is_not_read_lives),
         TEST(what_is_let_go_at_once_goes_as_there_is_room),
         TEST(what_is_let_go_goes_out_before_the_end),
         TEST(who_rests_takes_no_memory),

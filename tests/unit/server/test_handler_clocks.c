@@ -69,6 +69,33 @@ static void who_does_not_count_does_not_wait(void **state) {
     client_fails(client, waits, CANYON_UNAVAILABLE, "stopping");
 }
 
+/* Nobody would ever let them go: who has left is waited for by nobody, and waits for nobody. */
+static void who_leaves_does_not_wait(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0), carl;
+    set_mode("sync:sum", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    client_come(&carl, client->handler, 3, "carl");
+    (void)enter(&carl, 0);
+    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
+    (void)take_pushed(&bert, 0, ask_push(&bert, FRAME_PUSH, 0, 1, -1.0f), NULL);
+    const uint64_t hers = ask_pull(&anna, 0, 2, 60000), his = ask_pull(&bert, 0, 2, 60000);
+    assert_int_equal(client->waiting, 0);
+    client_succeeds(client, ask_clock(client, 0, true), FRAME_CLOCKED);
+    assert_true(take_pulled(&anna, 0, hers) == before);
+    assert_int_equal(owner(&bert, 0)->waiting, 0);
+    (void)tell(&carl, 2);
+    assert_true(take_pulled(&bert, 0, his) == before + 1.0f);
+    /* With her session too. */
+    assert_int_equal(tell(client, 2).clock, 2);
+    const uint64_t more = ask_pull(&anna, 0, 3, 60000);
+    assert_int_equal(client->waiting, 0);
+    client_succeeds(client, client_ask(client, FRAME_LEAVE, NULL, 0, NULL, 0), FRAME_LEFT);
+    assert_true(take_pulled(&anna, 0, more) == before + 1.0f);
+    client_go(&carl);
+}
+
 static void so_many_may_wait(void **state) {
     (void)state;
     set_mode("ssp:0", 1);
@@ -284,11 +311,17 @@ static void one_absurd_clock_ends_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(a_pull_waits_and_holds_up_nothing_else), TEST(time_names_who_is_waited_for),
-        TEST(who_does_not_count_does_not_wait),       TEST(so_many_may_wait),
-        TEST(so_many_may_wait_on_a_thread),           TEST(what_says_nothing_new_looks_at_no_wait),
-        TEST(what_is_let_go_waits_for_room),          TEST(what_is_let_go_counts_as_long_as_it_is_there),
-        TEST(a_pull_or_push_tells_its_clock),         TEST(where_nobody_waits_it_tells_nothing),
+        TEST(a_pull_waits_and_holds_up_nothing_else),
+        TEST(time_names_who_is_waited_for),
+        TEST(who_does_not_count_does_not_wait),
+        TEST(who_leaves_does_not_wait),
+        TEST(so_many_may_wait),
+        TEST(so_many_may_wait_on_a_thread),
+        TEST(what_says_nothing_new_looks_at_no_wait),
+        TEST(what_is_let_go_waits_for_room),
+        TEST(what_is_let_go_counts_as_long_as_it_is_there),
+        TEST(a_pull_or_push_tells_its_clock),
+        TEST(where_nobody_waits_it_tells_nothing),
         TEST(one_absurd_clock_ends_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

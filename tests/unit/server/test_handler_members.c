@@ -51,6 +51,23 @@ static void a_thread_that_was_stopped_judges_nobody_by_it(void **state) {
     assert_int_equal(take_mode(&anna.clients[0], ask_mode(&anna.clients[0], NULL, 0)).workers, 1);
 }
 
+/* An hour in which nobody counts clocks is no pause of the thread's: the next one's lease is as long as any. */
+static void who_comes_after_an_idle_hour_is_not_waited_for_longer(void **state) {
+    (void)state;
+    set_mode("ssp:0", 1);
+    struct client *client = &anna.clients[0];
+    (void)enter(client, 0);
+    (void)tell(client, 2);
+    client_succeeds(client, ask_clock(client, 0, true), FRAME_CLOCKED);
+    bench_pass(&bench, 3600000);
+    (void)enter(&bert.clients[0], 0);
+    assert_true(handler_wakeup(client->handler) == bench.now + 10000 * MS);
+    bench_pass(&bench, 9999);
+    assert_int_equal(members_live(client->handler->members), 1);
+    bench_pass(&bench, 1);
+    assert_int_equal(members_live(client->handler->members), 0);
+}
+
 /* A block over a slow line takes longer than a lease: its parts are signs of life. */
 static void parts_of_a_frame_are_signs_of_life(void **state) {
     (void)state;
@@ -83,6 +100,49 @@ static void what_is_parked_is_no_sign_of_life(void **state) {
     assert_int_equal(is.workers, 1);
     bench_pass(&bench, 50000);
     client_fails(client, parked, CANYON_TIMEOUT, "nowhere");
+}
+
+/* ---- ranks ---- */
+
+static uint32_t tell_rank(struct client *client, uint64_t clock, uint32_t rank) {
+    const struct message_clock message = {.clock = clock, .rank = rank + 1};
+    struct message_clocked clocked;
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    const uint64_t request = client_ask(client, FRAME_CLOCK, bytes, message_pack_clock(&message, bytes), NULL, 0);
+    struct reply *reply = client_take(client, request, FRAME_CLOCKED);
+    assert_int_equal(message_unpack_clocked(reply->message, reply->header.message_bytes, &clocked, NULL), CANYON_OK);
+    reply_free(reply);
+    return clocked.rank;
+}
+
+/* Anna's lease ends on shard 0's thread alone, and bert gets her rank. Her next sign of life says the old one, to all
+ * threads at once: it puts him out nowhere, and each counts both for the clock. */
+static void an_old_rank_puts_nobody_out(void **state) {
+    (void)state;
+    const struct member *berts[4];
+    set_mode("sync:sum", 1);
+    (void)worker_enter(&anna);
+    assert_non_null(anna.clients[0].handler->shards[0]);
+    client_succeeds(&anna.clients[0], ask_clock(&anna.clients[0], 0, true), FRAME_CLOCKED);
+    (void)worker_enter(&bert);
+    for (uint32_t i = 0; i < 4; i++) {
+        berts[i] = bert.clients[i].peer.member;
+        assert_true(berts[i]->live && berts[i]->rank == 0);
+        assert_int_equal(tell_rank(&anna.clients[i], 1, 0), 1);
+        assert_int_equal(tell_rank(&anna.clients[i], 1, 0), 1); /* she has not heard of it */
+        assert_true(berts[i]->live && berts[i]->rank == 0 && anna.clients[i].peer.member->live);
+    }
+    for (uint32_t block = 0; block < 5; block++) {
+        struct worker *workers[] = {&bert, &anna};
+        for (int i = 0; i < 2; i++) {
+            const uint64_t request = ask_push(workers[i], FRAME_PUSH, block, 1, -1.0f);
+            assert_int_equal(take_pushed(workers[i], block, request, NULL).status, CANYON_OK);
+        }
+    }
+    /* A rank that is new of her is what shard 0's thread says now. */
+    assert_int_equal(tell_rank(&anna.clients[1], 2, 1), 1);
+    assert_int_equal(tell_rank(&anna.clients[1], 2, 0), 0);
+    assert_false(berts[1]->live);
 }
 
 /* ---- keys ---- */
@@ -173,8 +233,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(leases_and_leaving_let_pulls_go),
         TEST(a_thread_that_was_stopped_judges_nobody_by_it),
+        TEST(who_comes_after_an_idle_hour_is_not_waited_for_longer),
         TEST(parts_of_a_frame_are_signs_of_life),
         TEST(what_is_parked_is_no_sign_of_life),
+        TEST(an_old_rank_puts_nobody_out),
         TEST(a_key_has_its_share),
         TEST(workers_and_staleness_are_shown),
     };

@@ -2,6 +2,8 @@
  * them, and which mode may follow which. */
 #include "tests/unit/server/clocks_fixture.h"
 
+#include "server/handler_state.h"
+
 /* ---- synchronous clocks ---- */
 
 static void a_clock_closes_on_each_thread_when_all_have_passed_it(void **state) {
@@ -251,6 +253,41 @@ static void a_mode_closes_what_nobody_will(void **state) {
     assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
 }
 
+static uint64_t bytes_of_all(void) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+        bytes += bench.handlers[i]->state_bytes;
+    }
+    return bytes;
+}
+
+/* A mode that closes a clock gives the memory of its contributions back, in every shard. */
+static void what_a_mode_closes_takes_no_memory(void **state) {
+    (void)state;
+    const uint64_t before = bytes_of_all();
+    set_mode("sync", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("async", 2);
+    for (uint32_t block = 0; block < 5; block++) {
+        assert_int_equal(take_pushed(&bert, block, ask_push(&bert, FRAME_PUSH, block, 1, -1.0f), NULL).status,
+                         CANYON_OK);
+    }
+    assert_true(bytes_of_all() >= before + ELEMENTS * sizeof(float));
+    worker_clock(&anna, 3);
+    struct worker *leaving[] = {&anna, &bert};
+    for (int w = 0; w < 2; w++) {
+        for (uint32_t i = 0; i < bench.servers * bench.threads; i++) {
+            struct client *client = &leaving[w]->clients[i];
+            client_succeeds(client, ask_clock(client, 0, true), FRAME_CLOCKED);
+        }
+    }
+    /* Nobody is left to pass clock 1. */
+    assert_int_equal(plan_open(bench.handlers[0]), 1);
+    set_mode("async", 10);
+    assert_int_equal(bytes_of_all(), before);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_clock_closes_on_each_thread_when_all_have_passed_it),
@@ -265,6 +302,7 @@ int main(void) {
         TEST(threads_judge_alike_what_has_begun),
         TEST(a_mode_stays_while_its_clock_is_open),
         TEST(a_mode_closes_what_nobody_will),
+        TEST(what_a_mode_closes_takes_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

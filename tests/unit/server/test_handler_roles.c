@@ -403,6 +403,34 @@ static void a_session_under_another_key_is_refused(void **state) {
     allow_release(thief.allow);
 }
 
+/* What readers are refused has numbers, and takes room that workers want: a key of theirs has little of it. */
+static void a_readers_refusals_take_little_room(void **state) {
+    struct bench *bench = *state;
+    struct keyed admin, reader, worker;
+    static const float values[BLOCK] = {1};
+    come(&admin, bench, 1, "admin", 1, "");
+    struct tensor_info tensor = create(&admin.client, "w");
+    complete(&admin.client, &tensor);
+    const struct message_pieces push = {.count = 1, .pieces = {{.tensor = tensor.id, .elements = BLOCK, .number = 1}}};
+    for (unsigned i = 0; i < 64; i++) {
+        come(&reader, bench, 100 + i, "reader", 2, "");
+        client_fails(&reader.client, ask_pieces(&reader.client, FRAME_PUSH, &push, values, BLOCK), CANYON_DENIED,
+                     "PUSH needs the role worker");
+        go(&reader);
+    }
+    come(&reader, bench, 99, "reader", 2, "");
+    (void)ask_pieces(&reader.client, FRAME_PUSH, &push, values, BLOCK);
+    client_fails(&reader.client, 0, CANYON_BUSY, "64 sessions of this key");
+    assert_int_equal(sessions_numbered(bench->handlers[0]->sessions), 64);
+    for (unsigned i = 0; i < 65; i++) {
+        come(&worker, bench, 200 + i, "worker", 3, "");
+        client_succeeds(&worker.client, ask_pieces(&worker.client, FRAME_PUSH, &push, values, BLOCK), FRAME_PUSHED);
+        go(&worker);
+    }
+    go(&reader);
+    go(&admin);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -416,6 +444,7 @@ int main(void) {
         TEST(nobody_takes_over_what_is_complete),
         TEST(a_changed_line_holds_for_who_waits),
         TEST(a_reader_opens_what_is_complete_and_changes_nothing),
+        TEST(a_readers_refusals_take_little_room),
         TEST(a_key_touches_what_its_patterns_name),
         TEST(a_changed_line_holds_from_the_next_request_on),
         TEST(a_session_under_another_key_is_refused),

@@ -84,6 +84,18 @@ static void a_lease_ends_unless_it_is_renewed(void **state) {
     assert_true(members_wakeup(members) == UINT64_MAX);
 }
 
+/* When nobody is left, no lease of before says when one ends. */
+static void who_comes_after_all_have_gone_has_a_lease_of_its_own(void **state) {
+    (void)state;
+    members_leave(members, enter(1, 0));
+    assert_true(members_wakeup(members) == UINT64_MAX);
+    struct member *two = enter(2, 3600000);
+    assert_true(two->lease_end == 3601000 * MS && members_wakeup(members) == 3601000 * MS);
+    /* With others left it is theirs, at the latest. */
+    members_leave(members, enter(3, 3600000));
+    assert_true(members_wakeup(members) == 3601000 * MS);
+}
+
 static void leases_are_postponed(void **state) {
     (void)state;
     struct member *one = enter(1, 0), *two = enter(2, 100);
@@ -334,6 +346,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(who_comes_begins_where_the_slowest_is),
         TEST(a_lease_ends_unless_it_is_renewed),
+        TEST(who_comes_after_all_have_gone_has_a_lease_of_its_own),
         TEST(leases_are_postponed),
         TEST(who_is_spared_has_another_lease),
         TEST(who_comes_back_goes_on_with_the_others),

@@ -112,13 +112,15 @@ static void a_key_has_a_share(void **state) {
 
 #define AWAY SESSIONS_AWAY_NS
 
+static size_t most_of_key = SESSIONS_OF_KEY;
+
 /* The session that is here gets numbers; *evicted receives whose are forgotten, or UINT32_MAX. */
 static enum canyon_status number(struct sessions *sessions, uint32_t session, uint64_t now, uint32_t *evicted) {
     uint8_t id[SESSION_BYTES], victim[SESSION_BYTES];
     struct error error;
     bool evicts = true;
     id_of(session, id);
-    enum canyon_status status = sessions_number(sessions, id, now, &evicts, victim, &error);
+    enum canyon_status status = sessions_number(sessions, id, most_of_key, now, &evicts, victim, &error);
     *evicted = UINT32_MAX;
     if (evicts) {
         memcpy(evicted, victim, sizeof *evicted);
@@ -169,6 +171,25 @@ static void a_key_forgets_its_own(void **state) {
     assert_int_equal(evicted, 2);
     /* The forgotten still belong to their key. */
     assert_int_equal(come(sessions, 0, 'b'), CANYON_DENIED);
+    sessions_destroy(sessions);
+}
+
+/* Of a key that has more already none goes for a newcomer but one that is long gone. */
+static void a_key_may_have_fewer(void **state) {
+    (void)state;
+    struct sessions *sessions = sessions_create();
+    uint32_t evicted;
+    fill(sessions, 0, 65, 'a', 0);
+    most_of_key = SESSIONS_OF_READER;
+    assert_int_equal(come(sessions, 100, 'a'), CANYON_OK);
+    assert_int_equal(number(sessions, 100, AWAY - 1, &evicted), CANYON_BUSY);
+    fill(sessions, 200, 64, 'b', 100);
+    assert_int_equal(come(sessions, 300, 'b'), CANYON_OK);
+    assert_int_equal(number(sessions, 300, AWAY - 1, &evicted), CANYON_BUSY);
+    assert_int_equal(number(sessions, 300, AWAY + 100, &evicted), CANYON_OK);
+    assert_int_equal(evicted, 200);
+    most_of_key = SESSIONS_OF_KEY;
+    assert_int_equal(number(sessions, 100, AWAY - 1, &evicted), CANYON_OK);
     sessions_destroy(sessions);
 }
 
@@ -223,13 +244,10 @@ static void what_is_restored_waits_for_its_owner(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_key_keeps_it),
-        cmocka_unit_test(the_oldest_is_forgotten),
-        cmocka_unit_test(without_a_key_it_is_nobodys),
-        cmocka_unit_test(a_key_has_a_share),
-        cmocka_unit_test(a_key_forgets_its_own),
-        cmocka_unit_test(all_share_the_room),
-        cmocka_unit_test(what_is_restored_waits_for_its_owner),
+        cmocka_unit_test(the_first_key_keeps_it),      cmocka_unit_test(the_oldest_is_forgotten),
+        cmocka_unit_test(without_a_key_it_is_nobodys), cmocka_unit_test(a_key_has_a_share),
+        cmocka_unit_test(a_key_forgets_its_own),       cmocka_unit_test(a_key_may_have_fewer),
+        cmocka_unit_test(all_share_the_room),          cmocka_unit_test(what_is_restored_waits_for_its_owner),
     };
     assert_int_equal(random_start(NULL), CANYON_OK);
     return cmocka_run_group_tests(tests, NULL, NULL);
