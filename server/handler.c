@@ -116,6 +116,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     peer->joined = false;
     peer->dropping = 0;
     peer->waiting = peer->ready = 0;
+    peer->waiting_first = peer->waiting_last = NULL;
     peer->ready_first = peer->ready_last = NULL;
     membership_peer_came(handler, peer);
     peer->previous = NULL;

@@ -64,7 +64,8 @@ struct handler_peer {
     /* The handler's own, set by handler_peer_came: */
     uint32_t parked;  /* its requests that wait */
     uint32_t waiting; /* its pulls that wait for clocks, */
-    uint32_t ready;   /* and those that did, and wait to be carried out: */
+    uint32_t ready;   /* and those that did, and wait to be carried out; both in their order: */
+    struct wait *waiting_first, *waiting_last;
     struct wait *ready_first, *ready_last;
     struct sessions_share *share; /* its key's; NULL in plaintext */
     struct member *member;        /* the worker it is of, once that counts clocks */

@@ -113,10 +113,12 @@ static void release(struct handler *handler) {
     if (same || MUTANT(wait_never_released)) {
         return;
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (may_pull(&pace, wait->clock)) {
+    waits_split(&handler->waits, pace.plan.from);
+    for (enum wait_part part = WAIT_BEFORE; part < WAIT_PARTS; part++) {
+        struct wait *wait = waits_least(&handler->waits, part);
+        while (wait != NULL && may_pull(&pace, wait->clock)) {
             let_go(handler, wait);
+            wait = waits_least(&handler->waits, part);
         }
     }
 }
@@ -176,32 +178,26 @@ void clocks_tick(struct handler *handler, uint64_t now) {
     if (membership_expire(handler, now) > 0) {
         clocks_proceed(handler);
     }
-    if (handler->waits.waiting.first == NULL || handler->waits.earliest > now) {
-        return;
+    struct wait *wait = waits_due(&handler->waits);
+    while (wait != NULL && wait->deadline <= now) {
+        struct error error;
+        explain(handler, wait->clock, wait->wait_ms, &error);
+        waits_take(&handler->waits, wait);
+        refuse(handler, wait, &error);
+        wait = waits_due(&handler->waits);
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (wait->deadline <= now) {
-            struct error error;
-            explain(handler, wait->clock, wait->wait_ms, &error);
-            waits_take(&handler->waits, wait);
-            refuse(handler, wait, &error);
-        }
-    }
-    waits_look(&handler->waits);
 }
 
 uint64_t clocks_wakeup(const struct handler *handler) {
     uint64_t lease = members_wakeup(handler->members);
-    uint64_t wait = handler->waits.waiting.first != NULL ? handler->waits.earliest : UINT64_MAX;
-    return lease < wait ? lease : wait;
+    const struct wait *due = waits_due(&handler->waits);
+    return due == NULL || lease < due->deadline ? lease : due->deadline;
 }
 
 void clocks_stop(struct handler *handler) {
     struct error error;
     error_set(&error, CANYON_UNAVAILABLE, "the server is stopping");
-    while (handler->waits.waiting.first != NULL) {
-        struct wait *wait = handler->waits.waiting.first;
+    for (struct wait *wait = waits_due(&handler->waits); wait != NULL; wait = waits_due(&handler->waits)) {
         waits_take(&handler->waits, wait);
         refuse(handler, wait, &error);
     }
@@ -213,11 +209,9 @@ void clocks_forget_waits(struct handler *handler, const struct handler_peer *pee
         waits_take(&handler->waits, wait);
         waits_free(wait);
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
-        next = wait->next;
-        if (wait->peer == peer) {
-            waits_take(&handler->waits, wait);
-            waits_free(wait);
-        }
+    while (peer->waiting_first != NULL) {
+        struct wait *wait = peer->waiting_first;
+        waits_take(&handler->waits, wait);
+        waits_free(wait);
     }
 }

@@ -54,8 +54,9 @@ static uint64_t due_of(const struct handler *handler, uint64_t open) {
     const struct consistency_plan *plan = plan_of(handler);
     const uint32_t live = members_live(handler->members);
     const uint32_t minimum = MUTANT(one_closes_for_all) ? 1 : consistency_at(plan, open)->minimum;
+    const uint64_t early = MUTANT(close_one_early);
     const uint64_t passed =
-        MUTANT(close_one_early) + members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live);
+        early + members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live, open - early);
     const bool beyond = !MUTANT(minimum_of_the_mode_before) && open < plan->from && plan->from < passed;
     return passed <= open ? 0 : beyond ? plan->from - 1 : passed - 1;
 }

@@ -391,17 +391,20 @@ static int descending(const void *one, const void *other) {
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
-uint64_t members_passed_by(const struct members *members, uint32_t count) {
-    size_t live = 0;
+uint64_t members_passed_by(const struct members *members, uint32_t count, uint64_t above) {
+    size_t beyond = 0;
     if (count >= members->live) {
-        return members_lowest(members);
+        return members_lowest(members) > above ? members_lowest(members) : 0;
     }
     for (size_t i = 0; i < members->count; i++) {
-        if (members->entries[i]->live) {
-            members->clocks[live++] = members->entries[i]->clock;
+        if (members->entries[i]->live && members->entries[i]->clock > above) {
+            members->clocks[beyond++] = members->entries[i]->clock;
         }
     }
-    qsort(members->clocks, live, sizeof *members->clocks, descending);
+    if (beyond < count) {
+        return 0;
+    }
+    qsort(members->clocks, beyond, sizeof *members->clocks, descending);
     return members->clocks[count - 1];
 }
 

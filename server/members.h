@@ -112,9 +112,9 @@ uint64_t members_lowest(const struct members *members);
 uint64_t members_highest(const struct members *members);
 /* The highest clock that any member ever had here, 0 when there was none. */
 uint64_t members_reached(const struct members *members);
-/* The clock that `count` of the live ones are at or beyond, count being at least 1 and at most their number; 0 without
- * any. */
-uint64_t members_passed_by(const struct members *members, uint32_t count);
+/* The clock that `count` of the live ones are at or beyond, count being at least 1 and at most their number, when that
+ * is above `above`; otherwise 0, and it costs no more than counting who is. */
+uint64_t members_passed_by(const struct members *members, uint32_t count, uint64_t above);
 /* The live one that is furthest behind, the lowest rank of several; NULL without any. */
 const struct member *members_last(const struct members *members);
 

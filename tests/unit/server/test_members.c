@@ -205,7 +205,7 @@ static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
 static void what_so_many_have_passed(void **state) {
     (void)state;
     static const uint64_t clocks[] = {7, 3, 9, 3, 8};
-    assert_int_equal(members_passed_by(members, 1), 0);
+    assert_int_equal(members_passed_by(members, 1, 0), 0);
     struct member *five[5];
     for (unsigned i = 0; i < 5; i++) {
         five[i] = enter(i, 0);
@@ -216,9 +216,13 @@ static void what_so_many_have_passed(void **state) {
     members_leave(members, enter(9, 0));
     static const uint64_t expected[] = {9, 8, 7, 3, 3};
     for (uint32_t count = 1; count <= 5; count++) {
-        assert_int_equal(members_passed_by(members, count), expected[count - 1]);
+        assert_int_equal(members_passed_by(members, count, 0), expected[count - 1]);
+        for (uint64_t above = 1; above < 12; above++) {
+            const uint64_t passed = expected[count - 1] > above ? expected[count - 1] : 0;
+            assert_int_equal(members_passed_by(members, count, above), passed);
+        }
     }
-    assert_int_equal(members_passed_by(members, 6), 3);
+    assert_int_equal(members_passed_by(members, 6, 0), 3);
 }
 
 /* However they come, go on, leave, expire and come back. */
