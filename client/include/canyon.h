@@ -34,6 +34,8 @@
  * is back within reconnect_ms: it counts once or not at all, never twice. Do not repeat it if that would be one too
  * many.
  * - the server did not come back, or came back without its parameters: it may have been applied before.
+ * - the answer was lost with a connection, and since then so many pushes of this client were refused that the server
+ * does not remember whether it was.
  * Blocks (of a table: shards) go their own ways: some may have been applied and others not.
  *
  * THREADS. All calls may be made from any thread at any time on the same client, tensor or future, except that close,
