@@ -110,6 +110,7 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     if (status != CANYON_OK) {
         return status;
     }
+    membership_begin(handler);
     peer->share = sessions_share(handler->sessions, peer->session);
     peer->numbered = peer->ending = peer->ended = false;
     peer->parked = 0;

@@ -119,7 +119,9 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
 /* Applies a command that a shard of this thread told its watcher (server/shard.h), so that a handler that is given all
  * commands of all its shards, each shard's in their order, comes to the same state; before the first peer comes.
  * INVALID_ARGUMENT for a shard that is not here, NO_MEMORY; INTERNAL when the command does not take a place in the
- * shard's order as it did then: the log is not this shard's, or not whole. After an error the handler is of no use. */
+ * shard's order as it did then: the log is not this shard's, or not whole. After an error the handler is of no use.
+ *
+ * Of the workers it knows then what commands tell (proto/PROTOCOL.md, "A server that was restarted"). */
 enum canyon_status handler_replay(struct handler *handler, uint32_t shard, const struct command *command,
                                   struct error *error);
 

@@ -138,6 +138,23 @@ void clocks_settle(struct handler *handler) {
 
 /* ---- pushes ---- */
 
+static bool gathers_ever(const struct consistency_plan *plan) {
+    return plan->set && (plan->now.mode == CONSISTENCY_SYNC || plan->next.mode == CONSISTENCY_SYNC);
+}
+
+enum canyon_status clocks_check_known(const struct handler *handler, const struct request *request,
+                                      struct error *error) {
+    const struct member *member = request->peer->member;
+    const bool known = member != NULL && (member->live || !member->restored);
+    if (known || membership_is_sure(handler) || !gathers_ever(plan_of(handler))) {
+        return CANYON_OK;
+    }
+    return error_set(error, CANYON_BUSY,
+                     "the job is synchronous, and this server was restarted: it has not heard yet at which clock this "
+                     "client is, if it counts any; within %u ms it is known",
+                     members_lease_ms(handler->members));
+}
+
 enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
@@ -150,7 +167,7 @@ enum canyon_status clocks_gathers(struct handler *handler, const struct request 
     if (status != CANYON_OK) {
         return status;
     }
-    if (!plan->set || (plan->now.mode != CONSISTENCY_SYNC && plan->next.mode != CONSISTENCY_SYNC)) {
+    if (!gathers_ever(plan)) {
         return CANYON_OK;
     }
     *clock = *clock > 0 || member == NULL ? *clock : member->clock;

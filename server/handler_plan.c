@@ -104,6 +104,14 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
                          consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
                          handler->job->servers[handler->server], handler->thread, reached);
     }
+    if (!membership_is_sure(handler)) {
+        return error_set(error, CANYON_BUSY,
+                         "%s from clock %" PRIu64
+                         " on: server %u (%s), thread %u was restarted, and its workers have %u ms to tell it at which "
+                         "clocks they are; set it again then",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, members_lease_ms(handler->members));
+    }
     if (message->highest > 0 && message->highest < plan->from && plan->from <= reached) {
         return error_set(error, CANYON_CONFLICT,
                          "%s from clock %" PRIu64 " on: on server %u (%s), thread %u a worker came to clock %" PRIu64

@@ -794,7 +794,8 @@ CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint
                                                      struct canyon_consistency *consistency);
 
 /* Sets the mode from a clock on, which no worker may have reached (CONFLICT says how far they are); 0: the next that
- * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on. Repeated, it
+ * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on, and BUSY where a
+ * server was restarted with its state less than a lease ago. Repeated, it
  * changes nothing; a change that is still ahead is replaced. It takes the role admin. */
 CANYON_API enum canyon_status canyon_consistency_set(canyon_client *client, const char *mode, uint64_t from,
                                                      uint32_t timeout_ms);
