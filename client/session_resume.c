@@ -40,6 +40,9 @@ enum canyon_status session_welcomed(struct session *session, struct error *error
     session->reader.payload_limit = FRAME_PAYLOAD_LIMIT;
     if (session->numbered && !MUTANT(resume_skipped)) {
         session_control(session, FRAME_RESUME, 0);
+        /* One that was restarted judges what is sent again by it. */
+        if (session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0)
+            session_control_pace(session);
         session->state = SESSION_RESUMING;
     } else {
         resume_ready(session);

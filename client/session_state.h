@@ -7,6 +7,8 @@
 #include "client/request_list.h"
 #include "client/session.h"
 
+#define SESSION_PACE_BYTES 32 /* no message of an ENTER or CLOCK is longer */
+
 /* One shard's numbers. */
 struct session_shard {
     uint64_t taken;   /* the highest number given to a request */
@@ -32,10 +34,14 @@ struct session {
     uint64_t earliest;                 /* no deadline is before this */
     struct session_request *receiving; /* the one whose destination the reader is filling */
     uint8_t *scratch;                  /* where an abandoned reply goes instead */
-    /* What goes out before any request: the hello, then perhaps a RESUME. */
+    /* What goes out before any request: the hello, then perhaps a RESUME, with what a server that was restarted is told
+     * of this worker's clock: */
     uint64_t control_id;
     size_t control_bytes, control_sent;
     uint8_t control[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
+    uint8_t pace[SESSION_PACE_BYTES]; /* the message of the last ENTER or CLOCK that was answered, */
+    size_t pace_bytes;                /* 0: there was none, or it has left */
+    uint16_t pace_type;
     struct message_welcome welcome;
     char *servers;
     size_t servers_bytes;
@@ -98,6 +104,10 @@ enum canyon_status session_refused(struct session *session, const struct frame *
 
 /* Puts a frame without payload at the place of what goes out before any request. */
 void session_control(struct session *session, uint16_t type, size_t message_bytes);
+
+/* Puts what was told of the clock last behind that, if anything was. Its answer says nothing that the next one's does
+ * not: it is for nobody. */
+void session_control_pace(struct session *session);
 
 /* ---- session_number.c ---- */
 

@@ -17,6 +17,19 @@ void session_control(struct session *session, uint16_t type, size_t message_byte
     session->control_at = session->now;
 }
 
+void session_control_pace(struct session *session) {
+    uint8_t *at = session->control + session->control_bytes;
+    const struct frame_header header = {
+        .type = session->pace_type, .message_bytes = (uint32_t)session->pace_bytes, .request = session->next_id};
+    if (session->pace_bytes == 0)
+        return;
+    assert(session->control_bytes + FRAME_HEADER_BYTES + session->pace_bytes <= sizeof session->control);
+    session->next_id++;
+    frame_header_encode(&header, at);
+    memcpy(at + FRAME_HEADER_BYTES, session->pace, session->pace_bytes);
+    session->control_bytes += FRAME_HEADER_BYTES + session->pace_bytes;
+}
+
 /* The unsent rest of [from, from + bytes) of a request, when `skip` of the request's bytes went out. */
 static size_t slice_rest(struct iovec *slices, size_t count, size_t most, const void *bytes, size_t length,
                          size_t *skip) {
@@ -48,13 +61,14 @@ static size_t slice_request(const struct session_request *request, struct iovec 
     return count;
 }
 
-static bool session_is_beginning(const struct session *session) {
-    return session->state == SESSION_GREETING || session->state == SESSION_RESUMING;
+/* RESUMED may be there before all that went out with RESUME. */
+static bool session_has_control(const struct session *session) {
+    return session->state != SESSION_DOWN && session->control_sent < session->control_bytes;
 }
 
 size_t session_output(struct session *session, struct iovec *slices, size_t most) {
     size_t count = 0;
-    if (session_is_beginning(session) && session->control_sent < session->control_bytes && most > 0) {
+    if (session_has_control(session) && most > 0) {
         slices[0] = (struct iovec){.iov_base = session->control + session->control_sent,
                                    .iov_len = session->control_bytes - session->control_sent};
         return 1;
@@ -96,7 +110,7 @@ static void session_begin_sending(struct session *session, struct session_reques
 }
 
 void session_sent(struct session *session, size_t count) {
-    if (session_is_beginning(session)) {
+    if (session_has_control(session)) {
         session->control_sent += count;
         assert(session->control_sent <= session->control_bytes);
         return;
@@ -202,12 +216,26 @@ static void session_answered(struct session *session, struct session_request *re
         session->known_at = request->begun_at;
 }
 
+/* Its message is good until it is done. */
+static void session_note_pace(struct session *session, const struct session_request *request) {
+    struct message_clock clock = {.leave = false};
+    struct error error;
+    if (request->type != FRAME_ENTER && request->type != FRAME_CLOCK)
+        return;
+    if (request->type == FRAME_CLOCK)
+        (void)message_unpack_clock(request->message, request->message_bytes, &clock, &error);
+    session->pace_type = request->type;
+    session->pace_bytes = clock.leave || request->message_bytes > SESSION_PACE_BYTES ? 0 : request->message_bytes;
+    memcpy(session->pace, request->message, session->pace_bytes);
+}
+
 static enum canyon_status session_replied(struct session *session, const struct frame *frame, struct error *error) {
     struct session_request *request = request_list_find(&session->sent, frame->header.request);
     session->receiving = NULL;
     if (request == NULL)
         return session_stray(session, frame, error);
     if (frame->header.type == request->type + 1) {
+        session_note_pace(session, request);
         session_answered(session, request, CANYON_OK, "");
         request->done(request, CANYON_OK, "", frame);
         return CANYON_OK;

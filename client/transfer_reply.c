@@ -173,7 +173,7 @@ static void transfer_publish(const struct transfer *transfer) {
 /* Reasons that a program acts on have their own codes. */
 static bool refusal_is_named(enum canyon_status status) {
     return status == CANYON_NOT_FINITE || status == CANYON_DENIED || status == CANYON_STALE || status == CANYON_LATE ||
-           status == CANYON_BUSY || status == CANYON_CONFLICT;
+           status == CANYON_BUSY || status == CANYON_CONFLICT || status == CANYON_OUTCOME_UNKNOWN;
 }
 
 /* The outcome of a transfer whose every request was answered, but some blocks refused. */

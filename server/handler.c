@@ -110,12 +110,14 @@ enum canyon_status handler_peer_came(struct handler *handler, struct handler_pee
     if (status != CANYON_OK) {
         return status;
     }
+    membership_begin(handler);
     peer->share = sessions_share(handler->sessions, peer->session);
     peer->numbered = peer->ending = peer->ended = false;
     peer->parked = 0;
     peer->joined = false;
     peer->dropping = 0;
     peer->waiting = peer->ready = 0;
+    peer->waiting_first = peer->waiting_last = NULL;
     peer->ready_first = peer->ready_last = NULL;
     membership_peer_came(handler, peer);
     peer->previous = NULL;

@@ -64,7 +64,8 @@ struct handler_peer {
     /* The handler's own, set by handler_peer_came: */
     uint32_t parked;  /* its requests that wait */
     uint32_t waiting; /* its pulls that wait for clocks, */
-    uint32_t ready;   /* and those that did, and wait to be carried out: */
+    uint32_t ready;   /* and those that did, and wait to be carried out; both in their order: */
+    struct wait *waiting_first, *waiting_last;
     struct wait *ready_first, *ready_last;
     struct sessions_share *share; /* its key's; NULL in plaintext */
     struct member *member;        /* the worker it is of, once that counts clocks */
@@ -118,7 +119,9 @@ void handler_frame(struct handler *handler, struct handler_peer *peer, const str
 /* Applies a command that a shard of this thread told its watcher (server/shard.h), so that a handler that is given all
  * commands of all its shards, each shard's in their order, comes to the same state; before the first peer comes.
  * INVALID_ARGUMENT for a shard that is not here, NO_MEMORY; INTERNAL when the command does not take a place in the
- * shard's order as it did then: the log is not this shard's, or not whole. After an error the handler is of no use. */
+ * shard's order as it did then: the log is not this shard's, or not whole. After an error the handler is of no use.
+ *
+ * Of the workers it knows then what commands tell (proto/PROTOCOL.md, "A server that was restarted"). */
 enum canyon_status handler_replay(struct handler *handler, uint32_t shard, const struct command *command,
                                   struct error *error);
 

@@ -113,10 +113,12 @@ static void release(struct handler *handler) {
     if (same || MUTANT(wait_never_released)) {
         return;
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (may_pull(&pace, wait->clock)) {
+    waits_split(&handler->waits, pace.plan.from);
+    for (enum wait_part part = WAIT_BEFORE; part < WAIT_PARTS; part++) {
+        struct wait *wait = waits_least(&handler->waits, part);
+        while (wait != NULL && may_pull(&pace, wait->clock)) {
             let_go(handler, wait);
+            wait = waits_least(&handler->waits, part);
         }
     }
 }
@@ -136,6 +138,23 @@ void clocks_settle(struct handler *handler) {
 
 /* ---- pushes ---- */
 
+static bool gathers_ever(const struct consistency_plan *plan) {
+    return plan->set && (plan->now.mode == CONSISTENCY_SYNC || plan->next.mode == CONSISTENCY_SYNC);
+}
+
+enum canyon_status clocks_check_known(const struct handler *handler, const struct request *request,
+                                      struct error *error) {
+    const struct member *member = request->peer->member;
+    const bool known = member != NULL && (member->live || !member->restored);
+    if (known || membership_is_sure(handler) || !gathers_ever(plan_of(handler))) {
+        return CANYON_OK;
+    }
+    return error_set(error, CANYON_BUSY,
+                     "the job is synchronous, and this server was restarted: it has not heard yet at which clock this "
+                     "client is, if it counts any; within %u ms it is known",
+                     members_lease_ms(handler->members));
+}
+
 enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error) {
     const struct consistency_plan *plan = plan_of(handler);
@@ -148,7 +167,7 @@ enum canyon_status clocks_gathers(struct handler *handler, const struct request 
     if (status != CANYON_OK) {
         return status;
     }
-    if (!plan->set || (plan->now.mode != CONSISTENCY_SYNC && plan->next.mode != CONSISTENCY_SYNC)) {
+    if (!gathers_ever(plan)) {
         return CANYON_OK;
     }
     *clock = *clock > 0 || member == NULL ? *clock : member->clock;
@@ -176,48 +195,36 @@ void clocks_tick(struct handler *handler, uint64_t now) {
     if (membership_expire(handler, now) > 0) {
         clocks_proceed(handler);
     }
-    if (handler->waits.waiting.first == NULL || handler->waits.earliest > now) {
-        return;
+    struct wait *wait = waits_due(&handler->waits);
+    while (wait != NULL && wait->deadline <= now) {
+        struct error error;
+        explain(handler, wait->clock, wait->wait_ms, &error);
+        waits_take(&handler->waits, wait);
+        refuse(handler, wait, &error);
+        wait = waits_due(&handler->waits);
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (wait->deadline <= now) {
-            struct error error;
-            explain(handler, wait->clock, wait->wait_ms, &error);
-            waits_take(&handler->waits, wait);
-            refuse(handler, wait, &error);
-        }
-    }
-    waits_look(&handler->waits);
 }
 
 uint64_t clocks_wakeup(const struct handler *handler) {
     uint64_t lease = members_wakeup(handler->members);
-    uint64_t wait = handler->waits.waiting.first != NULL ? handler->waits.earliest : UINT64_MAX;
-    return lease < wait ? lease : wait;
+    const struct wait *due = waits_due(&handler->waits);
+    return due == NULL || lease < due->deadline ? lease : due->deadline;
 }
 
 void clocks_stop(struct handler *handler) {
     struct error error;
     error_set(&error, CANYON_UNAVAILABLE, "the server is stopping");
-    while (handler->waits.waiting.first != NULL) {
-        struct wait *wait = handler->waits.waiting.first;
+    for (struct wait *wait = waits_due(&handler->waits); wait != NULL; wait = waits_due(&handler->waits)) {
         waits_take(&handler->waits, wait);
         refuse(handler, wait, &error);
     }
 }
 
 void clocks_left(struct handler *handler, const struct member *member) {
-    size_t waiting = 0;
     clocks_proceed(handler);
-    for (const struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
-        waiting += peer->member == member ? peer->waiting : 0;
-    }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL && waiting > 0; wait = next) {
-        next = wait->next;
-        if (wait->peer->member == member) {
-            waiting--;
-            let_go(handler, wait);
+    for (struct handler_peer *peer = handler->peers; peer != NULL; peer = peer->next) {
+        while (peer->member == member && peer->waiting_first != NULL) {
+            let_go(handler, peer->waiting_first);
         }
     }
 }
@@ -228,11 +235,9 @@ void clocks_forget_waits(struct handler *handler, const struct handler_peer *pee
         waits_take(&handler->waits, wait);
         waits_free(wait);
     }
-    for (struct wait *wait = handler->waits.waiting.first, *next; wait != NULL && peer->waiting > 0; wait = next) {
-        next = wait->next;
-        if (wait->peer == peer) {
-            waits_take(&handler->waits, wait);
-            waits_free(wait);
-        }
+    while (peer->waiting_first != NULL) {
+        struct wait *wait = peer->waiting_first;
+        waits_take(&handler->waits, wait);
+        waits_free(wait);
     }
 }

@@ -31,6 +31,9 @@ void membership_finish(struct handler *handler) {
 
 void membership_peer_came(struct handler *handler, struct handler_peer *peer) {
     peer->member = members_find(handler->members, peer->session);
+    if (peer->member != NULL && peer->member->restored) {
+        memcpy(peer->member->name, peer->name, sizeof peer->member->name);
+    }
     membership_heard(handler, peer);
 }
 
@@ -161,6 +164,41 @@ enum canyon_status serve_clock(struct handler *handler, const struct request *re
         clocks_proceed(handler);
     }
     return CANYON_OK;
+}
+
+/* ---- after a restart ---- */
+
+enum canyon_status membership_restore(struct handler *handler, const struct command *command, struct error *error) {
+    static const uint8_t nobody[SESSION_BYTES];
+    const bool contributes = command->kind == COMMAND_CONTRIBUTE || command->kind == COMMAND_TABLE_CONTRIBUTE;
+    handler->rebuilt = true;
+    if (command->kind == COMMAND_CLOSE) {
+        members_prove(handler->members, command->clock + 1); /* who must pass it had */
+    } else if (command->kind == COMMAND_EVICT) {
+        members_retire(handler->members, command->session);
+    } else if (contributes && memcmp(command->session, nobody, SESSION_BYTES) == 0) {
+        members_prove(handler->members, command->clock);
+    } else if (contributes && !members_restore(handler->members, command->session, command->clock, command->rank,
+                                               handler_now(handler))) {
+        return error_set(error, CANYON_NO_MEMORY, "no memory for one more worker");
+    }
+    return CANYON_OK;
+}
+
+void membership_begin(struct handler *handler) {
+    if (!handler->rebuilt) {
+        return;
+    }
+    const uint64_t open = plan_open(handler), now = handler_now(handler);
+    handler->rebuilt = false;
+    handler->unsure_until = now + members_lease_ms(handler->members) * NANOSECONDS_PER_MS;
+    if (open > 0) {
+        members_revive(handler->members, open, now);
+    }
+}
+
+bool membership_is_sure(const struct handler *handler) {
+    return handler_now(handler) >= handler->unsure_until;
 }
 
 void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {

@@ -54,8 +54,9 @@ static uint64_t due_of(const struct handler *handler, uint64_t open) {
     const struct consistency_plan *plan = plan_of(handler);
     const uint32_t live = members_live(handler->members);
     const uint32_t minimum = MUTANT(one_closes_for_all) ? 1 : consistency_at(plan, open)->minimum;
+    const uint64_t early = MUTANT(close_one_early);
     const uint64_t passed =
-        MUTANT(close_one_early) + members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live);
+        early + members_passed_by(handler->members, minimum > 0 && minimum < live ? minimum : live, open - early);
     const bool beyond = !MUTANT(minimum_of_the_mode_before) && open < plan->from && plan->from < passed;
     return passed <= open ? 0 : beyond ? plan->from - 1 : passed - 1;
 }
@@ -102,6 +103,14 @@ static enum canyon_status judge_mode(const struct handler *handler, const struct
                          " already; name a later clock",
                          consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
                          handler->job->servers[handler->server], handler->thread, reached);
+    }
+    if (!membership_is_sure(handler)) {
+        return error_set(error, CANYON_BUSY,
+                         "%s from clock %" PRIu64
+                         " on: server %u (%s), thread %u was restarted, and its workers have %u ms to tell it at which "
+                         "clocks they are; set it again then",
+                         consistency_text(&message->mode, text, sizeof text), message->from, handler->server,
+                         handler->job->servers[handler->server], handler->thread, members_lease_ms(handler->members));
     }
     if (message->highest > 0 && message->highest < plan->from && plan->from <= reached) {
         return error_set(error, CANYON_CONFLICT,

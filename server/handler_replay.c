@@ -62,6 +62,9 @@ static enum canyon_status follow(struct handler *handler, const struct shard *sh
     } else {
         count_growth(handler, shard, command, before);
     }
+    if (status == CANYON_OK) {
+        status = membership_restore(handler, command, error);
+    }
     if (status == CANYON_OK && command->number != 0) {
         status = sessions_restore(handler->sessions, command->session, handler_now(handler), error);
     }
@@ -117,6 +120,7 @@ enum canyon_status handler_replay(struct handler *handler, uint32_t index, const
                          sequence + 1, index, (int)command->kind);
     }
     if (status == CANYON_OK && command->kind == COMMAND_EVICT) {
+        status = membership_restore(handler, command, error);
         follow_eviction(handler, command);
     } else if (status == CANYON_OK) {
         status = follow(handler, shard, command, before, error);

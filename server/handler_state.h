@@ -79,6 +79,8 @@ struct handler {
     struct waits waits;        /* for the clocks of members */
     struct handler_pace pace;  /* as it was when those that wait were looked through last */
     bool moved;                /* a pull or push has told a clock: see clocks_settle */
+    bool rebuilt;              /* by handler_replay, and nobody came yet; then: */
+    uint64_t unsure_until;     /* what commands do not tell of the workers is not known before */
     struct sessions *sessions; /* whose they are; of an encrypting server */
     bool stopping;
     struct message_statistics counters; /* the parts that are counted, not looked up */
@@ -163,6 +165,12 @@ enum canyon_status clocks_wait(struct handler *handler, const struct request *re
 enum canyon_status clocks_gathers(struct handler *handler, const struct request *request, uint64_t *clock,
                                   uint32_t *rank, bool *gathers, struct error *error);
 
+/* Whether new gradients of this peer cannot be judged now: the handler was rebuilt a short while ago, clocks of the job
+ * are synchronous, and this worker has not told where it is. BUSY then, and the peer is to be ended where they have
+ * numbers, which are not taken: it tells its clock, and sends them again. */
+enum canyon_status clocks_check_known(const struct handler *handler, const struct request *request,
+                                      struct error *error);
+
 /* Something moved: a clock, a lease, the mode. Closes what all have passed, and carries out the pulls that wait for
  * nobody any more. */
 void clocks_proceed(struct handler *handler);
@@ -195,6 +203,13 @@ void membership_heard(struct handler *handler, struct handler_peer *peer);
 /* A message of a live member is made at this clock, which says as much as a CLOCK. INVALID_ARGUMENT. */
 enum canyon_status membership_hear_clock(struct handler *handler, struct member *member, uint64_t clock,
                                          struct error *error);
+
+/* The handler is being rebuilt: what a command tells of the workers. NO_MEMORY. */
+enum canyon_status membership_restore(struct handler *handler, const struct command *command, struct error *error);
+/* The first peer comes: whoever contributed lately is waited for as long as a lease. */
+void membership_begin(struct handler *handler);
+/* Since when the handler was rebuilt a lease has passed: who has not told its clock is none of the workers. */
+bool membership_is_sure(const struct handler *handler);
 
 /* Its session is over. */
 void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]);

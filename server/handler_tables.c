@@ -125,6 +125,25 @@ static enum canyon_status check_numbers(struct handler *handler, const struct ba
     return handler_judge_runs(handler, batch->request, runs, batch->message.runs, error);
 }
 
+/* The same of clocks: only what was taken before is answered whoever it is. */
+static enum canyon_status check_known(struct handler *handler, const struct batch *batch, struct error *error) {
+    const struct rows_run *runs = (const struct rows_run *)(const void *)batch->payload;
+    struct handler_peer *peer = batch->request->peer;
+    bool is_new = false, numbered = false;
+    if (clocks_check_known(handler, batch->request, NULL) == CANYON_OK) {
+        return CANYON_OK;
+    }
+    for (uint32_t i = 0; i < batch->message.runs; i++) {
+        const bool here = runs[i].number != 0 && runs[i].shard < handler->job->shards;
+        struct shard *shard = here ? handler->shards[runs[i].shard] : NULL;
+        const bool next = shard != NULL && runs[i].number > shard_applied(shard, peer->session);
+        is_new = is_new || runs[i].number == 0 || next;
+        numbered = numbered || next;
+    }
+    peer->ending = numbered;
+    return is_new ? clocks_check_known(handler, batch->request, error) : CANYON_OK;
+}
+
 /* ---- what a frame's runs are, before any is carried out ---- */
 
 static const uint64_t *ids_of(const struct batch *batch) {
@@ -416,6 +435,9 @@ enum canyon_status serve_rows(struct handler *handler, const struct request *req
     }
     if (status == CANYON_OK) {
         status = check_numbers(handler, &batch, error);
+    }
+    if (status == CANYON_OK && rows_push(batch.type)) {
+        status = check_known(handler, &batch, error);
     }
     if (status != CANYON_OK) {
         return status;

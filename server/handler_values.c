@@ -288,6 +288,31 @@ static void execute_piece(struct handler *handler, struct transfer *transfer, ui
     }
 }
 
+/* Whether anything of it was not taken before; *numbered: of what has a number. */
+static bool brings_new(const struct transfer *transfer, const struct request *request, bool *numbered) {
+    bool is_new = false;
+    *numbered = false;
+    for (uint32_t i = 0; i < transfer->pieces.count; i++) {
+        const uint64_t number = transfer->pieces.pieces[i].number;
+        struct shard *shard = transfer->shards[i];
+        const bool next = shard != NULL && number > shard_applied(shard, request->peer->session);
+        is_new = is_new || number == 0 || next;
+        *numbered = *numbered || next;
+    }
+    return is_new;
+}
+
+/* Before anything of the frame is carried out. */
+static enum canyon_status check_known(struct handler *handler, const struct transfer *transfer,
+                                      const struct request *request, struct error *error) {
+    bool numbered = false;
+    if (clocks_check_known(handler, request, NULL) == CANYON_OK || !brings_new(transfer, request, &numbered)) {
+        return CANYON_OK;
+    }
+    request->peer->ending = numbered;
+    return clocks_check_known(handler, request, error);
+}
+
 enum canyon_status serve_values(struct handler *handler, const struct request *request, const struct frame *frame,
                                 struct error *error) {
     struct transfer transfer;
@@ -305,6 +330,9 @@ enum canyon_status serve_values(struct handler *handler, const struct request *r
     }
     if (status == CANYON_OK) {
         status = handler_judge_pieces(handler, request, &transfer.pieces, transfer.shards, error);
+    }
+    if (status == CANYON_OK && (frame->header.type == FRAME_PUSH || frame->header.type == FRAME_PUSH_PULL)) {
+        status = check_known(handler, &transfer, request, error);
     }
     if (status != CANYON_OK) {
         return status;

@@ -9,9 +9,11 @@
 
 #define LEAST_ROOM ((size_t)4)
 #define CODE_BITS  8
+#define CODE_MASK  0x7fu
+#define FORGOTTEN  0x80u /* of the oldest run: there were others before it */
 
 _Static_assert(sizeof(struct ledger_entry) == 64, "one cache line");
-_Static_assert((int)CANYON_STATUS_LAST < 1 << CODE_BITS, "codes fit beside their numbers");
+_Static_assert((unsigned)CANYON_STATUS_LAST <= CODE_MASK, "codes fit beside their numbers");
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -67,15 +69,21 @@ uint64_t ledger_last(struct ledger *ledger, const uint8_t session[SESSION_BYTES]
     return entry != NULL ? entry->last : 0;
 }
 
+/* Whether it comes before the oldest run that is remembered, and others are not. */
+static bool before_all(const struct ledger_entry *entry, uint64_t number) {
+    const uint64_t oldest = entry->refusals[LEDGER_REFUSALS - 1];
+    return (oldest & FORGOTTEN) != 0 && number < (oldest >> CODE_BITS) - entry->more[LEDGER_REFUSALS - 1];
+}
+
 enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number) {
     const struct ledger_entry *entry = find(ledger, session);
     for (size_t i = 0; entry != NULL && i < (MUTANT(ring_forgets) ? 1 : LEDGER_REFUSALS); i++) {
         const uint64_t last = entry->refusals[i] >> CODE_BITS, more = MUTANT(ring_forgets) ? 0 : entry->more[i];
         if (number <= last && last - number <= more) {
-            return (enum canyon_status)(entry->refusals[i] & ((1u << CODE_BITS) - 1));
+            return (enum canyon_status)(entry->refusals[i] & CODE_MASK);
         }
     }
-    return CANYON_OK;
+    return entry != NULL && before_all(entry, number) ? CANYON_OUTCOME_UNKNOWN : CANYON_OK;
 }
 
 /* With one more session. */
@@ -130,10 +138,12 @@ void ledger_take(struct ledger *ledger, const uint8_t session[SESSION_BYTES], en
         entry->refusals[0] = entry->last << CODE_BITS | (uint64_t)refused;
         entry->more[0]++;
     } else if (refused != CANYON_OK) {
+        const bool forgets = entry->refusals[LEDGER_REFUSALS - 1] != 0;
         memmove(entry->more + 1, entry->more, (LEDGER_REFUSALS - 1) * sizeof entry->more[0]);
         entry->more[0] = 0;
         memmove(entry->refusals + 1, entry->refusals, (LEDGER_REFUSALS - 1) * sizeof entry->refusals[0]);
         entry->refusals[0] = entry->last << CODE_BITS | (uint64_t)refused;
+        entry->refusals[LEDGER_REFUSALS - 1] |= forgets ? FORGOTTEN : 0;
     }
 }
 

@@ -1,6 +1,7 @@
 /* A ledger is what a shard keeps of its sessions, so that a push counts exactly once: the last number of each, and the
  * codes of its last refusals: a whole push that is refused gives every block of a shard one, so that numbers one after
- * another with the same code are one run. Part of the shard's state, changed with it and by commands alone.
+ * another with the same code are one run. What becomes of the numbers before those, when there were more, it does not
+ * know any more, and does not say. Part of the shard's state, changed with it and by commands alone.
  *
  * Open addressing, an entry a cache line, at most three quarters full. Sessions choose their ids: where an entry lies
  * depends on a secret that they do not know, so that nobody can crowd one place; it never shows in a result. Memory is
@@ -25,7 +26,8 @@
 struct ledger_entry {
     uint8_t session[SESSION_BYTES];
     uint64_t last;                      /* number that was taken, applied or refused; 0: no entry lies here */
-    uint64_t refusals[LEDGER_REFUSALS]; /* the latest first: its last number << 8 | its code; 0 for none */
+    uint64_t refusals[LEDGER_REFUSALS]; /* the latest first: its last number << 8 | its code; 0 for none. The oldest: |
+                                         * 128 when there were others before it */
     uint16_t more[LEDGER_REFUSALS];     /* numbers of the run before its last one */
 };
 
@@ -68,7 +70,8 @@ static inline enum ledger_verdict ledger_judge(uint64_t last, uint64_t number) {
                                 : LEDGER_GAP;
 }
 
-/* The code that a number was refused with, as long as it is in the last LEDGER_REFUSALS runs; else OK. */
+/* The code that a number was refused with, or OK; for a number before the last LEDGER_REFUSALS runs of refusals, when
+ * there were more of them, OUTCOME_UNKNOWN. Of a number that was taken. */
 enum canyon_status ledger_refusal(struct ledger *ledger, const uint8_t session[SESSION_BYTES], uint64_t number);
 
 /* Bytes that it takes, and by how many ledger_reserve would let it grow. */

@@ -231,7 +231,9 @@ enum canyon_status members_enter(struct members *members, const struct member_en
     if (found->keyed) {
         memcpy(found->key, entry->key, KEY_BYTES);
     }
+    memset(found->name, 0, sizeof found->name);
     strncpy(found->name, entry->name, sizeof found->name - 1);
+    found->restored = false;
     if (!lives) {
         /* Before it lives itself: it is the others' clocks and ranks that count. */
         uint64_t others = members->live > 0 ? members_lowest(members) : members->reached;
@@ -354,6 +356,66 @@ uint64_t members_wakeup(const struct members *members) {
     return members->live > 0 ? members->earliest : UINT64_MAX;
 }
 
+/* ---- after a restart ---- */
+
+bool members_restore(struct members *members, const uint8_t session[SESSION_BYTES], uint64_t clock, uint32_t rank,
+                     uint64_t now) {
+    struct member *member = members_find(members, session);
+    member = member != NULL ? member : add(members, session);
+    if (member == NULL) {
+        return false;
+    }
+    member->restored = true;
+    member->seen = now;
+    if (member->name[0] == '\0') {
+        member->name[0] = '-'; /* until it comes */
+    }
+    if (clock >= member->contributed) {
+        member->contributed = member->clock = clock;
+        member->contributed_as = member->rank = rank;
+    }
+    members_prove(members, clock);
+    return true;
+}
+
+void members_retire(struct members *members, const uint8_t session[SESSION_BYTES]) {
+    struct member *member = members_find(members, session);
+    if (member != NULL) {
+        member->restored = false;
+    }
+}
+
+void members_prove(struct members *members, uint64_t clock) {
+    members->reached = largest(members->reached, clock);
+}
+
+/* Whether another of those that were restored had its rank after it. */
+static bool has_heir(const struct members *members, const struct member *member) {
+    for (size_t i = 0; i < members->count; i++) {
+        const struct member *other = members->entries[i];
+        if (other->restored && other->rank == member->rank && other->contributed > member->contributed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void members_revive(struct members *members, uint64_t open, uint64_t now) {
+    for (size_t i = 0; i < members->count && members->live < LIMIT_MEMBERS; i++) {
+        struct member *member = members->entries[i];
+        if (!member->restored || member->live || member->contributed + 1 < open || has_heir(members, member) ||
+            holder(members, member->rank) != NULL) {
+            continue;
+        }
+        member->since = first_clock(members, member, open);
+        member->live = true;
+        member->advanced = now;
+        members->live++;
+        lowest_with(members, member->clock);
+        members_heard(members, member, now);
+    }
+}
+
 /* ---- clocks ---- */
 
 uint32_t members_live(const struct members *members) {
@@ -395,17 +457,20 @@ static int descending(const void *one, const void *other) {
     return a < b ? 1 : a > b ? -1 : 0;
 }
 
-uint64_t members_passed_by(const struct members *members, uint32_t count) {
-    size_t live = 0;
+uint64_t members_passed_by(const struct members *members, uint32_t count, uint64_t above) {
+    size_t beyond = 0;
     if (count >= members->live) {
-        return members_lowest(members);
+        return members_lowest(members) > above ? members_lowest(members) : 0;
     }
     for (size_t i = 0; i < members->count; i++) {
-        if (members->entries[i]->live) {
-            members->clocks[live++] = members->entries[i]->clock;
+        if (members->entries[i]->live && members->entries[i]->clock > above) {
+            members->clocks[beyond++] = members->entries[i]->clock;
         }
     }
-    qsort(members->clocks, live, sizeof *members->clocks, descending);
+    if (beyond < count) {
+        return 0;
+    }
+    qsort(members->clocks, beyond, sizeof *members->clocks, descending);
     return members->clocks[count - 1];
 }
 

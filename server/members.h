@@ -37,6 +37,7 @@ struct member {
     uint32_t rank;
     uint32_t wanted; /* one more than the rank that it named last, 0: none yet */
     bool live;
+    bool restored; /* what is known of it is from before a restart: it has not told its clock since */
     uint64_t clock;
     uint64_t contributed;    /* the latest synchronous clock that it contributed to, 0: none, */
     uint32_t contributed_as; /* under this rank */
@@ -107,15 +108,29 @@ void members_postpone(struct members *members, uint64_t by);
 /* No lease ends before that; UINT64_MAX without live members. */
 uint64_t members_wakeup(const struct members *members);
 
+/* ---- after a restart ---- */
+
+/* A command says that this session contributed to a clock under a rank, in whatever order commands come here; false
+ * when memory cannot be had. That its numbers were forgotten (it has left then, or was away for long); and that some
+ * member had reached a clock. Before anybody enters. */
+bool members_restore(struct members *members, const uint8_t session[SESSION_BYTES], uint64_t clock, uint32_t rank,
+                     uint64_t now);
+void members_retire(struct members *members, const uint8_t session[SESSION_BYTES]);
+void members_prove(struct members *members, uint64_t clock);
+
+/* Those that were restored and contributed to `open`, which is open, or the clock before it, live from now on for a
+ * lease, in which they may come back: of several under one rank the one that did so last. */
+void members_revive(struct members *members, uint64_t open, uint64_t now);
+
 uint32_t members_live(const struct members *members);
 /* Of the live ones: the lowest and highest clock, 0 without any. */
 uint64_t members_lowest(const struct members *members);
 uint64_t members_highest(const struct members *members);
 /* The highest clock that any member ever had here, 0 when there was none. */
 uint64_t members_reached(const struct members *members);
-/* The clock that `count` of the live ones are at or beyond, count being at least 1 and at most their number; 0 without
- * any. */
-uint64_t members_passed_by(const struct members *members, uint32_t count);
+/* The clock that `count` of the live ones are at or beyond, count being at least 1 and at most their number, when that
+ * is above `above`; otherwise 0, and it costs no more than counting who is. */
+uint64_t members_passed_by(const struct members *members, uint32_t count, uint64_t above);
 /* The live one that is furthest behind, the lowest rank of several; NULL without any. */
 const struct member *members_last(const struct members *members);
 

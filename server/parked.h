@@ -9,6 +9,7 @@
 #include "common/status.h"
 #include "common/tensor.h"
 #include "server/handler.h"
+#include "server/heap.h"
 
 struct parked {
     struct handler_peer *peer;
@@ -19,14 +20,14 @@ struct parked {
     char name[LIMIT_NAME_BYTES];
     struct tensor_spec *spec; /* of CREATE, owned */
     struct parked *next, *previous;
-    size_t heap_place;
+    struct heap_node by_deadline;
 };
 
 struct parked_list {
     struct parked *first, *last;
     size_t count;
-    struct parked **heap; /* earliest deadline first */
-    size_t heap_room;
+    struct heap heap; /* earliest deadline first */
+    uint64_t arrivals;
 };
 
 /* A zeroed list is empty; finish frees all of it without answering, and is safe on NULL. */

@@ -34,8 +34,8 @@ struct shard_reply {
     /* Of a numbered command: */
     uint64_t applied;           /* the session's last number here, after it */
     bool duplicate;             /* its number had been taken before: nothing changed */
-    enum canyon_status refused; /* its number was taken, now or before, without the command being carried out; of old
-                                 * refusals, all but the last LEDGER_REFUSALS runs, OK */
+    enum canyon_status refused; /* its number was taken, now or before, without the command being carried out; or it
+                                 * was taken before, and whether it was carried out is not known: OUTCOME_UNKNOWN */
 };
 
 /* A block to read. Borrowed until a command changes this block or its tensor. */
@@ -111,7 +111,8 @@ enum canyon_status shard_same_spec(const struct tensor_spec *here, const struct 
  * A number, in (session, shard), is judged first:
  *   the next one     the command is carried out or refused, and the number taken, which is a place in the shard's order
  *                    in any case: an error with reply->refused, and a sequence number
- *   taken before     nothing changes. With the code that it was refused with, if that is still known; else as if it had
+ *   taken before     nothing changes. With the code that it was refused with, or OUTCOME_UNKNOWN if it comes
+ *                    before the refusals that are still known and others are not (server/ledger.h); else as if it had
  *                    just been applied: version, weights and `out` are those of now. NOT_FOUND, INVALID_ARGUMENT,
  *                    TOO_LARGE and NO_MEMORY where these cannot be read, with reply->refused OK
  *   anything else    GAP; SESSION_UNKNOWN of a session that is not known here: nothing changes

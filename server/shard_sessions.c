@@ -86,6 +86,12 @@ enum canyon_status shard_answer_again(struct shard *shard, const struct command 
     if (MUTANT(duplicate_answers_error)) {
         return error_set(error, CANYON_CONFLICT, "that was taken before");
     }
+    if (reply->refused == CANYON_OUTCOME_UNKNOWN) {
+        return error_set(error, CANYON_OUTCOME_UNKNOWN,
+                         "number %" PRIu64 " in shard %u was taken when it came first, before the last %d runs of "
+                         "refusals of its session: whether it was refused too is not known any more",
+                         command->number, shard->index, LEDGER_REFUSALS);
+    }
     if (reply->refused != CANYON_OK) {
         return error_set(error, reply->refused, "number %" PRIu64 " in shard %u was refused when it came first",
                          command->number, shard->index);

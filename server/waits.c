@@ -8,17 +8,22 @@
 
 #define ALIGNMENT 64 /* of a frame's payload */
 
-static void finish(struct waits *waits, const struct wait_list *list) {
-    while (list->first != NULL) {
-        struct wait *wait = list->first;
-        waits_take(waits, wait);
-        waits_free(wait);
-    }
+static void drop(struct waits *waits, struct wait *wait) {
+    waits_take(waits, wait);
+    waits_free(wait);
 }
 
 void waits_finish(struct waits *waits) {
-    finish(waits, &waits->waiting);
-    finish(waits, &waits->ready);
+    while (waits_due(waits) != NULL) {
+        drop(waits, waits_due(waits));
+    }
+    while (waits->ready.first != NULL) {
+        drop(waits, waits->ready.first);
+    }
+    for (size_t part = 0; part < WAIT_PARTS; part++) {
+        heap_finish(&waits->clocks[part]);
+    }
+    heap_finish(&waits->deadlines);
 }
 
 /* ---- Lists ---- */
@@ -46,6 +51,65 @@ static void leave(struct wait_list *list, struct wait *wait) {
         list->last = wait->previous;
     }
     wait->next = wait->previous = NULL;
+}
+
+/* ---- What is at hand ---- */
+
+static enum wait_part part_of(const struct waits *waits, const struct wait *wait) {
+    return wait->by_clock.key < waits->from ? WAIT_BEFORE : WAIT_FROM;
+}
+
+/* So that either part can have all of them. */
+static bool reserve(struct waits *waits) {
+    const size_t count = waits->deadlines.count + 1;
+    return heap_reserve(&waits->clocks[WAIT_BEFORE], count) && heap_reserve(&waits->clocks[WAIT_FROM], count) &&
+           heap_reserve(&waits->deadlines, count);
+}
+
+void waits_split(struct waits *waits, uint64_t from) {
+    if (from == waits->from) {
+        return;
+    }
+    waits->from = from;
+    waits->clocks[WAIT_BEFORE].count = waits->clocks[WAIT_FROM].count = 0;
+    for (size_t i = 0; i < waits->deadlines.count; i++) {
+        struct wait *wait = waits->deadlines.nodes[i]->thing;
+        heap_add(&waits->clocks[part_of(waits, wait)], &wait->by_clock);
+    }
+}
+
+struct wait *waits_least(const struct waits *waits, enum wait_part part) {
+    return heap_first(&waits->clocks[part]);
+}
+
+struct wait *waits_due(const struct waits *waits) {
+    return heap_first(&waits->deadlines);
+}
+
+/* It waits no more. */
+static void withdraw(struct waits *waits, struct wait *wait) {
+    struct handler_peer *peer = wait->peer;
+    struct wait_list list = {.first = peer->waiting_first, .last = peer->waiting_last};
+    heap_remove(&waits->clocks[part_of(waits, wait)], &wait->by_clock);
+    heap_remove(&waits->deadlines, &wait->by_deadline);
+    leave(&list, wait);
+    peer->waiting_first = list.first;
+    peer->waiting_last = list.last;
+    peer->waiting--;
+}
+
+static void wait_on(struct waits *waits, struct wait *wait) {
+    struct handler_peer *peer = wait->peer;
+    struct wait_list list = {.first = peer->waiting_first, .last = peer->waiting_last};
+    wait->by_clock = (struct heap_node){.key = wait->clock, .order = waits->arrivals, .thing = wait};
+    wait->by_deadline = (struct heap_node){.key = wait->deadline, .order = waits->arrivals, .thing = wait};
+    waits->arrivals++;
+    heap_add(&waits->clocks[part_of(waits, wait)], &wait->by_clock);
+    heap_add(&waits->deadlines, &wait->by_deadline);
+    append(&list, wait);
+    peer->waiting_first = list.first;
+    peer->waiting_last = list.last;
+    peer->waiting++;
 }
 
 /* ---- Waits ---- */
@@ -93,7 +157,7 @@ enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, con
             "(%d, %u bytes)",
             share->waits, (unsigned long long)share->wait_bytes, HANDLER_WAITS_OF_KEY, HANDLER_WAIT_BYTES_OF_KEY);
     }
-    struct wait *wait = copy_of(frame);
+    struct wait *wait = reserve(waits) ? copy_of(frame) : NULL;
     if (wait == NULL) {
         return error_set(error, CANYON_NO_MEMORY, "no memory to let a pull wait");
     }
@@ -101,24 +165,21 @@ enum canyon_status waits_add(struct waits *waits, struct handler_peer *peer, con
     wait->clock = clock;
     wait->wait_ms = wait_ms;
     wait->deadline = deadline;
-    waits->earliest = waits->waiting.first == NULL || deadline < waits->earliest ? deadline : waits->earliest;
-    append(&waits->waiting, wait);
+    wait_on(waits, wait);
     waits->count++;
     waits->bytes += wait->bytes;
     if (peer->share != NULL) {
         peer->share->waits++;
         peer->share->wait_bytes += wait->bytes;
     }
-    peer->waiting++;
     return CANYON_OK;
 }
 
 void waits_release(struct waits *waits, struct wait *wait) {
     struct handler_peer *peer = wait->peer;
-    leave(&waits->waiting, wait);
+    withdraw(waits, wait);
     append(&waits->ready, wait);
     wait->ready = true;
-    peer->waiting--;
     peer->ready++;
     if (peer->ready_last != NULL) {
         peer->ready_last->behind = wait;
@@ -130,7 +191,6 @@ void waits_release(struct waits *waits, struct wait *wait) {
 
 void waits_take(struct waits *waits, struct wait *wait) {
     struct handler_peer *peer = wait->peer;
-    leave(wait->ready ? &waits->ready : &waits->waiting, wait);
     waits->count--;
     waits->bytes -= wait->bytes;
     if (peer->share != NULL) {
@@ -138,9 +198,10 @@ void waits_take(struct waits *waits, struct wait *wait) {
         peer->share->wait_bytes -= wait->bytes;
     }
     if (!wait->ready) {
-        peer->waiting--;
+        withdraw(waits, wait);
         return;
     }
+    leave(&waits->ready, wait);
     assert(peer->ready_first == wait);
     peer->ready--;
     peer->ready_first = wait->behind;
@@ -149,11 +210,4 @@ void waits_take(struct waits *waits, struct wait *wait) {
 
 void waits_free(struct wait *wait) {
     free(wait);
-}
-
-void waits_look(struct waits *waits) {
-    waits->earliest = UINT64_MAX;
-    for (const struct wait *wait = waits->waiting.first; wait != NULL; wait = wait->next) {
-        waits->earliest = wait->deadline < waits->earliest ? wait->deadline : waits->earliest;
-    }
 }

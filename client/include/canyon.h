@@ -34,6 +34,8 @@
  * is back within reconnect_ms: it counts once or not at all, never twice. Do not repeat it if that would be one too
  * many.
  * - the server did not come back, or came back without its parameters: it may have been applied before.
+ * - the answer was lost with a connection, and since then so many pushes of this client were refused that the server
+ * does not remember whether it was.
  * Blocks (of a table: shards) go their own ways: some may have been applied and others not. It is also the outcome when
  * some were, and others were not sent before the deadline.
  * A step whose gradients were all answered, and only weights that it pulls were not, is CANYON_TIMEOUT or
@@ -802,7 +804,8 @@ CANYON_API enum canyon_status canyon_consistency_get(canyon_client *client, uint
                                                      struct canyon_consistency *consistency);
 
 /* Sets the mode from a clock on, which no worker may have reached (CONFLICT says how far they are); 0: the next that
- * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on. Repeated, it
+ * nobody has. CONFLICT too while a synchronous clock is open of the mode before the one that goes on, and BUSY where a
+ * server was restarted with its state less than a lease ago. Repeated, it
  * changes nothing; a change that is still ahead is replaced. It takes the role admin. */
 CANYON_API enum canyon_status canyon_consistency_set(canyon_client *client, const char *mode, uint64_t from,
                                                      uint32_t timeout_ms);

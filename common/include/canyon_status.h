@@ -17,7 +17,7 @@ enum canyon_status {
     CANYON_MISMATCH = 3,    /* it exists with another shape, optimizer, setting or mode; the text names both */
     CANYON_TIMEOUT = 4,     /* the deadline passed before the call began to change anything, or it changes nothing */
     CANYON_UNAVAILABLE = 5, /* a server cannot be reached or went away; the text names it */
-    CANYON_OUTCOME_UNKNOWN = 6, /* sent, but its answer never came: it may or may not have been applied */
+    CANYON_OUTCOME_UNKNOWN = 6, /* sent, but no answer tells: it may or may not have been applied */
     CANYON_STATE_LOST = 7,      /* a server came back without the parameters it held */
     CANYON_REFUSED = 8,      /* some pieces of a push were refused, the others were applied; see the item's counters */
     CANYON_NOT_FINITE = 9,   /* a gradient or value holds NaN or infinity; that piece was not applied */

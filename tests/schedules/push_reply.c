@@ -36,8 +36,8 @@ static bool may_refuse(const struct push *push, const struct part *part, enum ca
     return status == CANYON_BUSY || (status == CANYON_CONFLICT && restarted);
 }
 
-/* Whether its shard may have refused so much since that it has forgotten this: refusals of what was dropped are not
- * bounded as others are. */
+/* Whether its shard may have refused so much since that it does not know any more what became of this: refusals of
+ * what was dropped are not bounded as others are. */
 static bool forgets(const struct push *push, const struct part *part) {
     const struct oracle *oracle = push->worker->stage->oracle;
     bool any = false;
@@ -59,8 +59,9 @@ static void tell(struct push *push, unsigned index, enum canyon_status status, u
                     era);
         return;
     }
-    if (wants && status == CANYON_OK && forgets(push, part)) {
-        status = CANYON_INVALID_ARGUMENT;
+    if (!wants && status == CANYON_OUTCOME_UNKNOWN && forgets(push, part)) {
+        oracle_told(push->worker->stage->oracle, part->cell, part->n, OUTCOME_DIED, era);
+        return;
     }
     if ((status == CANYON_OK) == wants) {
         schedule_fail(schedule_of(push), "%s: push %u of cell %u is %s and was told %s", push->worker->name, part->n,

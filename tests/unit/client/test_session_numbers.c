@@ -670,6 +670,76 @@ static void test_after_a_failure_numbers_go_on_where_the_server_is(void **state)
     }
 }
 
+/* ---- clocks ---- */
+
+static void tell(struct world *world, uint64_t clock, bool leave) {
+    const struct message_clock message = {.clock = clock, .rank = 3, .leave = leave};
+    uint8_t bytes[LIMIT_MESSAGE_BYTES];
+    struct outcome outcome;
+    struct error error;
+    struct session_request request = request_of(FRAME_CLOCK, &outcome);
+    request.message = bytes;
+    request.message_bytes = message_pack_clock(&message, bytes);
+    session_submit(world->session, &request);
+    pump(world, ALL);
+    assert_int_equal(reply(world, FRAME_CLOCKED, request.id, NULL, 0, &error), CANYON_OK);
+    assert_int_equal(outcome.status, CANYON_OK);
+    memset(bytes, 0x55, sizeof bytes); /* its owner's again */
+}
+
+/* The connection is lost, a server of this boot id welcomes, and `cut` bytes go out before it answers RESUME: 0 for as
+ * many as there are. The clock that it is told before anything that is sent again, 0: none. */
+static uint64_t told_first(struct world *world, const struct push *push, uint8_t boot, size_t cut) {
+    struct message_clock clock = {.clock = 0};
+    struct frame_header header;
+    const uint8_t *message = NULL;
+    struct error error;
+    size_t at = 0;
+    session_lose(world->session, CANYON_UNAVAILABLE, "server:1 went away");
+    begin_again(world, boot);
+    pump(world, cut > 0 ? cut : ALL);
+    const uint64_t resume = received_frame(world, 0).request;
+    uint8_t payload[MESSAGE_RESUMED_ENTRY_BYTES] = {2, 0, 0, 0, 0, 0, 0, 0, 1};
+    assert_int_equal(reply(world, FRAME_RESUMED, resume, payload, sizeof payload, &error), CANYON_OK);
+    pump(world, ALL);
+    assert_true(next_frame(world, &at, &header, &message) && header.type == FRAME_RESUME);
+    assert_true(next_frame(world, &at, &header, &message));
+    if (header.type == FRAME_CLOCK) {
+        assert_int_equal(message_unpack_clock(message, header.message_bytes, &clock, &error), CANYON_OK);
+        assert_true(clock.rank == 3 && !clock.leave);
+        assert_int_equal(reply(world, FRAME_CLOCKED, header.request, NULL, 0, &error), CANYON_OK);
+        assert_true(next_frame(world, &at, &header, &message));
+    }
+    assert_true(header.type == FRAME_PUSH && header.request == push->request.id && at == world->out_bytes);
+    return clock.clock;
+}
+
+/* A server that was restarted hears of the clock before it judges what is sent again. */
+static void test_a_restarted_server_is_told_the_clock_first(void **state) {
+    (void)state;
+    struct world world;
+    struct push first, push;
+    open_world(&world, 1 << 20);
+    greet(&world);
+    tell(&world, 4, false);
+    tell(&world, 5, false);
+    submit_push(&world, &first, 2);
+    pump(&world, ALL);
+    answer(&world, &first);
+    submit_push(&world, &push, 2);
+    pump(&world, ALL);
+    assert_int_equal(told_first(&world, &push, BOOT, 0), 0); /* it knows */
+    assert_int_equal(told_first(&world, &push, BOOT + 1, 0), 5);
+    assert_int_equal(told_first(&world, &push, BOOT + 1, 0), 0);
+    for (size_t cut = FRAME_HEADER_BYTES; cut < 2 * FRAME_HEADER_BYTES + 4; cut++)
+        assert_int_equal(told_first(&world, &push, (uint8_t)(BOOT + 2 + cut), cut), 5);
+    tell(&world, 6, true);
+    assert_int_equal(told_first(&world, &push, BOOT, 0), 0); /* it has left */
+    answer(&world, &push);
+    assert_int_equal(push.outcome.status, CANYON_OK);
+    close_world(&world);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_are_taken_in_the_order_of_sending),
@@ -691,6 +761,7 @@ int main(void) {
         cmocka_unit_test(test_the_window_bounds_orphans),
         cmocka_unit_test(test_an_orphans_reply_does_not_touch_its_owners_memory),
         cmocka_unit_test(test_after_a_failure_numbers_go_on_where_the_server_is),
+        cmocka_unit_test(test_a_restarted_server_is_told_the_clock_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static void what_says_nothing_new_looks_at_no_wait(void **state) {
     worker_clock(&anna, 2);
     const uint64_t first = ask_pull(&anna, 0, 2, 1000);
     const struct handler_pace before = client->handler->pace;
-    struct wait *wait = client->handler->waits.waiting.first;
+    struct wait *wait = waits_due(&client->handler->waits);
     const uint64_t clock = wait->clock;
     wait->clock = 0; /* it would be let go if it were looked at */
     (void)tell(client, 2);
@@ -166,6 +166,38 @@ static void what_says_nothing_new_looks_at_no_wait(void **state) {
     wait->clock = clock;
     (void)tell(owner(&bert, 0), 2);
     (void)take_pulled(&anna, 0, first);
+}
+
+/* What goes, by a clock or by its time, is found without the others. */
+static void what_moves_looks_at_no_other_wait(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    set_mode("ssp:0", 1);
+    (void)worker_enter(&anna);
+    (void)worker_enter(&bert);
+    set_mode("ssp:1", 7);
+    worker_clock(&anna, 9);
+    const uint64_t last = ask_pull(&anna, 0, 9, 60000), first = ask_pull(&anna, 0, 3, 60000);
+    const uint64_t beyond = ask_pull(&anna, 0, 7, 50000), before = ask_pull(&anna, 0, 6, 60000);
+    const uint64_t between = ask_pull(&anna, 0, 8, 60000), brief = ask_pull(&anna, 0, 9, 100);
+    struct wait *wait = client->peer.waiting_first; /* at 9, behind others in whatever goes next */
+    const uint64_t clock = wait->clock, deadline = wait->deadline;
+    wait->clock = wait->deadline = 0; /* it would go if it were looked at */
+    (void)tell(owner(&bert, 0), 3);
+    (void)take_pulled(&anna, 0, first);
+    assert_int_equal(client->waiting, 0);
+    bench_pass(&bench, 100);
+    client_fails(client, brief, CANYON_TIMEOUT, "waited 100 ms");
+    assert_int_equal(client->waiting, 0);
+    (void)tell(owner(&bert, 0), 6);
+    (void)take_pulled(&anna, 0, before); /* ssp:0 at 6, and ssp:1 at 7 */
+    (void)take_pulled(&anna, 0, beyond);
+    assert_int_equal(client->waiting, 0);
+    wait->clock = clock;
+    wait->deadline = deadline;
+    (void)tell(owner(&bert, 0), 8);
+    (void)take_pulled(&anna, 0, between);
+    (void)take_pulled(&anna, 0, last);
 }
 
 /* ---- room for what is let go ---- */
@@ -318,6 +350,7 @@ int main(void) {
         TEST(so_many_may_wait),
         TEST(so_many_may_wait_on_a_thread),
         TEST(what_says_nothing_new_looks_at_no_wait),
+        TEST(what_moves_looks_at_no_other_wait),
         TEST(what_is_let_go_waits_for_room),
         TEST(what_is_let_go_counts_as_long_as_it_is_there),
         TEST(a_pull_or_push_tells_its_clock),

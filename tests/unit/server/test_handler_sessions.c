@@ -299,6 +299,34 @@ static void pieces_of_a_shard_follow_one_another(void **state) {
     unchanged(&before);
 }
 
+/* Of ten numbers every second one is refused: more runs than a shard remembers. Whatever is sent again is never
+ * answered with what it did not come to. */
+static void what_is_forgotten_is_not_called_applied(void **state) {
+    (void)state;
+    static const enum canyon_status first[] = {CANYON_NOT_FINITE, CANYON_OK};
+    struct tensor_info info;
+    made_beside(&info, 1);
+    for (int time = 0; time < 2; time++) {
+        for (unsigned number = 1; number <= 10; number++) {
+            const float value = number % 2 == 1 ? NAN : 1;
+            const struct message_pieces pieces = {.count = 1,
+                                                  .pieces = {{.tensor = info.id, .elements = 1, .number = number}}};
+            struct reply *reply =
+                client_take(&stage.client, ask_pieces(&stage.client, FRAME_PUSH, &pieces, &value, 1), FRAME_PUSHED);
+            const struct message_piece_results results = results_of(reply);
+            /* The last four runs are 3, 5, 7 and 9. */
+            const bool forgotten = time == 1 && number < 3;
+            assert_int_equal(results.results[0].status, forgotten ? CANYON_OUTCOME_UNKNOWN : first[1 - number % 2]);
+            assert_int_equal(results.results[0].applied, time == 0 ? number : 10);
+            assert_true(!forgotten || strstr(results.text, "number ") != NULL);
+            reply_free(reply);
+        }
+    }
+    assert_int_equal(statistics().duplicates, 10);
+    assert_int_equal(statistics().refused, 5);
+    assert_int_equal(statistics().pushes, 5);
+}
+
 /* What never came to its shard: a wrong length, a wrong place, a role, a dropped tensor, a frame that is refused. */
 static void every_refusal_uses_up_its_number(void **state) {
     (void)state;
@@ -826,6 +854,7 @@ int main(void) {
         TEST(a_gap_closes_and_nothing_of_its_frame_counts),
         TEST(a_first_number_is_one),
         TEST(pieces_of_a_shard_follow_one_another),
+        TEST(what_is_forgotten_is_not_called_applied),
         TEST(every_refusal_uses_up_its_number),
         TEST(a_dropped_tensor_leaves_no_gap),
         TEST(rows_count_once),

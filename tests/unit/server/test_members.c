@@ -214,10 +214,43 @@ static void a_thread_that_is_told_ranks_gives_them_as_told(void **state) {
     assert_int_equal(enter_as(4, 6, false, 0, 0)->rank, 0);
 }
 
+static void who_contributed_before_a_restart_lives_again(void **state) {
+    (void)state;
+    static const struct {
+        unsigned session;
+        uint64_t clock;
+        uint32_t rank;
+    } contributions[] = {{1, 6, 0}, {2, 5, 1}, {3, 4, 2}, {4, 5, 0}, {1, 3, 5}, {5, 6, 3}};
+    uint8_t session[SESSION_BYTES];
+    for (size_t i = 0; i < sizeof contributions / sizeof contributions[0]; i++) {
+        fixture_session(session, contributions[i].session);
+        assert_true(members_restore(members, session, contributions[i].clock, contributions[i].rank, 0));
+    }
+    members_retire(members, session); /* the fifth */
+    assert_true(members_live(members) == 0 && members_reached(members) == 6);
+    members_prove(members, 7);
+    members_prove(members, 2);
+    members_revive(members, 6, 0);
+    /* The third was away for longer, the fourth has its rank no more. */
+    assert_true(members_live(members) == 2 && members_lowest(members) == 5 && members_reached(members) == 7);
+    fixture_session(session, 1);
+    const struct member *one = members_find(members, session);
+    assert_true(one->live && one->rank == 0 && one->clock == 6 && one->lease_end == members_wakeup(members));
+    fixture_session(session, 4);
+    assert_false(members_find(members, session)->live);
+    /* Whoever takes a rank under which another contributed to the open clock begins behind it. */
+    struct member *six = NULL;
+    fixture_session(session, 6);
+    const struct member_entry entry = {.session = session, .name = "w", .wanted = 4, .rules = true, .open = 6};
+    assert_int_equal(members_enter(members, &entry, &six, NULL), CANYON_OK);
+    assert_true(six->rank == 3 && six->since == 7 && six->clock == 7);
+    assert_int_equal(enter_as(2, 0, true, 0, 0)->rank, 1);
+}
+
 static void what_so_many_have_passed(void **state) {
     (void)state;
     static const uint64_t clocks[] = {7, 3, 9, 3, 8};
-    assert_int_equal(members_passed_by(members, 1), 0);
+    assert_int_equal(members_passed_by(members, 1, 0), 0);
     struct member *five[5];
     for (unsigned i = 0; i < 5; i++) {
         five[i] = enter(i, 0);
@@ -228,9 +261,13 @@ static void what_so_many_have_passed(void **state) {
     members_leave(members, enter(9, 0));
     static const uint64_t expected[] = {9, 8, 7, 3, 3};
     for (uint32_t count = 1; count <= 5; count++) {
-        assert_int_equal(members_passed_by(members, count), expected[count - 1]);
+        assert_int_equal(members_passed_by(members, count, 0), expected[count - 1]);
+        for (uint64_t above = 1; above < 12; above++) {
+            const uint64_t passed = expected[count - 1] > above ? expected[count - 1] : 0;
+            assert_int_equal(members_passed_by(members, count, above), passed);
+        }
     }
-    assert_int_equal(members_passed_by(members, 6), 3);
+    assert_int_equal(members_passed_by(members, 6, 0), 3);
 }
 
 /* However they come, go on, leave, expire and come back. */
@@ -353,6 +390,7 @@ int main(void) {
         TEST(two_never_count_as_one),
         TEST(an_absurd_clock_is_refused),
         TEST(a_thread_that_is_told_ranks_gives_them_as_told),
+        TEST(who_contributed_before_a_restart_lives_again),
         TEST(what_so_many_have_passed),
         TEST(the_lowest_is_kept),
         TEST(rates_follow_the_last_clocks),
