@@ -215,9 +215,9 @@ static struct row *make_row(struct row_contributions *contributions, uint64_t id
 
 static void add_one(struct row_contributions *contributions, struct row *row, uint32_t rank, const float *gradient) {
     uint32_t *place = place_of(contributions, row, rank);
-    bool there = stands_at(contributions, place, rank);
+    const bool gives = !stands_at(contributions, place, rank) || MUTANT(row_twice_counts_twice);
     const bool first = row->count == 0;
-    if (!there || MUTANT(row_twice_counts_twice)) {
+    if (gives) {
         const uint32_t number = contributions->giver_count++;
         *giver_at(contributions, number) = (struct giver){
             .rank = rank, .next = *place, .values = contributions->by_rank ? contributions->value_count++ : NONE};
@@ -227,7 +227,7 @@ static void add_one(struct row_contributions *contributions, struct row *row, ui
     }
     float *to =
         values_at(contributions, contributions->by_rank ? giver_at(contributions, *place)->values : row->values);
-    if (contributions->by_rank ? !there : first) {
+    if (contributions->by_rank ? gives : first) {
         memcpy(to, gradient, contributions->dim * sizeof *to);
     } else {
         add(to, gradient, contributions->dim);
