@@ -37,6 +37,8 @@ const struct bug bugs[] = {
     {"evict_not_ordered", "forgetting a session takes no place in the shard's order"},
     {"evict_too_early", "a session that has just lost its connection may be forgotten"},
     {"ledger_not_in_replay", "a server that is built again from its log does not know its sessions"},
+    {"members_not_in_replay", "a server that is built again from its log does not know who and how far its workers were"},
+    {"clock_not_told_again", "a worker does not tell a server that was restarted its clock before what it sends again"},
     {"refusal_not_logged", "refusals are not in the log"},
     {"resend_skips_first", "the first request is not sent again over the next connection"},
     {"resend_out_of_order", "what was sent is sent again behind what was not"},
