@@ -38,15 +38,18 @@ enum canyon_status session_welcomed(struct session *session, struct error *error
     if (status != CANYON_OK)
         return status;
     session->reader.payload_limit = FRAME_PAYLOAD_LIMIT;
-    if (session->numbered && !MUTANT(resume_skipped)) {
+    /* One that was restarted judges what comes by the clock. */
+    const bool restarted = session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0;
+    const bool resumes = session->numbered && !MUTANT(resume_skipped);
+    session->control_bytes = session->control_sent = 0; /* the hello is over */
+    if (resumes)
         session_control(session, FRAME_RESUME, 0);
-        /* One that was restarted judges what is sent again by it. */
-        if (session->has_boot && memcmp(session->boot, session->welcome.boot, sizeof session->boot) != 0)
-            session_control_pace(session);
+    if (restarted && !MUTANT(clock_not_told_again))
+        session_control_pace(session);
+    if (resumes)
         session->state = SESSION_RESUMING;
-    } else {
+    else
         resume_ready(session);
-    }
     return CANYON_OK;
 }
 

@@ -40,8 +40,8 @@ struct session {
     size_t control_bytes, control_sent;
     uint8_t control[FRAME_HEADER_BYTES + LIMIT_MESSAGE_BYTES];
     uint8_t pace[SESSION_PACE_BYTES]; /* the message of the last ENTER or CLOCK that was answered, */
-    size_t pace_bytes;                /* 0: there was none, or it has left */
-    uint16_t pace_type;
+    size_t pace_bytes;
+    uint16_t pace_type; /* 0: there was none, or it has left */
     struct message_welcome welcome;
     char *servers;
     size_t servers_bytes;

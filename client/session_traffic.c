@@ -21,7 +21,7 @@ void session_control_pace(struct session *session) {
     uint8_t *at = session->control + session->control_bytes;
     const struct frame_header header = {
         .type = session->pace_type, .message_bytes = (uint32_t)session->pace_bytes, .request = session->next_id};
-    if (session->pace_bytes == 0)
+    if (session->pace_type == 0)
         return;
     assert(session->control_bytes + FRAME_HEADER_BYTES + session->pace_bytes <= sizeof session->control);
     session->next_id++;
@@ -224,9 +224,11 @@ static void session_note_pace(struct session *session, const struct session_requ
         return;
     if (request->type == FRAME_CLOCK)
         (void)message_unpack_clock(request->message, request->message_bytes, &clock, &error);
-    session->pace_type = request->type;
-    session->pace_bytes = clock.leave || request->message_bytes > SESSION_PACE_BYTES ? 0 : request->message_bytes;
-    memcpy(session->pace, request->message, session->pace_bytes);
+    const bool lasts = !clock.leave && request->message_bytes <= SESSION_PACE_BYTES;
+    session->pace_type = lasts ? request->type : 0;
+    session->pace_bytes = lasts ? request->message_bytes : 0;
+    if (session->pace_bytes > 0) /* one that asks for nothing has no bytes */
+        memcpy(session->pace, request->message, session->pace_bytes);
 }
 
 static enum canyon_status session_replied(struct session *session, const struct frame *frame, struct error *error) {

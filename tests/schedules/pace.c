@@ -87,7 +87,7 @@ static void note_push(struct oracle *oracle, struct cell *cell, unsigned era, co
     const bool gathers = shard->set && pace_mode(shard, entry->clock)->mode == CONSISTENCY_SYNC;
     if (entry->taken != TAKEN_NOT && entry->taken_era == era) {
         oracle_fail(oracle, cell, "push %u is carried out twice", n);
-    } else if (keeps != gathers && (keeps || era == 0)) { /* one that began anew does not know who is a worker */
+    } else if (keeps != gathers) {
         oracle_fail(oracle, cell, "push %u of clock %llu is %s, whose mode is %s", n, (unsigned long long)entry->clock,
                     keeps ? "kept" : "taken at once", gathers ? "synchronous" : "another");
     } else if (keeps && (command->clock != entry->clock || command->clock <= shard->closed)) {

@@ -33,7 +33,7 @@ static bool may_refuse(const struct push *push, const struct part *part, enum ca
         return mode->mode == CONSISTENCY_SYNC || restarted || push->clock < oracle->shards[part->cell->shard].now_from;
     }
     /* Too early is who did not wait, or whose lease had ended: the witness knows. */
-    return status == CANYON_BUSY || (status == CANYON_CONFLICT && restarted);
+    return status == CANYON_BUSY;
 }
 
 /* Whether its shard may have refused so much since that it does not know any more what became of this: refusals of

@@ -181,9 +181,6 @@ static void draw_strikes(struct world *world) {
     world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 250) ? 60 : 0;  /* or does not */
     world->strikes[STRIKE_STOPS + 3] = schedule_chance(schedule, 400) ? 80 : 0;  /* or is stopped for a while */
     if (world->paced) {
-        /* No log says who the workers were: servers that have one do not exist yet, and what they would do with clocks
-         * is not defined. */
-        world->strikes[STRIKE_STOPS + 1] = 0;
         world->strikes[STRIKE_STOPS + 2] = schedule_chance(schedule, 400) ? 100 : 0;
         world->strikes[STRIKE_DIES] = world->fickle                    ? 300
                                       : schedule_chance(schedule, 500) ? 200
@@ -211,7 +208,7 @@ static void heal(struct world *world) {
     director_stop(&world->director);
     intruder_stop(&world->intruder);
     for (uint64_t i = 0; i < world->job.server_count; i++) {
-        start_again(world, i << 1 | !world->paced);
+        start_again(world, i << 1 | 1);
         host_go_on(&world->hosts[i]);
     }
     for (uint64_t i = 0; i < world->worker_count; i++) {
