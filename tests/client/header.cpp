@@ -32,6 +32,12 @@ int main() {
         canyon_table_open, canyon_table_close, canyon_table_describe, canyon_table_set_codec, canyon_batch_init,
         canyon_table_step, canyon_table_step_async, canyon_table_push, canyon_table_pull, canyon_table_push_pull,
         canyon_table_erase, canyon_table_totals, canyon_table_digest, canyon_table_rows, canyon_table_cursor,
-        canyon_cursor_next, canyon_cursor_close);
-    return there && options.size == sizeof options && spec.rank == 0 && table.dim == 0 && batch.size == sizeof batch ? 0 : 1;
+        canyon_cursor_next, canyon_cursor_close, canyon_assign_number, canyon_assign_numbers, canyon_assign_slot,
+        canyon_client_counters, canyon_clock, canyon_codec_check, canyon_consistency_get, canyon_consistency_set,
+        canyon_home_file, canyon_key_generate, canyon_key_show, canyon_pull_numbers, canyon_pull_slot, canyon_rank,
+        canyon_setting_text, canyon_staleness_of, canyon_step_with, canyon_step_with_async, canyon_tensor_set,
+        canyon_tensor_set_codec, canyon_tensor_slots, canyon_worker_list);
+    return there && options.size == sizeof options && spec.rank == 0 && table.dim == 0 && batch.size == sizeof batch
+               ? 0
+               : 1;
 }

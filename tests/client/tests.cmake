@@ -10,7 +10,7 @@ else()
   set_tests_properties(client.header_cxx PROPERTIES SKIP_REGULAR_EXPRESSION "SKIPPED: no C.. compiler")
 endif()
 add_test(NAME client.header_c COMMAND ${CMAKE_C_COMPILER} -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only
-  -x c ${header_includes} ${PROJECT_SOURCE_DIR}/client/include/canyon.h)
+  ${header_includes} ${CMAKE_CURRENT_LIST_DIR}/header.c)
 set_tests_properties(client.header_cxx client.header_c PROPERTIES LABELS quick TIMEOUT 60)
 
 # One client under many threads, against real servers.
