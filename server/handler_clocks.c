@@ -146,7 +146,7 @@ enum canyon_status clocks_check_known(const struct handler *handler, const struc
                                       struct error *error) {
     const struct member *member = request->peer->member;
     const bool known = member != NULL && (member->live || !member->restored);
-    if (known || membership_is_sure(handler) || !gathers_ever(plan_of(handler))) {
+    if (known || !gathers_ever(plan_of(handler)) || membership_is_sure(handler)) {
         return CANYON_OK;
     }
     return error_set(error, CANYON_BUSY,

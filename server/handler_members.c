@@ -50,9 +50,8 @@ static enum canyon_status check_clock(const struct handler *handler, uint64_t cl
     return members_check_clock(handler->members, clock, open > from ? open : from, error);
 }
 
-/* A message that is made at a clock says as much as a CLOCK, which is not sent again when its connection broke. What
- * that lets go goes when the request has been carried out (clocks_settle). Where nobody waits it is any number that a
- * program gives its rows. Of a live one. */
+/* What that lets go goes when the request has been carried out (clocks_settle). Where nobody waits the clock is any
+ * number that a program gives its rows. */
 enum canyon_status membership_hear_clock(struct handler *handler, struct member *member, uint64_t clock,
                                          struct error *error) {
     if (clock <= member->clock || consistency_at(plan_of(handler), clock)->mode == CONSISTENCY_ASYNC) {
@@ -201,7 +200,7 @@ void membership_begin(struct handler *handler) {
 }
 
 bool membership_is_sure(const struct handler *handler) {
-    return handler_now(handler) >= handler->unsure_until;
+    return handler->unsure_until == 0 || handler_now(handler) >= handler->unsure_until;
 }
 
 void membership_leave(struct handler *handler, const uint8_t session[SESSION_BYTES]) {

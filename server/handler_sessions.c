@@ -161,6 +161,10 @@ enum canyon_status handler_judge_runs(struct handler *handler, const struct requ
     return status;
 }
 
+bool handler_is_new(struct shard *shard, const struct request *request, uint64_t number) {
+    return number == 0 || (shard != NULL && number > shard_applied(shard, request->peer->session));
+}
+
 enum canyon_status handler_refuse(struct shard *shard, const struct request *request, uint64_t number,
                                   enum canyon_status status, bool bare, struct shard_reply *reply) {
     struct command command = {.kind = COMMAND_REFUSE, .number = number, .verdict = status};

@@ -309,6 +309,10 @@ struct rows_run;
 enum canyon_status handler_judge_runs(struct handler *handler, const struct request *request,
                                       const struct rows_run *runs, uint32_t count, struct error *error);
 
+/* Whether a piece or run, whose number was judged, is still to be carried out: it has no number (0), or one that the
+ * shard has not taken. Not when it has one and its shard is not here (NULL). */
+bool handler_is_new(struct shard *shard, const struct request *request, uint64_t number);
+
 /* A numbered piece or run was refused before its shard saw it: uses up its number, if it is the next. `status` is why,
  * and `error` has its text. Returns what is to be answered: OK for what had been applied before, as far as that is an
  * answer without weights (`bare`). */

@@ -134,11 +134,10 @@ static enum canyon_status check_known(struct handler *handler, const struct batc
         return CANYON_OK;
     }
     for (uint32_t i = 0; i < batch->message.runs; i++) {
-        const bool here = runs[i].number != 0 && runs[i].shard < handler->job->shards;
-        struct shard *shard = here ? handler->shards[runs[i].shard] : NULL;
-        const bool next = shard != NULL && runs[i].number > shard_applied(shard, peer->session);
-        is_new = is_new || runs[i].number == 0 || next;
-        numbered = numbered || next;
+        const bool here = runs[i].shard < handler->job->shards;
+        const bool one = handler_is_new(here ? handler->shards[runs[i].shard] : NULL, batch->request, runs[i].number);
+        is_new = is_new || one;
+        numbered = numbered || (one && runs[i].number != 0);
     }
     peer->ending = numbered;
     return is_new ? clocks_check_known(handler, batch->request, error) : CANYON_OK;
@@ -251,8 +250,7 @@ static enum canyon_status apply_run(struct handler *handler, struct batch *batch
         return shard_apply(shard, command, reply, error); /* the table stays as large as it is */
     }
     const uint64_t before = shard_table_bytes(shard, command->tensor);
-    const bool grows = command->kind != COMMAND_TABLE_ERASE &&
-                       (command->number == 0 || shard_judge(shard, command->session, command->number) == LEDGER_NEXT);
+    const bool grows = command->kind != COMMAND_TABLE_ERASE && handler_is_new(shard, batch->request, command->number);
     if (grows) {
         status = check_memory(handler, shard, command, error);
         status = status == CANYON_OK ? shard_reserve(shard, command, error) : status;
@@ -305,9 +303,8 @@ static enum canyon_status execute_run(struct handler *handler, struct batch *bat
         command.out = NULL;
     }
     /* What was taken before is answered as it was. */
-    const bool is_new = run->number == 0 || (status == CANYON_OK && shard_judge(shard, batch->request->peer->session,
-                                                                                run->number) == LEDGER_NEXT);
-    if (status == CANYON_OK && pushes && is_new && batch->pace.status != CANYON_OK) {
+    if (status == CANYON_OK && pushes && batch->pace.status != CANYON_OK &&
+        handler_is_new(shard, batch->request, run->number)) {
         *error = batch->pace;
         status = error->status;
     } else if (status == CANYON_OK && !changes(batch)) {

@@ -185,12 +185,13 @@ static enum canyon_status apply_piece(struct handler *handler, struct transfer *
         memcpy(command.session, transfer->request->peer->session, SESSION_BYTES);
     }
     /* What was taken before is answered as it was, whatever has become of the mode, the worker or the memory since. */
-    const bool is_new = piece->number == 0 || shard_judge(shard, command.session, piece->number) == LEDGER_NEXT;
+    const bool paced = (transfer->pace.status != CANYON_OK || transfer->gathers) &&
+                       handler_is_new(shard, transfer->request, piece->number);
     enum canyon_status status;
-    if (is_new && transfer->pace.status != CANYON_OK) {
+    if (paced && transfer->pace.status != CANYON_OK) {
         *error = transfer->pace;
         status = error->status;
-    } else if (is_new && transfer->gathers) {
+    } else if (paced) {
         command.kind = COMMAND_CONTRIBUTE;
         command.clock = transfer->clock;
         command.rank = transfer->rank;
@@ -294,10 +295,9 @@ static bool brings_new(const struct transfer *transfer, const struct request *re
     *numbered = false;
     for (uint32_t i = 0; i < transfer->pieces.count; i++) {
         const uint64_t number = transfer->pieces.pieces[i].number;
-        struct shard *shard = transfer->shards[i];
-        const bool next = shard != NULL && number > shard_applied(shard, request->peer->session);
-        is_new = is_new || number == 0 || next;
-        *numbered = *numbered || next;
+        const bool one = handler_is_new(transfer->shards[i], request, number);
+        is_new = is_new || one;
+        *numbered = *numbered || (one && number != 0);
     }
     return is_new;
 }

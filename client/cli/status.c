@@ -315,23 +315,17 @@ enum outcome cli_status(struct cli *cli, int argc, char **argv) {
         .summary =
             "Shows the job and every server of it: what it holds, what it has done, how stale the gradients were "
             "that it received. A tensor has a part in every thread that holds blocks of it; pushes and pulls are "
-            "counted in blocks. A second table tells how each server is spoken to: by which cipher, and the beginning "
-            "of "
-            "the key that it proved to have; PLAINTEXT means that anybody on the way can read and change everything. "
-            "Where there are tables, another one tells how many rows there are, and how many were pushed, pulled and "
-            "made since the server started. "
-            "While any has pushed and may come back, another one tells of how many clients the server keeps what it "
-            "has taken, "
-            "connected or not; how many blocks, and shards' shares of rows, came again after a lost connection and "
-            "were not applied twice; and how many connections were ended because something before what came was "
-            "missing. "
-            "When gradients held NaN or infinity, another table tells what became of them: blocks "
-            "refused; elements skipped and clipped, as the tensors' nonfinite says; elements that kept their old "
-            "weights because the new ones would not be finite. When gradients or weights travelled in another form "
-            "than "
-            "float32, a last table tells how many bytes that saved. One server that answers is enough; exits with 3 "
-            "when "
-            "any is down.",
+            "counted in blocks. A second table tells how each server is spoken to: by which cipher, and the "
+            "beginning of the key that it proved to have; PLAINTEXT means that anybody on the way can read and "
+            "change everything. Where there are tables, another one tells how many rows there are, and how many "
+            "were pushed, pulled and made since the server started. While any has pushed and may come back, "
+            "another one tells of how many clients the server keeps what it has taken, connected or not; how many "
+            "blocks, and shards' shares of rows, came again after a lost connection and were not applied twice; "
+            "and how many connections were ended because something before what came was missing. When gradients "
+            "held NaN or infinity, another table tells what became of them: blocks refused; elements skipped and "
+            "clipped, as the tensors' nonfinite says; elements that kept their old weights because the new ones "
+            "would not be finite. When gradients or weights travelled in another form than float32, a last table "
+            "tells how many bytes that saved. One server that answers is enough; exits with 3 when any is down.",
         .options = options,
         .option_count = sizeof options / sizeof *options,
         .examples = "  canyon status\n  canyon status --servers 10.0.0.1:7077 --json",

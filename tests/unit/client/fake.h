@@ -612,4 +612,13 @@ static inline struct identity *fake_identity(void) {
     return identity;
 }
 
+/* Runs an array of tests encrypted, and then in plaintext; counts what fails. */
+#define FAKE_RUN_BOTH_WAYS(tests, failed)                                                                              \
+    do {                                                                                                               \
+        for (int turn = 0; turn < 2; turn++) {                                                                         \
+            encrypted = turn == 0;                                                                                     \
+            (failed) += cmocka_run_group_tests_name(encrypted ? "encrypted" : "plaintext", tests, NULL, NULL);         \
+        }                                                                                                              \
+    } while (0)
+
 #endif

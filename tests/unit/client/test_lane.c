@@ -286,9 +286,6 @@ int main(void) {
         cmocka_unit_test(test_close_ends_what_is_under_way),
     };
     int failed = 0;
-    for (int turn = 0; turn < 2; turn++) {
-        encrypted = turn == 0;
-        failed += cmocka_run_group_tests_name(encrypted ? "encrypted" : "plaintext", tests, NULL, NULL);
-    }
+    FAKE_RUN_BOTH_WAYS(tests, failed);
     return failed;
 }

@@ -407,29 +407,23 @@ static void await_payload(const struct connection *connection, size_t bytes) {
     assert_int_equal(connection->reader.payload_have, bytes);
 }
 
-/* As come, to a handler with leases of 20 seconds of its time, of which little passes by itself. */
+/* A worker that counts clocks comes to a handler with leases of 20 seconds of its time, of which little passes by
+ * itself. */
 static int come_with_lease(struct connection **connection) {
+    struct error error;
     handler_destroy(stage.host.handler);
     stage.environment.lease_ms = 20000;
     stage.host.handler = handler_create(&stage.job, 0, 0, 1, &stage.environment);
     assert_non_null(stage.host.handler);
-    return come("anna", connection);
-}
-
-/* A block of a worker with a slow line may take longer than a lease: its bytes are signs of life. */
-static void who_sends_slowly_lives(void **state) {
-    (void)state;
-    struct connection *connection;
-    struct error error;
-    int client = come_with_lease(&connection);
+    const int client = come("anna", connection);
     send_empty(client, FRAME_ENTER);
     assert_int_equal(receive(client, &error), FRAME_ENTERED);
-    send_push(client, 1000);
-    await_payload(connection, 1000);
-    later = 15 * SECOND;
-    send_all(client, "12345678", 8);
-    await_payload(connection, 1008);
-    later = 20 * SECOND + SECOND / 2; /* the lease that she entered with is over, that of the bytes is not */
+    return client;
+}
+
+/* The lease that she entered with is over then, that of a sign of life 15 seconds later is not; then that is, too. */
+static void lives_as_if_heard_at_15(const struct connection *connection) {
+    later = 20 * SECOND + SECOND / 2;
     handler_tick(stage.host.handler);
     assert_non_null(connection->peer.member);
     assert_true(connection->peer.member->live);
@@ -437,6 +431,19 @@ static void who_sends_slowly_lives(void **state) {
     handler_tick(stage.host.handler);
     assert_false(connection->peer.member->live);
     later = 0;
+}
+
+/* A block of a worker with a slow line may take longer than a lease: its bytes are signs of life. */
+static void who_sends_slowly_lives(void **state) {
+    (void)state;
+    struct connection *connection;
+    int client = come_with_lease(&connection);
+    send_push(client, 1000);
+    await_payload(connection, 1000);
+    later = 15 * SECOND;
+    send_all(client, "12345678", 8);
+    await_payload(connection, 1008);
+    lives_as_if_heard_at_15(connection);
     close(client);
 }
 
@@ -445,22 +452,13 @@ static void who_reads_slowly_lives(void **state) {
     (void)state;
     static char some[1 << 16];
     struct connection *connection;
-    struct error error;
     int client = come_with_lease(&connection);
-    send_empty(client, FRAME_ENTER);
-    assert_int_equal(receive(client, &error), FRAME_ENTERED);
     fill(connection);
     later = 15 * SECOND;
     for (uint64_t sent = connection->sent; connection->sent == sent; turn()) {
         assert_int_equal(recv(client, some, sizeof some, MSG_WAITALL), sizeof some);
     }
-    later = 20 * SECOND + SECOND / 2;
-    handler_tick(stage.host.handler);
-    assert_true(connection->peer.member->live);
-    later = 35 * SECOND + SECOND / 2;
-    handler_tick(stage.host.handler);
-    assert_false(connection->peer.member->live);
-    later = 0;
+    lives_as_if_heard_at_15(connection);
     close(client);
 }
 
@@ -469,10 +467,7 @@ static void who_reads_slowly_lives(void **state) {
 static void who_is_not_read_lives(void **state) {
     (void)state;
     struct connection *connection;
-    struct error error;
     int client = come_with_lease(&connection);
-    send_empty(client, FRAME_ENTER);
-    assert_int_equal(receive(client, &error), FRAME_ENTERED);
     pace_set(&connection->pace, 1);
     send_push(client, 0);
     assert_true(connection->paced);
@@ -484,13 +479,7 @@ static void who_is_not_read_lives(void **state) {
     later = 15 * SECOND;
     connection_sweep(connection, clock_now());
     assert_true(connection->paced);
-    later = 20 * SECOND + SECOND / 2;
-    handler_tick(stage.host.handler);
-    assert_true(connection->peer.member->live);
-    later = 35 * SECOND + SECOND / 2;
-    handler_tick(stage.host.handler);
-    assert_false(connection->peer.member->live);
-    later = 0;
+    lives_as_if_heard_at_15(connection);
     close(client);
 }
 

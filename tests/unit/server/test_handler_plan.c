@@ -221,10 +221,8 @@ static void threads_judge_alike_what_has_begun(void **state) {
         CANYON_CONFLICT, "came to clock 20, where another mode begins, meanwhile");
 }
 
-/* Bert is where the first mode holds: what was contributed there is not forgotten for a third one. */
-static void a_mode_stays_while_its_clock_is_open(void **state) {
-    (void)state;
-    struct client *client = owner(&anna, 0);
+/* With a gradient of -1 kept for it, where bert is still at it. Returns the weight before. */
+static float anna_passes_the_last_synchronous_clock(void) {
     set_mode("sync", 1);
     (void)worker_enter(&anna);
     (void)worker_enter(&bert);
@@ -232,6 +230,14 @@ static void a_mode_stays_while_its_clock_is_open(void **state) {
     const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
     assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
     worker_clock(&anna, 2);
+    return before;
+}
+
+/* Bert is where the first mode holds: what was contributed there is not forgotten for a third one. */
+static void a_mode_stays_while_its_clock_is_open(void **state) {
+    (void)state;
+    struct client *client = owner(&anna, 0);
+    const float before = anna_passes_the_last_synchronous_clock();
     client_fails(client, ask_mode(client, "ssp:3", 5), CANYON_CONFLICT, "clock 1 is still open");
     assert_true(take_pulled(&bert, 0, ask_pull(&bert, 0, 1, 0)) == before);
     worker_clock(&bert, 2);
@@ -241,13 +247,7 @@ static void a_mode_stays_while_its_clock_is_open(void **state) {
 
 static void a_mode_closes_what_nobody_will(void **state) {
     (void)state;
-    set_mode("sync", 1);
-    (void)worker_enter(&anna);
-    (void)worker_enter(&bert);
-    set_mode("async", 2);
-    const float before = take_pulled(&anna, 0, ask_pull(&anna, 0, 1, 0));
-    assert_int_equal(take_pushed(&anna, 0, ask_push(&anna, FRAME_PUSH, 0, 1, -1.0f), NULL).status, CANYON_OK);
-    worker_clock(&anna, 2);
+    const float before = anna_passes_the_last_synchronous_clock();
     bench_pass(&bench, 10000); /* both at once */
     set_mode("ssp:3", 5);
     assert_true(take_pulled(&anna, 0, ask_pull(&anna, 0, 2, 0)) == before + 1.0f);
